@@ -1,0 +1,289 @@
+"""The whole way from a table to an ensemble, in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
+from pyrobma.ensemble import Ensemble
+from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
+from pyrobma.fit import (
+    EffectMapping,
+    Executor,
+    Fit,
+    SamplerSettings,
+    Task,
+    fit_models,
+)
+from pyrobma.models import model_space
+from pyrobma.priors import DEFAULT, PriorArgument, component_priors
+from pyrobma.summary import Summary, ensemble_warnings, summarise
+
+MAPPING_TOLERANCE = 0.02
+"""Relative move of the mean effect by the linear mapping that calls for a warning."""
+
+
+class RobmaFit(Ensemble):
+    """An ensemble with the reports a reader wants; what `robma` returns."""
+
+    def summary(
+        self,
+        type: str = "ensemble",
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        probs: Sequence[float] = (0.025, 0.975),
+        log_bf: bool = False,
+        bf01: bool = False,
+    ) -> Summary:
+        """Tabulate the results; see `pyrobma.summary.summarise`."""
+        return summarise(
+            self,
+            type,
+            conditional=conditional,
+            output_scale=output_scale,
+            probs=probs,
+            log_bf=log_bf,
+            bf01=bf01,
+        )
+
+    def __repr__(self) -> str:
+        """Return the ensemble summary."""
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+
+def robma(
+    data: pd.DataFrame | EffectSizes | None = None,
+    *,
+    d: Any = None,
+    r: Any = None,
+    z: Any = None,
+    logOR: Any = None,
+    OR: Any = None,
+    y: Any = None,
+    se: Any = None,
+    v: Any = None,
+    n: Any = None,
+    t: Any = None,
+    lCI: Any = None,
+    uCI: Any = None,
+    study_names: Any = None,
+    study_ids: Any = None,
+    transformation: Measure | None = None,
+    prior_scale: Measure | None = None,
+    effect_mapping: EffectMapping = "linear",
+    rescale_priors: float = 1.0,
+    priors_effect: PriorArgument = DEFAULT,
+    priors_effect_null: PriorArgument = DEFAULT,
+    priors_heterogeneity: PriorArgument = DEFAULT,
+    priors_heterogeneity_null: PriorArgument = DEFAULT,
+    priors_hierarchical: PriorArgument = DEFAULT,
+    priors_hierarchical_null: PriorArgument = DEFAULT,
+    priors_bias: None = None,
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 1000,
+    settings: SamplerSettings | None = None,
+    seed: int | None = None,
+    cores: int | None = None,
+    executor: Executor | None = None,
+    fits: Sequence[Fit] = (),
+) -> RobmaFit:
+    """Fit a Bayesian model-averaged meta-analysis.
+
+    Every combination of the priors below is a model; all are fitted, weighed by their
+    marginal likelihoods and averaged. Without priors under the null it is a single
+    Bayesian meta-analysis.
+
+    Parameters
+    ----------
+    data : DataFrame or EffectSizes, optional
+        Table with one row per estimate; None if the arguments are arrays.
+    d, r, z, logOR, OR, y : column name or array
+        Effect sizes; `y` stands for units of their own.
+    se, v, n, t, lCI, uCI : column name or array
+        How precise they are. See `effect_sizes`.
+    study_names : column name or array, optional
+        Labels.
+    study_ids : column name or array, optional
+        Estimates with one id form a cluster, with correlation rho of their true
+        effects. Missing ids, and ids that occur once, stand for independent
+        estimates. None: no clusters.
+    transformation : str, optional
+        Measure of the likelihood: "fishers_z", "cohens_d", "r", "logOR" or "none".
+        None: "fishers_z", or "none" with `y`.
+    prior_scale : str, optional
+        Measure of the priors and the results. None: "cohens_d", or "none" with `y`.
+    effect_mapping : {"linear", "exact"}
+        How mu goes from the prior scale to that of the likelihood. The linear rule,
+        e.g. d / 2 for Fisher's z, is that of the published Bayes factors and shrinks
+        large effects; "exact" converts as the data are converted.
+    rescale_priors : float
+        Factor on the scale of the default priors of effect and heterogeneity.
+    priors_effect, priors_effect_null : Prior, list of Prior, None or DEFAULT
+        Of mu. DEFAULT: Normal(0, 1) against a spike at 0. None leaves a side out.
+    priors_heterogeneity, priors_heterogeneity_null
+        Of tau. DEFAULT: InvGamma(1, 0.15) against a spike at 0.
+    priors_hierarchical, priors_hierarchical_null
+        Of rho, used if some id is shared. DEFAULT: Beta(1, 1), without a null. To
+        test clustering give ``prior("spike", location=0)`` as the null. None on both
+        sides treats all estimates as independent.
+    priors_bias : None
+        No publication bias: the only value so far.
+    chains, warmup, draws : int
+        Markov chains per model, adaptation and kept iterations per chain. A model is
+        extended until it passes the checks of `settings`.
+    settings : SamplerSettings, optional
+        All settings of the chains and the checks, instead of the three above.
+    seed : int, optional
+        Makes every number reproducible, whatever `cores` is. None draws one.
+    cores : int, optional
+        Processes at the same time. None: as many as there are.
+    executor : executor, optional
+        Anything with the `submit` of `concurrent.futures` to run models elsewhere.
+    fits : sequence of Fit, optional
+        Models fitted before, e.g. those of a `FitError`, to go on from there.
+
+    Returns
+    -------
+    RobmaFit
+        Print it, or see ``summary()``, ``inclusion``, ``models``, ``draws()``.
+
+    Raises
+    ------
+    DataError, PriorError, SettingsError
+        If an argument cannot be used.
+    FitError
+        If a model fails; the others are in its ``fits``.
+
+    Warns
+    -----
+    DataWarning
+        If the linear mapping moves the mean effect by more than 2 %, or clusters are
+        not used.
+    ConvergenceWarning
+        If a model misses a check after all extensions.
+
+    Notes
+    -----
+    y_k ~ MVN(mu 1, diag(se^2) + tau^2 [(1 - rho) I + rho 11']) in cluster k, true
+    effects integrated out; marginal likelihoods by Warp-III bridge sampling.
+
+    References
+    ----------
+    .. [1] Bartos F., Maier M., Wagenmakers E.-J., Doucouliagos H., Stanley T. D.
+       (2023). Robust Bayesian meta-analysis. Research Synthesis Methods 14(1).
+       doi:10.1002/jrsm.1594
+    .. [2] Gronau Q. F., Heck D. W., Berkhout S. W., Haaf J. M., Wagenmakers E.-J.
+       (2021). A primer on Bayesian model-averaged meta-analysis. AMPPS 4(3).
+       doi:10.1177/25152459211031256
+
+    Examples
+    --------
+    >>> import pyrobma as rb
+    >>> schools = rb.load_dataset("konstantopoulos2011")
+    >>> fit = rb.robma(schools, d="yi", v="vi", study_ids="district", seed=1)
+    >>> fit.inclusion.loc["effect", "models"]
+    2
+    """
+    if priors_bias is not None:
+        raise PriorError(
+            f"priors_bias: expected None; got {priors_bias!r}. This version has no "
+            "models of publication bias."
+        )
+    effects = effect_sizes(
+        data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, lCI=lCI,
+        uCI=uCI, study_names=study_names, study_ids=study_ids,
+        transformation=transformation,
+    )  # fmt: skip
+    task = _task(effects, prior_scale, effect_mapping)
+    if not (np.isfinite(rescale_priors) and rescale_priors > 0):
+        raise PriorError(
+            f"rescale_priors: expected a positive number; got {rescale_priors!r}."
+        )
+    hierarchical = component_priors(priors_hierarchical, "hierarchical")
+    hierarchical_null = component_priors(
+        priors_hierarchical_null, "hierarchical", null=True
+    )
+    if effects.clustered and not (hierarchical or hierarchical_null):
+        warnings.warn(
+            "study_ids: the clusters are not used, because priors_hierarchical and "
+            "priors_hierarchical_null are both None; estimates are treated as "
+            "independent.",
+            DataWarning,
+            stacklevel=2,
+        )
+    space = model_space(
+        effect=component_priors(priors_effect, "effect", rescale=rescale_priors),
+        effect_null=component_priors(priors_effect_null, "effect", null=True),
+        heterogeneity=component_priors(
+            priors_heterogeneity, "heterogeneity", rescale=rescale_priors
+        ),
+        heterogeneity_null=component_priors(
+            priors_heterogeneity_null, "heterogeneity", null=True
+        ),
+        hierarchical=hierarchical if effects.clustered else (),
+        hierarchical_null=hierarchical_null if effects.clustered else (),
+    )
+    if settings is None:
+        settings = SamplerSettings(chains=chains, warmup=warmup, draws=draws)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    fitted = fit_models(
+        task, space, settings=settings, seed=seed, cores=cores, executor=executor,
+        fits=fits,
+    )  # fmt: skip
+    result = RobmaFit(task, space, fitted, settings, seed)
+    for text in ensemble_warnings(result):
+        warnings.warn(text, ConvergenceWarning, stacklevel=2)
+    _check_mapping(result)
+    return result
+
+
+def _task(
+    effects: EffectSizes, prior_scale: Measure | None, effect_mapping: EffectMapping
+) -> Task:
+    if prior_scale is None:
+        prior_scale = "none" if effects.measure == "none" else "cohens_d"
+    allowed = ("cohens_d", "fishers_z", "r", "logOR", "none")
+    if prior_scale not in allowed:
+        raise DataError(
+            f"prior_scale: expected one of {', '.join(allowed)}; got {prior_scale!r}."
+        )
+    if (prior_scale == "none") != (effects.measure == "none"):
+        raise DataError(
+            f"prior_scale: expected 'none' exactly when the data are on 'none'; got "
+            f"{prior_scale!r} with data on {effects.measure!r}."
+        )
+    if effect_mapping not in ("linear", "exact"):
+        raise DataError(
+            "effect_mapping: expected 'linear' or 'exact'; got "
+            f"{effect_mapping!r}."
+        )
+    return Task(effects, prior_scale, effect_mapping)
+
+
+def _check_mapping(result: RobmaFit) -> None:
+    task = result.task
+    if task.effect_mapping == "exact" or task.prior_scale == task.effects.measure:
+        return
+    mean = result.mixture("mu").mean()
+    # What the fitted mean of the data is on the prior scale, converted exactly.
+    on_data = result.converter("tau", task.effects.measure)(np.array(mean))
+    exact = float(transform_effect(float(on_data), task.effects.measure, task.prior_scale))
+    if abs(exact - mean) > MAPPING_TOLERANCE * abs(mean):
+        warnings.warn(
+            f"effect_mapping: the linear mapping gives a mean effect of {mean:.3f}, "
+            f"which converts to {exact:.3f} as the data do. For effects this large use "
+            "effect_mapping='exact'.",
+            DataWarning,
+            stacklevel=3,
+        )

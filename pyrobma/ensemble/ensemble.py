@@ -1,0 +1,284 @@
+"""Stage 5: an ensemble of fitted models and what it says together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._types import BoolArray, FloatArray
+from pyrobma.effects import MEASURES, Measure, scale_factor, transform_effect
+from pyrobma.ensemble.mixing import Mixture, allocate
+from pyrobma.ensemble.probabilities import (
+    Inclusion,
+    inclusion,
+    posterior_probabilities,
+    posterior_probability_errors,
+)
+from pyrobma.errors import DataError
+from pyrobma.fit import Fit, SamplerSettings, Task
+from pyrobma.models import COMPONENTS, ModelSpace
+from pyrobma.priors import SUPPORT, Component
+
+COMPONENT_OF: dict[str, Component] = {
+    parameter: component for component, (parameter, _, _) in SUPPORT.items()
+}
+"""The component that each parameter belongs to."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble:
+    """Fitted models with their prior and posterior probabilities.
+
+    Attributes
+    ----------
+    task : Task
+        The effect sizes and the mapping of parameters to their measure.
+    space : ModelSpace
+        The models and their prior probabilities.
+    fits : tuple of Fit
+        One per model, in the order of the space.
+    settings : SamplerSettings
+        How the chains were run.
+    seed : int
+        Seed of the fits and of `draws`.
+    """
+
+    task: Task
+    space: ModelSpace
+    fits: tuple[Fit, ...]
+    settings: SamplerSettings
+    seed: int
+
+    # ---- model probabilities -------------------------------------------------
+    @property
+    def logml(self) -> FloatArray:
+        """Log marginal likelihoods, shape (number of models,)."""
+        return np.array([fit.logml for fit in self.fits])
+
+    @property
+    def prior_prob(self) -> FloatArray:
+        """Prior model probabilities, shape (number of models,)."""
+        return self.space.prior_prob
+
+    @property
+    def post_prob(self) -> FloatArray:
+        """Posterior model probabilities, shape (number of models,)."""
+        return posterior_probabilities(self.logml, self.prior_prob)
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components that have evidence to report.
+
+        Effect and heterogeneity always; hierarchical if some model has it.
+        """
+        return tuple(
+            component
+            for component in COMPONENTS
+            if component != "hierarchical" or self._members(component).any()
+        )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of the ensemble: mu, tau, and rho if there are clusters."""
+        return ("mu", "tau", "rho") if self.space.hierarchical else ("mu", "tau")
+
+    @property
+    def inclusion(self) -> pd.DataFrame:
+        """Evidence for each component.
+
+        Index: component. Columns: ``models`` (number with the component),
+        ``prior_prob``, ``post_prob``, ``inclusion_bf`` and their Monte Carlo standard
+        errors ``post_prob_mcse`` and ``log_bf_mcse`` (that of ``log_bf``).
+        """
+        rows = {name: self.evidence(name) for name in self.components}
+        return pd.DataFrame(
+            {
+                "models": [e.n_models for e in rows.values()],
+                "prior_prob": [e.prior_prob for e in rows.values()],
+                "post_prob": [e.post_prob for e in rows.values()],
+                "post_prob_mcse": [e.post_prob_mcse for e in rows.values()],
+                "inclusion_bf": [_exp(e.log_bf) for e in rows.values()],
+                "log_bf": [e.log_bf for e in rows.values()],
+                "log_bf_mcse": [e.log_bf_mcse for e in rows.values()],
+            },
+            index=pd.Index(rows, name="component"),
+        )
+
+    @property
+    def models(self) -> pd.DataFrame:
+        """One row per model, numbered from 1.
+
+        Columns: its priors ``effect``, ``heterogeneity``, ``hierarchical``;
+        ``prior_prob``, ``logml``, ``logml_mcse``, ``post_prob``, ``post_prob_mcse``,
+        ``inclusion_bf`` (of this model against all others) and ``log_bf_mcse``.
+        """
+        alone = np.eye(len(self.fits), dtype=bool)
+        each = [self._compare(member) for member in alone]
+        return pd.DataFrame(
+            {
+                "effect": [str(m.mu) for m in self.space.models],
+                "heterogeneity": [str(m.tau) for m in self.space.models],
+                "hierarchical": [
+                    "" if m.rho is None else str(m.rho) for m in self.space.models
+                ],
+                "prior_prob": self.prior_prob,
+                "logml": self.logml,
+                "logml_mcse": [fit.logml_mcse for fit in self.fits],
+                "post_prob": self.post_prob,
+                "post_prob_mcse": posterior_probability_errors(
+                    self.post_prob, self._covariance()
+                ),
+                "inclusion_bf": [_exp(e.log_bf) for e in each],
+                "log_bf": [e.log_bf for e in each],
+                "log_bf_mcse": [e.log_bf_mcse for e in each],
+            },
+            index=pd.RangeIndex(1, len(self.fits) + 1, name="model"),
+        )
+
+    def evidence(self, component: Component) -> Inclusion:
+        """Return prior and posterior probability and Bayes factor of a component."""
+        return self._compare(self._members(component))
+
+    # ---- parameters ----------------------------------------------------------
+    def mixture(
+        self,
+        parameter: str,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+    ) -> Mixture:
+        """Return the posterior of a parameter over all models.
+
+        Parameters
+        ----------
+        parameter : str
+            ``"mu"``, ``"tau"`` or ``"rho"``.
+        conditional : bool
+            Only over models that count as alternative for the parameter's component.
+        output_scale : str, optional
+            Measure of the values: "cohens_d", "fishers_z", "r", "logOR", "OR". mu is
+            converted draw by draw; tau linearly, on Fisher's z for "r" and on the log
+            odds ratio for "OR"; rho has no unit. None: the prior scale.
+
+        Returns
+        -------
+        Mixture
+
+        Raises
+        ------
+        DataError
+            If the parameter is not in the ensemble, no model is left, or there is no
+            such conversion.
+        """
+        if parameter not in self.parameters:
+            raise DataError(
+                f"parameter: expected one of {', '.join(self.parameters)}; got "
+                f"{parameter!r}."
+            )
+        probabilities = self._weights(parameter if conditional else None)
+        to_output = self.converter(parameter, output_scale)
+        draws = [fit.draws(parameter) for fit in self.fits]
+        mixed = Mixture(probabilities, tuple(draws), self._covariance())
+        return mixed.transformed(to_output)
+
+    def draws(
+        self,
+        parameter: str,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        n: int = 10_000,
+    ) -> FloatArray:
+        """Return equally weighted draws from the averaged posterior of a parameter.
+
+        Parameters
+        ----------
+        parameter, conditional, output_scale
+            As in `mixture`.
+        n : int
+            Number of draws.
+
+        Returns
+        -------
+        array of shape (n,)
+            Models in their order, each with a share of rows as large as its posterior
+            probability. Averaged draws of different parameters belong together row by
+            row.
+
+        Raises
+        ------
+        DataError
+            As in `mixture`, or if `n` is not positive.
+        """
+        if n < 1:
+            raise DataError(f"n: expected a positive number of draws; got {n}.")
+        mixed = self.mixture(
+            parameter, conditional=conditional, output_scale=output_scale
+        )
+        rng = np.random.default_rng([self.seed, 1])
+        parts = []
+        for fit, values, count in zip(
+            self.fits, mixed.draws, allocate(mixed.probabilities, n), strict=True
+        ):
+            # Rows are chosen per model, not per parameter, so that they match.
+            size = 1 if fit.chains is None else fit.chains.draws[..., 0].size
+            rows = rng.permutation(size)
+            chosen = np.resize(rows, int(count))
+            flat = values.ravel()
+            parts.append(flat[chosen] if flat.size > 1 else np.repeat(flat, int(count)))
+        return np.concatenate(parts)
+
+    def converter(
+        self, parameter: str, output_scale: Measure | None
+    ) -> Callable[[FloatArray], FloatArray]:
+        """Return the function from the prior scale to an output scale."""
+        prior_scale = self.task.prior_scale
+        target = prior_scale if output_scale is None else output_scale
+        if target not in MEASURES:
+            raise DataError(
+                f"output_scale: expected one of {', '.join(MEASURES)}; got {target!r}."
+            )
+        if parameter == "rho" or target == prior_scale:
+            return _identity
+        factor = scale_factor(prior_scale, target)
+        if parameter == "tau":
+            return lambda x: x * factor
+        return lambda x: transform_effect(x, prior_scale, target)
+
+    # ---- inside --------------------------------------------------------------
+    def _members(self, component: Component) -> BoolArray:
+        return np.array([component in m.alternative for m in self.space.models])
+
+    def _compare(self, member: BoolArray) -> Inclusion:
+        return inclusion(member, self.logml, self.prior_prob, self._covariance())
+
+    def _weights(self, conditional_on: str | None) -> FloatArray:
+        if conditional_on is None:
+            return self.post_prob
+        component = COMPONENT_OF[conditional_on]
+        member = self._members(component)
+        if not member.any():
+            raise DataError(
+                f"conditional: expected a model with an alternative prior for "
+                f"{component}; there is none. Give priors_{component}."
+            )
+        prior_prob = np.where(member, self.prior_prob, 0.0)
+        return posterior_probabilities(self.logml, prior_prob / prior_prob.sum())
+
+    def _covariance(self) -> FloatArray:
+        error = np.array([fit.logml_mcse for fit in self.fits])
+        shared = np.array([fit.seed for fit in self.fits])
+        # Models with one posterior share one fit, seed included, and so its error.
+        return np.asarray(np.outer(error, error) * (shared[:, None] == shared))
+
+
+def _identity(x: FloatArray) -> FloatArray:
+    return x
+
+
+def _exp(value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))

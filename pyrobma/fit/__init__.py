@@ -1,0 +1,24 @@
+"""Stage 4: fits."""
+
+from pyrobma.fit.diagnostics import Diagnostics
+from pyrobma.fit.model import Fit, extend, fit_model
+from pyrobma.fit.sample import Chains
+from pyrobma.fit.schedule import Executor, FitError, fit_models
+from pyrobma.fit.settings import SamplerSettings, SettingsError
+from pyrobma.fit.stan_data import EffectMapping, Task, stan_data
+
+__all__ = [
+    "Chains",
+    "Diagnostics",
+    "EffectMapping",
+    "Executor",
+    "Fit",
+    "FitError",
+    "SamplerSettings",
+    "SettingsError",
+    "Task",
+    "extend",
+    "fit_model",
+    "fit_models",
+    "stan_data",
+]

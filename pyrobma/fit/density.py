@@ -1,0 +1,138 @@
+"""Log densities of a Stan program through BridgeStan."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from pyrobma._types import FloatArray
+from pyrobma.errors import ToolchainError
+
+
+class LogDensity:
+    """The log posterior density of one model, as a function of many points.
+
+    Parameters
+    ----------
+    library : Path
+        Shared library with BridgeStan's ABI.
+    data : str
+        The program's data as JSON text.
+
+    Raises
+    ------
+    ToolchainError
+        If the library cannot be opened or refuses the data; the message holds Stan's
+        own sentence.
+
+    Notes
+    -----
+    pyrobma's own libraries evaluate a whole array in one call. With a library built
+    by BridgeStan itself the points are evaluated one by one through its client.
+    """
+
+    def __init__(self, library: Path, data: str) -> None:
+        import bridgestan
+
+        try:
+            self._model = bridgestan.StanModel(
+                library, data, capture_stan_prints=False, warn=False
+            )
+        except (RuntimeError, OSError) as error:
+            raise ToolchainError(f"{library.name}: {error}") from error
+        self.names: list[str] = (
+            self._model.param_unc_names() if self._model.param_unc_num() else []
+        )
+        self._many = getattr(
+            self._model.stanlib, "bs_x_pyrobma_log_density_many", None
+        )
+        self._unconstrain = getattr(
+            self._model.stanlib, "bs_x_pyrobma_param_unconstrain_many", None
+        )
+
+    def __enter__(self) -> LogDensity:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Free the model."""
+        del self._model
+
+    def __call__(self, points: FloatArray) -> FloatArray:
+        """Return log densities with every constant and the Jacobian.
+
+        Parameters
+        ----------
+        points : array of shape (n, D)
+            Unconstrained parameters.
+
+        Returns
+        -------
+        array of shape (n,)
+            NaN where the program throws.
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        values = np.empty(len(points))
+        if self._many is None:
+            for i, point in enumerate(points):
+                try:
+                    values[i] = self._model.log_density(point, propto=False)
+                except RuntimeError:
+                    values[i] = np.nan
+            return values
+        message = ctypes.c_char_p()
+        failed = self._many(
+            ctypes.c_void_p(self._model.model),
+            ctypes.c_bool(False),
+            ctypes.c_bool(True),
+            ctypes.c_int(len(points)),
+            points.ctypes.data_as(ctypes.c_void_p),
+            values.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(message),
+        )
+        if failed < 0:
+            raise self._error(message)
+        if failed > 0:
+            self._model.stanlib.bs_free_error_msg(message)
+        return values
+
+    def unconstrain(self, constrained: FloatArray) -> FloatArray:
+        """Return parameters on the unconstrained scale.
+
+        Parameters
+        ----------
+        constrained : array of shape (n, P)
+            Free parameters as the program declares them.
+
+        Returns
+        -------
+        array of shape (n, D)
+        """
+        constrained = np.ascontiguousarray(constrained, dtype=np.float64)
+        if self._unconstrain is None:
+            return np.array([self._model.param_unconstrain(x) for x in constrained])
+        points = np.empty((len(constrained), len(self.names)))
+        message = ctypes.c_char_p()
+        failed = self._unconstrain(
+            ctypes.c_void_p(self._model.model),
+            ctypes.c_int(len(constrained)),
+            constrained.ctypes.data_as(ctypes.c_void_p),
+            points.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(message),
+        )
+        if failed < 0:
+            raise self._error(message)
+        return points
+
+    def _error(self, message: ctypes.c_char_p) -> ToolchainError:
+        text = (message.value or b"no message").decode()
+        self._model.stanlib.bs_free_error_msg(message)
+        return ToolchainError(f"{self._model.name()}: {text}")

@@ -1,0 +1,181 @@
+"""Stage 4: all models of a space, as independent jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.special import logsumexp
+
+from pyrobma.errors import PyrobmaError
+from pyrobma.fit.model import Fit, extend, fit_model, needs_precision, with_spec
+from pyrobma.fit.sample import quiet_cmdstanpy
+from pyrobma.fit.settings import SamplerSettings
+from pyrobma.fit.stan_data import Task
+from pyrobma.models import ModelSpace
+
+MATTERS = 1e-4
+"""Posterior probability above which a model's marginal likelihood must be precise."""
+
+
+class Executor(Protocol):
+    """What is needed of an executor: that of `concurrent.futures`, Dask, loky, MPI."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Start a job and return its future."""
+
+
+class FitError(PyrobmaError, RuntimeError):
+    """A model could not be fitted; the others are in `fits`.
+
+    Attributes
+    ----------
+    fits : tuple of Fit
+        What was computed before. Give it to `fit_models` or `robma` as ``fits`` to
+        go on from there.
+    """
+
+    def __init__(self, message: str, fits: tuple[Fit, ...]) -> None:
+        super().__init__(message)
+        self.fits = fits
+
+
+def fit_models(
+    task: Task,
+    space: ModelSpace,
+    *,
+    settings: SamplerSettings | None = None,
+    seed: int | None = None,
+    cores: int | None = None,
+    executor: Executor | None = None,
+    fits: Sequence[Fit] = (),
+) -> tuple[Fit, ...]:
+    """Fit every model of a space.
+
+    Parameters
+    ----------
+    task : Task
+        The data.
+    space : ModelSpace
+        The models. Models with one posterior are fitted once.
+    settings : SamplerSettings, optional
+        The chains and the checks. None: the defaults.
+    seed : int, optional
+        Not negative; it fixes every result, whatever `cores` and `executor` are.
+        None draws one.
+    cores : int, optional
+        Processes at the same time. None: as many as this process may use.
+    executor : executor, optional
+        Runs whole models as jobs, instead of threads here: anything with the
+        ``submit`` of `concurrent.futures`. Each job runs its chains one by one.
+    fits : sequence of Fit
+        Models fitted before to the same data with the same settings, not fitted
+        again.
+
+    Returns
+    -------
+    tuple of Fit
+        In the order of the space. Models with a posterior probability above 1e-4 are
+        extended until the error of their log marginal likelihood is small enough.
+
+    Raises
+    ------
+    FitError
+        If a model fails; it carries the fits of the others.
+    """
+    settings = settings or SamplerSettings()
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    cores = cores or len(os.sched_getaffinity(0))
+    models = space.models
+    first = [
+        next(i for i, other in enumerate(models) if model.same_likelihood(other))
+        for model in models
+    ]
+    distinct = sorted(set(first))
+    done: dict[int, Fit] = {
+        i: with_spec(known, models[i])
+        for i in distinct
+        for known in fits
+        if known.spec.same_likelihood(models[i])
+    }
+    # Most parameters first: the longest jobs must not start last.
+    todo = sorted(
+        (i for i in distinct if i not in done), key=lambda i: -len(models[i].free)
+    )
+    parallel = 1 if executor is not None else max(1, cores // max(1, len(todo)))
+    with quiet_cmdstanpy(), _pool(executor, cores) as pool:
+        done |= _gather(
+            {
+                i: pool.submit(
+                    fit_model, task, models[i], settings, _model_seed(seed, i), parallel
+                )
+                for i in todo
+            },
+            done,
+        )
+        while True:
+            imprecise = [
+                i
+                for i in _that_matter(done, space, first)
+                if needs_precision(done[i], settings)
+            ]
+            if not imprecise:
+                break
+            parallel = 1 if executor is not None else max(1, cores // len(imprecise))
+            done |= _gather(
+                {
+                    i: pool.submit(extend, task, done[i], settings, parallel)
+                    for i in imprecise
+                },
+                done,
+            )
+    return tuple(
+        with_spec(done[i], model) for i, model in zip(first, models, strict=True)
+    )
+
+
+def _model_seed(seed: int, index: int) -> int:
+    # By position in the space, so that it does not depend on what runs when.
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
+    if executor is not None:
+        yield executor
+        return
+    with ThreadPoolExecutor(max_workers=cores) as threads:
+        yield threads
+
+
+def _gather(jobs: dict[int, Future[Fit]], done: dict[int, Fit]) -> dict[int, Fit]:
+    results: dict[int, Fit] = {}
+    failures: list[tuple[int, BaseException]] = []
+    for i, job in jobs.items():
+        try:
+            results[i] = job.result()
+        except PyrobmaError as error:
+            failures.append((i, error))
+    if failures:
+        i, error = failures[0]
+        more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
+        fits = tuple((done | results).values())
+        raise FitError(
+            f"{error}{more} The {len(fits)} other fits are kept in this error's "
+            "`fits`; give them as fits=... to go on from there.",
+            fits,
+        ) from error
+    return results
+
+
+def _that_matter(
+    done: dict[int, Fit], space: ModelSpace, first: Sequence[int]
+) -> list[int]:
+    weights = np.log(space.prior_prob) + np.array([done[i].logml for i in first])
+    probability = np.exp(weights - logsumexp(weights))
+    return sorted({i for i, p in zip(first, probability, strict=True) if p > MATTERS})

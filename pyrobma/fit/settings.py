@@ -1,0 +1,76 @@
+"""How the Markov chains are run and when they are good enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from pyrobma.errors import PyrobmaError
+
+
+class SettingsError(PyrobmaError, ValueError):
+    """A sampling setting is out of range."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """Settings of the sampler, and the checks a model has to pass.
+
+    Attributes
+    ----------
+    chains : int
+        Markov chains per model, at least 2 (one chain cannot be compared).
+    warmup : int
+        Adaptation iterations per chain, at least 150; they are not kept.
+    draws : int
+        Kept iterations per chain in the first run, at least 100.
+    adapt_delta : float
+        Target acceptance rate, in (0, 1); higher takes smaller steps.
+    max_treedepth : int
+        Largest depth of a NUTS trajectory.
+    max_rhat : float
+        Largest rank-normalised split R-hat a parameter may have (Vehtari et al.
+        2021).
+    min_ess : float
+        Smallest bulk and tail effective sample size a parameter may have, all chains
+        together.
+    max_mcse : float
+        Largest Monte Carlo standard error of a log marginal likelihood, for models
+        that matter (posterior probability above 1e-4).
+    max_draws : int
+        A model that misses a check is extended until it has this many kept
+        iterations per chain; then it is reported as failing.
+    """
+
+    chains: int = 4
+    warmup: int = 500
+    draws: int = 1000
+    adapt_delta: float = 0.8
+    max_treedepth: int = 10
+    max_rhat: float = 1.01
+    min_ess: float = 400.0
+    max_mcse: float = 0.01
+    max_draws: int = 32000
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work."""
+        lowest = {
+            "chains": 2, "warmup": 150, "draws": 100, "max_treedepth": 1,
+            "max_draws": self.draws,
+        }  # fmt: skip
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SettingsError(
+                    f"{name}: expected a whole number of at least {least}; got "
+                    f"{value!r}."
+                )
+        if not 0 < self.adapt_delta < 1:
+            raise SettingsError(
+                f"adapt_delta: expected a number in (0, 1); got {self.adapt_delta!r}."
+            )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith(("min_", "max_")) and not value > 0:
+                raise SettingsError(
+                    f"{field.name}: expected a positive number; got {value!r}."
+                )

@@ -1,0 +1,152 @@
+"""Stage 2: default priors, and what each component accepts."""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from pyrobma.errors import PriorError, PriorWarning
+from pyrobma.priors.distributions import Prior, prior
+
+
+class Default(enum.Enum):
+    """The type of `DEFAULT`."""
+
+    DEFAULT = "DEFAULT"
+
+    def __repr__(self) -> str:
+        """Print as the name users write."""
+        return "DEFAULT"
+
+
+DEFAULT: Final = Default.DEFAULT
+"""Use the default prior of a component (None leaves that side out instead)."""
+
+Component: TypeAlias = Literal["effect", "heterogeneity", "hierarchical"]
+PriorArgument: TypeAlias = Prior | Iterable[Prior] | Default | None
+
+SUPPORT: Final[dict[Component, tuple[str, float, float]]] = {
+    "effect": ("mu", -float("inf"), float("inf")),
+    "heterogeneity": ("tau", 0.0, float("inf")),
+    "hierarchical": ("rho", 0.0, 1.0),
+}
+"""Parameter of each component, and the ends of its legal values."""
+
+
+def default_priors(
+    component: Component, *, null: bool = False, rescale: float = 1.0
+) -> tuple[Prior, ...]:
+    """Return the default priors of a component, on Cohen's d.
+
+    Parameters
+    ----------
+    component : {"effect", "heterogeneity", "hierarchical"}
+        Which part of the model.
+    null : bool
+        Those of the null hypothesis instead of the alternative.
+    rescale : float
+        Factor on the scale of the effect and heterogeneity priors, positive.
+
+    Returns
+    -------
+    tuple of Prior
+        Effect: Normal(0, 1) against a spike at 0. Heterogeneity: InvGamma(1, 0.15)
+        against a spike at 0. Hierarchical (rho): Beta(1, 1), no null.
+
+    References
+    ----------
+    .. [1] Bartos, Maier, Quintana, Wagenmakers (2022). Adjusting for publication
+       bias in JASP and R. AMPPS 5(3). doi:10.1177/25152459221109259
+    .. [2] van Erp, Verhagen, Grasman, Wagenmakers (2017). Estimates of
+       between-study heterogeneity for 705 meta-analyses. J. Open Psychol. Data
+       5(1). doi:10.5334/jopd.33 (the InvGamma(1, 0.15)).
+    """
+    if null:
+        return () if component == "hierarchical" else (prior("spike", location=0),)
+    if component == "effect":
+        return (prior("normal", mean=0, sd=rescale),)
+    if component == "heterogeneity":
+        return (prior("inv_gamma", shape=1, scale=0.15 * rescale),)
+    return (prior("beta", alpha=1, beta=1),)
+
+
+def component_priors(
+    argument: PriorArgument,
+    component: Component,
+    *,
+    null: bool = False,
+    rescale: float = 1.0,
+) -> tuple[Prior, ...]:
+    """Read a prior argument of `robma`: one prior, several, None or `DEFAULT`.
+
+    Parameters
+    ----------
+    argument : Prior, iterable of Prior, None or DEFAULT
+        None or an empty list leaves this side of the component out.
+    component, null, rescale
+        As in `default_priors`.
+
+    Returns
+    -------
+    tuple of Prior
+        Each inside the support of the component's parameter.
+
+    Raises
+    ------
+    PriorError
+        On anything that is not a prior, or a prior outside the support.
+
+    Warns
+    -----
+    PriorWarning
+        If a prior reaches outside the support and is truncated to it.
+    """
+    name = f"priors_{component}{'_null' if null else ''}"
+    if isinstance(argument, Default):
+        return default_priors(component, null=null, rescale=rescale)
+    if argument is None:
+        return ()
+    items = (argument,) if isinstance(argument, Prior) else argument
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise PriorError(
+            f"{name}: expected a prior, a list of priors, None or DEFAULT; got "
+            f"{argument!r}. Write prior('normal', mean=0, sd=1)."
+        )
+    return tuple(_inside(item, component, name) for item in items)
+
+
+def _inside(item: object, component: Component, argument: str) -> Prior:
+    parameter, low, high = SUPPORT[component]
+    if not isinstance(item, Prior):
+        raise PriorError(
+            f"{argument}: expected priors made by prior(...); got {item!r}."
+        )
+    if item.is_spike:
+        if not low <= item.location <= high:
+            raise PriorError(
+                f"{argument}: expected a spike in [{low:g}, {high:g}] for "
+                f"{parameter}; got {item}."
+            )
+        return item
+    if item.upper <= low or item.lower >= high:
+        raise PriorError(
+            f"{argument}: expected a prior on [{low:g}, {high:g}] for {parameter}; "
+            f"got {item}, which has no probability there."
+        )
+    if item.lower >= low and item.upper <= high:
+        return item
+    if item.family == "uniform":
+        raise PriorError(
+            f"{argument}: expected a and b in [{low:g}, {high:g}] for {parameter}; "
+            f"got {item}."
+        )
+    inside = item.truncated(low, high)
+    warnings.warn(
+        f"{argument}: {item} reaches outside [{low:g}, {high:g}], the legal values "
+        f"of {parameter}; it is truncated to {inside}.",
+        PriorWarning,
+        stacklevel=2,
+    )
+    return inside

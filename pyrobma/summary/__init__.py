@@ -1,0 +1,24 @@
+"""Stage 6: summaries."""
+
+from pyrobma.summary.summaries import (
+    components_table,
+    diagnostics_table,
+    ensemble_warnings,
+    estimates_table,
+    individual_table,
+    models_table,
+    summarise,
+)
+from pyrobma.summary.table import Summary, Table
+
+__all__ = [
+    "Summary",
+    "Table",
+    "components_table",
+    "diagnostics_table",
+    "ensemble_warnings",
+    "estimates_table",
+    "individual_table",
+    "models_table",
+    "summarise",
+]

@@ -1,0 +1,364 @@
+"""Stage 6: the four summaries of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
+from pyrobma.effects import Measure
+from pyrobma.ensemble import COMPONENT_OF, Ensemble, Mixture
+from pyrobma.errors import DataError
+from pyrobma.fit import Fit
+from pyrobma.summary.table import (
+    Format,
+    Summary,
+    Table,
+    bayes_factor,
+    error,
+    fixed,
+    integer,
+)
+
+SummaryType: TypeAlias = Literal["ensemble", "models", "diagnostics", "individual"]
+
+_SCALES: dict[Measure, str] = {
+    "cohens_d": "Cohen's d",
+    "fishers_z": "Fisher's z",
+    "r": "correlation",
+    "logOR": "log odds ratio",
+    "OR": "odds ratio",
+    "none": "the data",
+}
+_TITLES = {
+    "effect": "Effect",
+    "heterogeneity": "Heterogeneity",
+    "hierarchical": "Hierarchical",
+}
+
+
+def summarise(
+    ensemble: Ensemble,
+    type: str = "ensemble",
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+    log_bf: bool = False,
+    bf01: bool = False,
+) -> Summary:
+    """Tabulate an ensemble.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What `robma` returns.
+    type : {"ensemble", "models", "diagnostics", "individual"}
+        ``"ensemble"``: evidence for each component and model-averaged estimates.
+        ``"models"``: priors, marginal likelihood and probability of each model.
+        ``"diagnostics"``: convergence and Monte Carlo errors of each model.
+        ``"individual"``: every model on its own. The first letter is enough.
+    conditional : bool
+        Add estimates averaged over the models with the component only ("ensemble").
+    output_scale : str, optional
+        Measure of the estimates, as in `Ensemble.mixture`. None: the prior scale.
+    probs : sequence of float
+        Quantiles to show, in [0, 1].
+    log_bf, bf01 : bool
+        Show natural logs of Bayes factors; show evidence for the absence.
+
+    Returns
+    -------
+    Summary
+        Printable; each table is also a DataFrame attribute, e.g. ``.components`` and
+        ``.estimates``.
+
+    Raises
+    ------
+    DataError
+        On an unknown type or scale, or probabilities outside [0, 1].
+    """
+    kinds = [k for k in get_args(SummaryType) if type and k.startswith(type)]
+    if len(kinds) != 1:
+        raise DataError(
+            f"type: expected one of {', '.join(get_args(SummaryType))}, or its first "
+            f"letter; got {type!r}."
+        )
+    levels = [float(p) for p in probs]
+    if not all(0 <= p <= 1 for p in levels):
+        raise DataError(f"probs: expected probabilities in [0, 1]; got {levels}.")
+    ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
+    tables: dict[str, Table]
+    if kinds[0] == "ensemble":
+        tables = {
+            "components": components_table(ensemble, log_bf=log_bf, bf01=bf01),
+            "estimates": estimates_table(ensemble, output_scale, levels),
+        }
+        if conditional:
+            tables["estimates_conditional"] = estimates_table(
+                ensemble, output_scale, levels, conditional=True
+            )
+    elif kinds[0] == "models":
+        tables = {"models": models_table(ensemble, log_bf=log_bf, bf01=bf01)}
+    elif kinds[0] == "diagnostics":
+        tables = {"diagnostics": diagnostics_table(ensemble)}
+    else:
+        tables = {
+            f"model_{i}": individual_table(ensemble, i, output_scale, levels)
+            for i in range(1, len(ensemble.fits) + 1)
+        }
+    return Summary(_heading(ensemble), tables, ensemble_warnings(ensemble))
+
+
+def components_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table:
+    """Tabulate prior and posterior probability and Bayes factor of each component."""
+    found = ensemble.inclusion
+    name, values, formats = _bayes_factor_column(found["log_bf"], log_bf, bf01)
+    total = len(ensemble.fits)
+    frame = pd.DataFrame(
+        {
+            "Models": [f"{n}/{total}" for n in found["models"]],
+            "Prior prob.": found["prior_prob"],
+            "Post. prob.": found["post_prob"],
+            name: values,
+            "error(log BF)": found["log_bf_mcse"],
+        }
+    ).rename(index=_TITLES)
+    return Table(
+        "Components summary:",
+        frame,
+        {
+            "Prior prob.": fixed(3),
+            "Post. prob.": fixed(3),
+            name: formats,
+            "error(log BF)": error,
+        },
+        ("error(log BF): Monte Carlo standard error of the log Bayes factor.",),
+    )
+
+
+def estimates_table(
+    ensemble: Ensemble,
+    output_scale: Measure | None,
+    probs: Sequence[float],
+    *,
+    conditional: bool = False,
+) -> Table:
+    """Tabulate averaged (or conditional) estimates of every parameter."""
+    available = [
+        p
+        for p in ensemble.parameters
+        if not conditional or COMPONENT_OF[p] in _alternatives(ensemble)
+    ]
+    rows = {
+        p: _estimate(
+            ensemble.mixture(p, conditional=conditional, output_scale=output_scale),
+            probs,
+        )
+        for p in available
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    title = "Conditional estimates:" if conditional else "Model-averaged estimates:"
+    formats = {name: fixed(3) for name in frame.columns} | {"error(Mean)": error}
+    return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
+
+
+def models_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table:
+    """Tabulate the models with their priors and probabilities."""
+    found = ensemble.models
+    name, values, formats = _bayes_factor_column(found["log_bf"], log_bf, bf01)
+    frame = pd.DataFrame(
+        {
+            **_prior_columns(ensemble),
+            "Prior prob.": found["prior_prob"],
+            "log(marglik)": found["logml"],
+            "error(log(marglik))": found["logml_mcse"],
+            "Post. prob.": found["post_prob"],
+            name: values,
+        },
+        index=found.index,
+    )
+    return Table(
+        "Models overview:",
+        frame,
+        {
+            "Prior prob.": fixed(3),
+            "log(marglik)": fixed(2),
+            "error(log(marglik))": error,
+            "Post. prob.": fixed(3),
+            name: formats,
+        },
+    )
+
+
+def diagnostics_table(ensemble: Ensemble) -> Table:
+    """Tabulate the worst diagnostics of each model."""
+    rows = []
+    for fit in ensemble.fits:
+        row = dict.fromkeys(
+            (
+                "max[error(MCMC)]", "max[error(MCMC)/SD]", "min(ESS)", "max(R-hat)",
+                "Divergences", "error(log(marglik))", "Draws",
+            ),
+            np.nan,
+        )  # fmt: skip
+        row["error(log(marglik))"] = fit.logml_mcse
+        if fit.chains is not None and fit.diagnostics is not None:
+            found = fit.diagnostics
+            sd = fit.chains.draws.std(axis=(0, 1), ddof=1)
+            row |= {
+                "max[error(MCMC)]": (sd / np.sqrt(found.ess_mean)).max(),
+                "max[error(MCMC)/SD]": (1 / np.sqrt(found.ess_mean)).max(),
+                "min(ESS)": min(found.ess_bulk.min(), found.ess_tail.min()),
+                "max(R-hat)": found.rhat.max(),
+                "Divergences": found.divergences,
+                "Draws": fit.chains.draws[:, :, 0].size,
+            }
+        rows.append(row)
+    numbers = pd.DataFrame(rows, index=ensemble.models.index)
+    priors = pd.DataFrame(_prior_columns(ensemble), index=numbers.index)
+    return Table(
+        "Diagnostics overview:",
+        priors.join(numbers),
+        {
+            "max[error(MCMC)]": fixed(5),
+            "max[error(MCMC)/SD]": fixed(3),
+            "min(ESS)": integer,
+            "max(R-hat)": fixed(3),
+            "Divergences": integer,
+            "error(log(marglik))": error,
+            "Draws": integer,
+        },
+    )
+
+
+def individual_table(
+    ensemble: Ensemble,
+    number: int,
+    output_scale: Measure | None,
+    probs: Sequence[float],
+) -> Table:
+    """Tabulate the estimates of one model, numbered from 1."""
+    fit, row = ensemble.fits[number - 1], ensemble.models.loc[number]
+    facts = [
+        f"Prior prob. {row['prior_prob']:.3f}",
+        f"log(marglik) {row['logml']:.2f} (error {error(row['logml_mcse'])})",
+        f"Post. prob. {row['post_prob']:.3f}",
+        f"Inclusion BF {bayes_factor(row['inclusion_bf'])}",
+    ]
+    title = f"Model {number}: {fit.spec}\n{', '.join(facts)}"
+    rows = {
+        p: _individual(ensemble, fit, p, output_scale, probs) for p in fit.names
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    if not rows:
+        return Table(title, frame, {}, ("No free parameters.",))
+    formats: dict[str, Format] = {name: fixed(3) for name in frame.columns}
+    formats |= {"error(MCMC)": fixed(5), "ESS": integer}
+    return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
+
+
+def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
+    """Return what a reader must know before trusting the ensemble, in words."""
+    return tuple(
+        f"Model {i} ({fit.spec}): {'; '.join(fit.reasons)}."
+        for i, fit in enumerate(ensemble.fits, start=1)
+        if not fit.ok
+    )
+
+
+def _heading(ensemble: Ensemble) -> str:
+    effects = ensemble.task.effects
+    clusters = (
+        f" in {effects.L} clusters" if effects.clustered else ""
+    )
+    count = len(ensemble.fits)
+    if count == 1:
+        return f"Bayesian meta-analysis (one model): {effects.K} estimates{clusters}"
+    return (
+        f"Bayesian model-averaged meta-analysis ({count} models): {effects.K} "
+        f"estimates{clusters}"
+    )
+
+
+def _alternatives(ensemble: Ensemble) -> set[str]:
+    return {c for model in ensemble.space.models for c in model.alternative}
+
+
+def _estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
+    median, *quantiles = mixture.quantiles([0.5, *probs])
+    return {
+        "Mean": mixture.mean(),
+        "Median": float(median),
+        **{f"{p:g}": float(q) for p, q in zip(probs, quantiles, strict=True)},
+        "error(Mean)": mixture.mcse(),
+    }
+
+
+def _individual(
+    ensemble: Ensemble,
+    fit: Fit,
+    parameter: str,
+    output_scale: Measure | None,
+    probs: Sequence[float],
+) -> dict[str, float]:
+    values = ensemble.converter(parameter, output_scale)(fit.draws(parameter))
+    stacked = values[:, :, None]
+    sd = float(values.std(ddof=1))
+    size = float(effective_sample_size(stacked)[0])
+    bulk = rank_normalised(stacked)
+    folded = rank_normalised(np.abs(stacked - np.median(stacked)))
+    quantiles = np.quantile(values, [0.5, *probs], method="inverted_cdf")
+    return {
+        "Mean": float(values.mean()),
+        "SD": sd,
+        "Median": float(quantiles[0]),
+        **{f"{p:g}": float(q) for p, q in zip(probs, quantiles[1:], strict=True)},
+        "error(MCMC)": sd / np.sqrt(size),
+        "error(MCMC)/SD": 1 / np.sqrt(size),
+        "ESS": float(effective_sample_size(bulk)[0]),
+        "R-hat": float(np.maximum(rhat(bulk), rhat(folded))[0]),
+    }
+
+
+def _prior_columns(ensemble: Ensemble) -> dict[str, pd.Series[str]]:
+    found = ensemble.models
+    columns = {
+        "Prior Effect": found["effect"],
+        "Prior Heterogeneity": found["heterogeneity"],
+    }
+    if ensemble.space.hierarchical:
+        columns["Prior Hierarchical"] = found["hierarchical"]
+    return columns
+
+
+def _bayes_factor_column(
+    values: pd.Series[float], log_bf: bool, bf01: bool
+) -> tuple[str, pd.Series[float], Format]:
+    name = "Exclusion BF" if bf01 else "Inclusion BF"
+    shown = -values if bf01 else values
+    if log_bf:
+        return f"log({name})", shown, fixed(3)
+    with np.errstate(over="ignore"):
+        return name, np.exp(shown), bayes_factor
+
+
+def _scale_notes(
+    ensemble: Ensemble, output_scale: Measure | None
+) -> tuple[str, ...]:
+    prior_scale = ensemble.task.prior_scale
+    shown = output_scale or prior_scale
+    if prior_scale == "none":
+        return ("Estimates and priors are on the scale of the data.",)
+    note = f"Estimates are on the {_SCALES[shown]} scale"
+    if shown in ("r", "OR"):
+        other: Measure = "fishers_z" if shown == "r" else "logOR"
+        note += f" (tau on the {_SCALES[other]} scale)"
+    return (f"{note}; priors are on the {_SCALES[prior_scale]} scale.",)

@@ -1,0 +1,165 @@
+/**
+ * Random-effects meta-analysis of clustered estimates, normal likelihood.
+ *
+ *   y_k ~ MVN(mean_k, diag(se^2) + tau^2 [(1 - rho) I + rho 11'])   cluster k
+ *   mean_i = mu + PET se_i + PEESE se_i^2
+ *
+ * mu, tau and PEESE are on the prior's measure and are carried to the data's.
+ * A parameter whose prior is a spike is fixed, and has no entry among the free
+ * ones. README.md describes every data variable.
+ */
+functions {
+  #include functions/priors.stanfunctions
+  #include functions/measures.stanfunctions
+  #include functions/clusters.stanfunctions
+}
+data {
+  // estimates, sorted by cluster
+  int<lower=1> K; // number of estimates
+  vector[K] y; // estimates, on the data's measure
+  vector<lower=0>[K] se; // their standard errors, positive
+  int<lower=1> L; // number of clusters; an independent estimate is one of its own
+  array[L] int<lower=1, upper=K> cluster_start; // first estimate of each cluster
+  array[L] int<lower=1, upper=K> cluster_size; // number of its estimates
+
+  // measures: 0 none, 1 Cohen's d, 2 Fisher's z, 3 r, 4 log odds ratio
+  int<lower=0, upper=4> data_measure;
+  int<lower=0, upper=4> prior_measure;
+  int<lower=0, upper=1> exact_mapping; // of mu: 0 linear, 1 exact
+  int<lower=-1, upper=1> effect_direction; // 1 or -1: where bias pushes
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+
+  // priors: family code, parameters, truncation (functions/priors.stanfunctions)
+  int<lower=0, upper=9> mu_family;
+  vector[3] mu_par;
+  real mu_lower;
+  real mu_upper;
+  int<lower=0, upper=9> tau_family;
+  vector[3] tau_par;
+  real<lower=0> tau_lower;
+  real tau_upper;
+  int<lower=0, upper=9> rho_family;
+  vector[3] rho_par;
+  real<lower=0> rho_lower;
+  real<upper=1> rho_upper;
+  int<lower=0, upper=9> PET_family;
+  vector[3] PET_par;
+  real PET_lower;
+  real PET_upper;
+  int<lower=0, upper=9> PEESE_family;
+  vector[3] PEESE_par;
+  real PEESE_lower;
+  real PEESE_upper;
+}
+transformed data {
+  real scale = linear_scale(prior_measure, data_measure);
+  real mu_log_mass = prior_log_mass(mu_family, mu_par, mu_lower, mu_upper);
+  real tau_log_mass = prior_log_mass(tau_family, tau_par, tau_lower, tau_upper);
+  real rho_log_mass = prior_log_mass(rho_family, rho_par, rho_lower, rho_upper);
+  real PET_log_mass = prior_log_mass(PET_family, PET_par, PET_lower, PET_upper);
+  real PEESE_log_mass = prior_log_mass(PEESE_family, PEESE_par, PEESE_lower,
+                                       PEESE_upper);
+
+  // estimates that share a cluster first, independent ones after them
+  int independent = rho_family == 0 && rho_par[1] == 0;
+  int L_shared = 0; // clusters of two and more
+  int K_shared = 0; // estimates in them
+  array[L] int start = rep_array(0, L);
+  array[L] int size = rep_array(0, L);
+  array[K] int order;
+  {
+    int first = 1;
+    int K_alone = 0;
+    for (k in 1 : L) {
+      if (cluster_start[k] != first) {
+        reject("cluster_start: expected ", first, " for cluster ", k, "; got ",
+               cluster_start[k], ". Sort the estimates by cluster.");
+      }
+      first += cluster_size[k];
+    }
+    if (first != K + 1) {
+      reject("cluster_size: expected a sum of K = ", K, "; got ", first - 1);
+    }
+    for (k in 1 : L) {
+      int alone = independent || cluster_size[k] == 1;
+      if (!alone) {
+        L_shared += 1;
+        start[L_shared] = K_shared + 1;
+        size[L_shared] = cluster_size[k];
+      }
+      for (i in cluster_start[k] : (cluster_start[k] + cluster_size[k] - 1)) {
+        if (alone) {
+          order[K - K_alone] = i;
+          K_alone += 1;
+        } else {
+          K_shared += 1;
+          order[K_shared] = i;
+        }
+      }
+    }
+  }
+  array[L_shared] int shared_start = head(start, L_shared);
+  array[L_shared] int shared_size = head(size, L_shared);
+  int K_alone = K - K_shared;
+  vector[K] y_sorted = y[order];
+  vector[K] se_sorted = se[order];
+  vector[K] v_sorted = square(se_sorted);
+
+  if (min(se) == 0) {
+    reject("se: expected positive standard errors; got 0");
+  }
+  if (effect_direction == 0) {
+    reject("effect_direction: expected 1 or -1; got 0");
+  }
+  if (tau_family == 0 && tau_par[1] < 0) {
+    reject("tau_par: expected a spike at 0 or above; got ", tau_par[1]);
+  }
+  if (rho_family == 0 && (rho_par[1] < 0 || rho_par[1] > 1)) {
+    reject("rho_par: expected a spike in [0, 1]; got ", rho_par[1]);
+  }
+}
+parameters {
+  array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free;
+  array[tau_family > 0] real<lower=tau_lower, upper=tau_upper> tau_free;
+  array[rho_family > 0] real<lower=rho_lower, upper=rho_upper> rho_free;
+  array[PET_family > 0] real<lower=PET_lower, upper=PET_upper> PET_free;
+  array[PEESE_family > 0] real<lower=PEESE_lower, upper=PEESE_upper> PEESE_free;
+}
+transformed parameters {
+  real mu = mu_family > 0 ? mu_free[1] : mu_par[1];
+  real tau = tau_family > 0 ? tau_free[1] : tau_par[1];
+  real rho = rho_family > 0 ? rho_free[1] : rho_par[1];
+  real PET = PET_family > 0 ? PET_free[1] : PET_par[1];
+  real PEESE = PEESE_family > 0 ? PEESE_free[1] : PEESE_par[1];
+}
+model {
+  target += prior_lpdf(mu_free | mu_family, mu_par, mu_log_mass);
+  target += prior_lpdf(tau_free | tau_family, tau_par, tau_log_mass);
+  target += prior_lpdf(rho_free | rho_family, rho_par, rho_log_mass);
+  target += prior_lpdf(PET_free | PET_family, PET_par, PET_log_mass);
+  target += prior_lpdf(PEESE_free | PEESE_family, PEESE_par, PEESE_log_mass);
+
+  if (!prior_only) {
+    real tau2 = square(scale * tau);
+    vector[K] residual = y_sorted
+                         - (exact_mapping
+                            ? convert_effect(mu, prior_measure, data_measure)
+                            : scale * mu);
+    if (PET_family > 0 || PET_par[1] != 0) {
+      residual -= effect_direction * PET * se_sorted;
+    }
+    if (PEESE_family > 0 || PEESE_par[1] != 0) {
+      residual -= effect_direction * PEESE / scale * v_sorted;
+    }
+    if (K_shared > 0) {
+      target += clustered_normal_lpdf(head(residual, K_shared) |
+                                      head(v_sorted, K_shared)
+                                      + (1 - rho) * tau2, rho * tau2,
+                                      shared_start, shared_size);
+    }
+    if (K_alone > 0) {
+      target += independent_normal_lpdf(tail(residual, K_alone) |
+                                        tail(v_sorted, K_alone) + tau2);
+    }
+  }
+}
