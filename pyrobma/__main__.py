@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pyrobma as rb
 
@@ -13,8 +14,11 @@ import pyrobma as rb
 def example(seed: int) -> None:
     """Fit and print the analyses of Konstantopoulos' 56 schools."""
     schools = rb.load_dataset("konstantopoulos2011")
-    single = {"priors_effect_null": None, "priors_heterogeneity_null": None}
-    analyses = {
+    single: dict[str, Any] = {
+        "priors_effect_null": None,
+        "priors_heterogeneity_null": None,
+    }
+    analyses: dict[str, dict[str, Any]] = {
         "1a. One random-effects model, schools independent": {
             **single, "study_ids": None,
         },

@@ -11,6 +11,11 @@ import math
 import numpy as np
 
 from pyrobma._types import FloatArray
+
+MIN_DRAWS_PER_CHAIN = 8
+"""Fewest draws per chain for which a split-chain ESS means anything."""
+
+
 def effective_sample_size(draws: FloatArray) -> FloatArray:
     """Return the effective sample size for the mean of each column.
 
@@ -81,8 +86,6 @@ def _geyer_sum(rho: FloatArray) -> FloatArray:
     rest = np.maximum(np.take_along_axis(even, cut[:, None], axis=1)[:, 0], 0.0)
     time: FloatArray = -1.0 + 2.0 * total + rest
     return time
-
-
 
 
 def rank_normalised(draws: FloatArray) -> FloatArray:

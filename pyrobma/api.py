@@ -90,7 +90,7 @@ def robma(
     priors_bias: None = None,
     chains: int = 4,
     warmup: int = 500,
-    draws: int = 1000,
+    draws: int = 2000,
     settings: SamplerSettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
@@ -265,8 +265,7 @@ def _task(
         )
     if effect_mapping not in ("linear", "exact"):
         raise DataError(
-            "effect_mapping: expected 'linear' or 'exact'; got "
-            f"{effect_mapping!r}."
+            f"effect_mapping: expected 'linear' or 'exact'; got {effect_mapping!r}."
         )
     return Task(effects, prior_scale, effect_mapping)
 
@@ -278,7 +277,9 @@ def _check_mapping(result: RobmaFit) -> None:
     mean = result.mixture("mu").mean()
     # What the fitted mean of the data is on the prior scale, converted exactly.
     on_data = result.converter("tau", task.effects.measure)(np.array(mean))
-    exact = float(transform_effect(float(on_data), task.effects.measure, task.prior_scale))
+    exact = float(
+        transform_effect(float(on_data), task.effects.measure, task.prior_scale)
+    )
     if abs(exact - mean) > MAPPING_TOLERANCE * abs(mean):
         warnings.warn(
             f"effect_mapping: the linear mapping gives a mean effect of {mean:.3f}, "

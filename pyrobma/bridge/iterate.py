@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_expit
 
+from pyrobma._mcmc import MIN_DRAWS_PER_CHAIN, effective_sample_size
 from pyrobma._types import FloatArray
-from pyrobma.bridge.diagnostics import (
-    MIN_DRAWS_PER_CHAIN,
-    effective_sample_size,
-    pareto_k,
-)
+from pyrobma.bridge.diagnostics import pareto_k
 from pyrobma.errors import BridgeError
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyrobma._mcmc import MIN_DRAWS_PER_CHAIN, effective_sample_size
 from pyrobma._types import FloatArray
-from pyrobma.bridge.diagnostics import MIN_DRAWS_PER_CHAIN, effective_sample_size
 from pyrobma.bridge.iterate import iterate
 from pyrobma.bridge.proposal import Proposal, fit_proposal
 from pyrobma.bridge.result import BridgeResult, combine_passes
@@ -116,11 +116,32 @@ def warp3(
     if crosswise:
         passes.append(_plan_pass(halves[1], halves[0], proposal_ratio, rng, labels))
 
-    used = draws if crosswise else halves[1]
+    # The draws' own density comes first; a single pass iterates the second halves only.
+    n_skipped = 0 if crosswise else half
+    used = draws[:, n_skipped:]
     batches = [p.new_points() for p in passes]
     if draws_log_density is None:
-        batches.append(used.reshape(-1, used.shape[2]))
-    # All points are known before the first evaluation: one call serves them all.
+        batches.insert(0, used.reshape(-1, used.shape[2]))
+    chunks = _evaluate(log_density, batches)
+    if draws_log_density is None:
+        at_used = chunks.pop(0).reshape(used.shape[:2])
+    else:
+        at_used = _check_known(draws_log_density, draws.shape[:2])[:, n_skipped:]
+    _check_at_draws(at_used, n_skipped)
+    n_zero_density = sum(_replace_zero_density(chunk) for chunk in chunks)
+
+    at_halves = [at_used[:, half - n_skipped :], at_used[:, :half]]
+    estimates = tuple(
+        iterate(*_log_ratios(p, at_half, chunk), n_eff=_weight_size(p.draws))
+        for p, at_half, chunk in zip(passes, at_halves, chunks, strict=False)
+    )
+    return combine_passes(estimates, draws.shape[2], n_zero_density)
+
+
+def _evaluate(
+    log_density: Callable[[FloatArray], FloatArray], batches: Sequence[FloatArray]
+) -> list[FloatArray]:
+    """Evaluate all batches of points in one call, and give each its values."""
     points = np.concatenate(batches)
     values = np.array(log_density(points), dtype=np.float64)
     if values.shape != (len(points),):
@@ -128,29 +149,7 @@ def warp3(
             f"log_density: expected values of shape ({len(points)},); got shape "
             f"{values.shape}. Return one log density for each point."
         )
-    if draws_log_density is None:
-        n_new = len(points) - used.shape[0] * used.shape[1]
-        values, at_used = values[:n_new], values[n_new:].reshape(used.shape[:2])
-        first_draw = draws.shape[1] - used.shape[1]
-    else:
-        at_used, first_draw = np.asarray(draws_log_density, dtype=np.float64), 0
-        if at_used.shape != draws.shape[:2]:
-            raise BridgeError(
-                f"draws_log_density: expected shape {draws.shape[:2]}; got shape "
-                f"{at_used.shape}. Give one log density for each draw."
-            )
-    _check_at_draws(at_used, first_draw)
-    n_zero_density = _replace_zero_density(values)
-
-    # The second halves come last in `at_used`, the first halves (if there) first.
-    at_halves = [at_used[:, half - first_draw :], at_used[:, :half]]
-    sizes = [len(b) for b in batches[: len(passes)]]
-    chunks = np.split(values, np.cumsum(sizes)[:-1])
-    estimates = tuple(
-        iterate(*_log_ratios(p, at_draws, chunk), n_eff=_weight_size(p.draws))
-        for p, at_draws, chunk in zip(passes, at_halves, chunks, strict=False)
-    )
-    return combine_passes(estimates, draws.shape[2], n_zero_density)
+    return np.split(values, np.cumsum([len(b) for b in batches])[:-1])
 
 
 def _check_arguments(
@@ -211,6 +210,16 @@ def _plan_pass(
     proposal = fit_proposal(fitting.reshape(-1, dimension), names)
     size = max(2, round(proposal_ratio * chains * length))
     return _Pass(proposal, iterated, rng.standard_normal((size, dimension)))
+
+
+def _check_known(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    known = np.asarray(values, dtype=np.float64)
+    if known.shape != shape:
+        raise BridgeError(
+            f"draws_log_density: expected shape {shape}; got shape {known.shape}. Give "
+            "one log density for each draw."
+        )
+    return known
 
 
 def _check_at_draws(values: FloatArray, first_draw: int) -> None:

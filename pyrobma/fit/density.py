@@ -46,9 +46,7 @@ class LogDensity:
         self.names: list[str] = (
             self._model.param_unc_names() if self._model.param_unc_num() else []
         )
-        self._many = getattr(
-            self._model.stanlib, "bs_x_pyrobma_log_density_many", None
-        )
+        self._many = getattr(self._model.stanlib, "bs_x_pyrobma_log_density_many", None)
         self._unconstrain = getattr(
             self._model.stanlib, "bs_x_pyrobma_param_unconstrain_many", None
         )

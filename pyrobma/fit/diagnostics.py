@@ -47,9 +47,7 @@ class Diagnostics:
         # `not <=` instead of `>`: NaN, from a chain that never moved, must not pass.
         if not self.rhat.max(initial=1.0) <= settings.max_rhat:
             found.append(f"R-hat {self.rhat.max():.3f} above {settings.max_rhat}")
-        ess = min(
-            self.ess_bulk.min(initial=np.inf), self.ess_tail.min(initial=np.inf)
-        )
+        ess = min(self.ess_bulk.min(initial=np.inf), self.ess_tail.min(initial=np.inf))
         if not ess >= settings.min_ess:
             found.append(f"effective sample size {ess:.0f} below {settings.min_ess:g}")
         return tuple(found)

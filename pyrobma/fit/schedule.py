@@ -90,7 +90,7 @@ def fit_models(
     settings = settings or SamplerSettings()
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or _available_cores()
     models = space.models
     first = [
         next(i for i, other in enumerate(models) if model.same_likelihood(other))
@@ -139,6 +139,12 @@ def fit_models(
     )
 
 
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _model_seed(seed: int, index: int) -> int:
     # By position in the space, so that it does not depend on what runs when.
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
@@ -155,21 +161,21 @@ def _pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
 
 def _gather(jobs: dict[int, Future[Fit]], done: dict[int, Fit]) -> dict[int, Fit]:
     results: dict[int, Fit] = {}
-    failures: list[tuple[int, BaseException]] = []
+    failures: list[PyrobmaError] = []
     for i, job in jobs.items():
         try:
             results[i] = job.result()
         except PyrobmaError as error:
-            failures.append((i, error))
+            failures.append(error)
     if failures:
-        i, error = failures[0]
+        first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
         fits = tuple((done | results).values())
         raise FitError(
-            f"{error}{more} The {len(fits)} other fits are kept in this error's "
+            f"{first}{more} The {len(fits)} other fits are kept in this error's "
             "`fits`; give them as fits=... to go on from there.",
             fits,
-        ) from error
+        ) from first
     return results
 
 

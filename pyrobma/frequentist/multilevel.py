@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,11 @@ class MultilevelFit(Report):
         HeterogeneityIntervals
             Of "tau2", "tau", "rho", "sigma2_between" and "sigma2_within"; ends at a
             bound of the parameter (0, and 1 for rho) if the likelihood allows it.
+
+        Notes
+        -----
+        Ends are solved for to about ten digits; metafor stops its root finder at
+        1.2e-4 by default, so that the last digits of its intervals can differ.
         """
         level = check_level(self.level if level is None else level)
         unit = self._likelihood.unit
@@ -221,7 +226,7 @@ class MultilevelFit(Report):
 
 def rma_mv(
     effects: EffectSizes,
-    cluster: Sequence[Any] | None = None,
+    cluster: Collection[Any] | None = None,
     method: str = "REML",
     *,
     level: float = 0.95,
@@ -232,7 +237,7 @@ def rma_mv(
     ----------
     effects : EffectSizes
         Estimates, standard errors and clusters.
-    cluster : sequence of labels, length K, or None
+    cluster : labels, length K (list, array or Series), or None
         Cluster of each estimate; a missing label makes an estimate a cluster of its
         own. None means the clusters of `effects`.
     method : {"REML", "ML"}
@@ -331,7 +336,7 @@ def _fit(likelihood: ClusterLikelihood, *, reml: bool) -> tuple[float, float, fl
     return float(x[0]), float(x[1]), maximum
 
 
-def _clusters(effects: EffectSizes, cluster: Sequence[Any] | None) -> IntArray:
+def _clusters(effects: EffectSizes, cluster: Collection[Any] | None) -> IntArray:
     """Cluster numbers 0 .. L - 1, from labels or from the effect sizes."""
     k = effects.y.size
     codes = effects.cluster

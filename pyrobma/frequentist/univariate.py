@@ -124,6 +124,11 @@ class RandomEffectsFit(Report):
         ------
         DataError
             If the model has no tau², or the method does not fit the estimator.
+
+        Notes
+        -----
+        Ends are solved for to about ten digits; metafor stops its root finder at
+        1.2e-4 by default, so that the last digits of its intervals can differ.
         """
         level = check_level(self.level if level is None else level)
         if self.method in ("FE", "EE"):

@@ -131,9 +131,7 @@ class Prior:
 
     def truncated(self, lower: float, upper: float) -> Prior:
         """Return the prior truncated to what it shares with [lower, upper]."""
-        return replace(
-            self, lower=max(self.lower, lower), upper=min(self.upper, upper)
-        )
+        return replace(self, lower=max(self.lower, lower), upper=min(self.upper, upper))
 
     def __str__(self) -> str:
         """Name, parameters and truncation, as in ``Normal(0, 1)[0, Inf]``."""

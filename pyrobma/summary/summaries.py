@@ -246,17 +246,16 @@ def individual_table(
     probs: Sequence[float],
 ) -> Table:
     """Tabulate the estimates of one model, numbered from 1."""
-    fit, row = ensemble.fits[number - 1], ensemble.models.loc[number]
+    fit = ensemble.fits[number - 1]
+    column = {name: ensemble.models[name].to_numpy() for name in ensemble.models}
     facts = [
-        f"Prior prob. {row['prior_prob']:.3f}",
-        f"log(marglik) {row['logml']:.2f} (error {error(row['logml_mcse'])})",
-        f"Post. prob. {row['post_prob']:.3f}",
-        f"Inclusion BF {bayes_factor(row['inclusion_bf'])}",
+        f"Prior prob. {column['prior_prob'][number - 1]:.3f}",
+        f"log(marglik) {fit.logml:.2f} (error {error(fit.logml_mcse)})",
+        f"Post. prob. {column['post_prob'][number - 1]:.3f}",
+        f"Inclusion BF {bayes_factor(column['inclusion_bf'][number - 1])}",
     ]
     title = f"Model {number}: {fit.spec}\n{', '.join(facts)}"
-    rows = {
-        p: _individual(ensemble, fit, p, output_scale, probs) for p in fit.names
-    }
+    rows = {p: _individual(ensemble, fit, p, output_scale, probs) for p in fit.names}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     if not rows:
         return Table(title, frame, {}, ("No free parameters.",))
@@ -276,9 +275,7 @@ def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
 
 def _heading(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
-    clusters = (
-        f" in {effects.L} clusters" if effects.clustered else ""
-    )
+    clusters = f" in {effects.L} clusters" if effects.clustered else ""
     count = len(ensemble.fits)
     if count == 1:
         return f"Bayesian meta-analysis (one model): {effects.K} estimates{clusters}"
@@ -347,12 +344,10 @@ def _bayes_factor_column(
     if log_bf:
         return f"log({name})", shown, fixed(3)
     with np.errstate(over="ignore"):
-        return name, np.exp(shown), bayes_factor
+        return name, shown.apply(np.exp), bayes_factor
 
 
-def _scale_notes(
-    ensemble: Ensemble, output_scale: Measure | None
-) -> tuple[str, ...]:
+def _scale_notes(ensemble: Ensemble, output_scale: Measure | None) -> tuple[str, ...]:
     prior_scale = ensemble.task.prior_scale
     shown = output_scale or prior_scale
     if prior_scale == "none":

@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -76,9 +77,12 @@ class Table:
                 self.formats[name](float(value)) if name in self.formats else str(value)
                 for value in column
             ]
-            for name, column in self.frame.items()
+            for name, column in self._columns()
         }
         return pd.DataFrame(columns, index=self.frame.index)
+
+    def _columns(self) -> list[tuple[str, pd.Series[Any]]]:
+        return [(str(name), self.frame[name]) for name in self.frame.columns]
 
     def __str__(self) -> str:
         """Return the table as aligned text."""
@@ -90,7 +94,9 @@ class Table:
     def _repr_html_(self) -> str:
         shown = self.formatted()
         shown.index.name = None
-        notes = "".join(f"<div><small>{html.escape(n)}</small></div>" for n in self.notes)
+        notes = "".join(
+            f"<div><small>{html.escape(n)}</small></div>" for n in self.notes
+        )
         heading = f"<div><strong>{html.escape(self.title)}</strong></div>"
         return heading + shown.to_html(border=0) + notes
 
@@ -117,7 +123,7 @@ class Summary:
     def __getattr__(self, name: str) -> pd.DataFrame:
         """Return the numbers of the table of this name."""
         try:
-            tables = object.__getattribute__(self, "tables")
+            tables: Mapping[str, Table] = object.__getattribute__(self, "tables")
             return tables[name].frame.copy()
         except (AttributeError, KeyError):
             raise AttributeError(f"this summary has no table {name!r}") from None
@@ -140,6 +146,7 @@ class Summary:
     def _repr_html_(self) -> str:
         body = "".join(table._repr_html_() for table in self.tables.values())
         notes = "".join(
-            f"<div><em>Warning: {html.escape(text)}</em></div>" for text in self.warnings
+            f"<div><em>Warning: {html.escape(text)}</em></div>"
+            for text in self.warnings
         )
         return f"<div>{html.escape(self.heading)}</div>{body}{notes}"

@@ -1,4 +1,4 @@
-"""Effective sample size and Pareto k against their reference implementation."""
+"""Pareto k against their reference implementation."""
 
 from __future__ import annotations
 
@@ -6,49 +6,9 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from pyrobma.bridge.diagnostics import (
-    effective_sample_size,
-    pareto_k,
-    pareto_k_limit,
-)
+from pyrobma.bridge.diagnostics import pareto_k, pareto_k_limit
 
 SAME_FORMULA = 1e-9  # another order of the same floating-point operations
-
-
-def ar1(rng, chains, draws, columns, rho):
-    x = rng.normal(size=(chains, draws, columns))
-    for t in range(1, draws):
-        x[:, t] = rho * x[:, t - 1] + np.sqrt(1 - rho**2) * x[:, t]
-    return x
-
-
-@pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5, 0.95])
-@pytest.mark.parametrize(("chains", "draws"), [(4, 500), (1, 333), (3, 40), (4, 8)])
-def test_effective_sample_size_equals_that_of_arviz(rho, chains, draws):
-    x = ar1(np.random.default_rng(draws), chains, draws, 5, rho)
-    expected = array_stats.ess(x, chain_axis=0, draw_axis=1, method="mean")
-    np.testing.assert_allclose(effective_sample_size(x), expected, rtol=SAME_FORMULA)
-
-
-def test_effective_sample_size_of_a_long_chain_approaches_theory():
-    x = ar1(np.random.default_rng(1), 4, 20000, 1, 0.5)
-    # n (1 - rho) / (1 + rho); the estimate of 80 000 draws is good to a few percent
-    assert effective_sample_size(x)[0] == pytest.approx(80000 / 3, rel=0.08)
-
-
-def test_chains_that_disagree_have_almost_no_effective_draws():
-    x = np.random.default_rng(2).normal(size=(4, 250, 1))
-    x[0] += 5
-    assert effective_sample_size(x)[0] < 10
-
-
-def test_constant_column_counts_every_draw_and_leaves_the_others_alone():
-    x = np.random.default_rng(3).normal(size=(2, 100, 2))
-    alone = effective_sample_size(x[:, :, :1])[0]
-    x[:, :, 1] = 4.0
-    found = effective_sample_size(x)
-    assert found[1] == 200
-    assert found[0] == pytest.approx(alone)
 
 
 @pytest.mark.parametrize("size", [25, 100, 225, 226, 3000])
