@@ -17,6 +17,7 @@ from pyrobma.fit import (
     Executor,
     Fit,
     SamplerSettings,
+    SettingsError,
     Task,
     fit_models,
 )
@@ -90,7 +91,7 @@ def robma(
     priors_bias: None = None,
     chains: int = 4,
     warmup: int = 500,
-    draws: int = 2000,
+    draws: int = 1500,
     settings: SamplerSettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
@@ -199,6 +200,9 @@ def robma(
             f"priors_bias: expected None; got {priors_bias!r}. This version has no "
             "models of publication bias."
         )
+    if settings is None:
+        settings = SamplerSettings(chains=chains, warmup=warmup, draws=draws)
+    _check_run(settings, seed, cores)
     effects = effect_sizes(
         data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, lCI=lCI,
         uCI=uCI, study_names=study_names, study_ids=study_ids,
@@ -233,8 +237,6 @@ def robma(
         hierarchical=hierarchical if effects.clustered else (),
         hierarchical_null=hierarchical_null if effects.clustered else (),
     )
-    if settings is None:
-        settings = SamplerSettings(chains=chains, warmup=warmup, draws=draws)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     fitted = fit_models(
@@ -246,6 +248,21 @@ def robma(
         warnings.warn(text, ConvergenceWarning, stacklevel=2)
     _check_mapping(result)
     return result
+
+
+def _check_run(settings: Any, seed: Any, cores: Any) -> None:
+    if not isinstance(settings, SamplerSettings):
+        raise SettingsError(
+            f"settings: expected SamplerSettings or None; got {settings!r}. Write "
+            "settings=SamplerSettings(chains=4)."
+        )
+    for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= least):
+            raise SettingsError(
+                f"{name}: expected a whole number of at least {least}, or None; got "
+                f"{value!r}."
+            )
 
 
 def _task(

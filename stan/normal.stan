@@ -105,8 +105,18 @@ transformed data {
   vector[K] se_sorted = se[order];
   vector[K] v_sorted = square(se_sorted);
 
-  if (min(se) == 0) {
-    reject("se: expected positive standard errors; got 0");
+  for (i in 1 : K) {
+    if (is_nan(y[i]) || is_inf(y[i])) {
+      reject("y: expected finite estimates; got ", y[i], " at ", i);
+    }
+    if (se[i] == 0 || is_inf(se[i])) {
+      reject("se: expected positive finite standard errors; got ", se[i],
+             " at ", i);
+    }
+  }
+  if ((prior_measure == 0) != (data_measure == 0)) {
+    reject("prior_measure: expected 0 exactly when data_measure is 0; got ",
+           prior_measure, " with data_measure ", data_measure);
   }
   if (effect_direction == 0) {
     reject("effect_direction: expected 1 or -1; got 0");

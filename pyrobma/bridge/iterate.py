@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_expit
 
 from pyrobma._mcmc import MIN_DRAWS_PER_CHAIN, effective_sample_size
 from pyrobma._types import FloatArray
@@ -163,9 +162,9 @@ def iterate(
     if not converged:
         root = _bracketed_root(posterior, proposal, log_odds)
 
-    log_f1 = log_expit(proposal - root)
+    log_f1 = _log_expit(proposal - root)
     f1 = _relative_terms(log_f1)
-    f2 = _relative_terms(log_expit(root - posterior)).reshape(l1.shape)
+    f2 = _relative_terms(_log_expit(root - posterior)).reshape(l1.shape)
     ess_f2 = (
         float(posterior.size)
         if l1.ndim == 1
@@ -225,7 +224,15 @@ def _check_ratios(l1: FloatArray, l2: FloatArray) -> None:
 
 def _increment(root: float, l1: FloatArray, l2: FloatArray, log_odds: float) -> float:
     """Return log mean(f1) - log mean(f2) where lam is ``root - log_odds``."""
-    return _log_mean(log_expit(l2 - root)) - _log_mean(log_expit(root - l1)) + log_odds
+    return (
+        _log_mean(_log_expit(l2 - root)) - _log_mean(_log_expit(root - l1)) + log_odds
+    )
+
+
+def _log_expit(x: FloatArray) -> FloatArray:
+    """Return the log of the logistic function."""
+    value: FloatArray = -np.logaddexp(0.0, -x)
+    return value
 
 
 def _log_mean(log_values: FloatArray) -> float:

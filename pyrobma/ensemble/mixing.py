@@ -78,7 +78,7 @@ class Mixture:
             for p, d in zip(self.probabilities, self.draws, strict=True)
             if p > 0
         )
-        return float(np.sqrt(from_weights + from_draws))
+        return float(np.sqrt(max(from_weights, 0.0) + from_draws))
 
     def transformed(self, function: Callable[[FloatArray], FloatArray]) -> Mixture:
         """Return the mixture with every draw mapped."""

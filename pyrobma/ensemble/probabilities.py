@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from pyrobma._types import BoolArray, FloatArray
 
@@ -53,7 +52,7 @@ def posterior_probabilities(logml: FloatArray, prior_prob: FloatArray) -> FloatA
         Summing to one.
     """
     log_weights = _log_weights(logml, prior_prob)
-    probabilities: FloatArray = np.exp(log_weights - logsumexp(log_weights))
+    probabilities: FloatArray = np.exp(log_weights - np.logaddexp.reduce(log_weights))
     return probabilities
 
 
@@ -112,7 +111,7 @@ def inclusion(
        doi:10.1177/2515245919898657
     """
     log_weights = _log_weights(logml, prior_prob)
-    post_prob = np.exp(log_weights - logsumexp(log_weights))
+    post_prob = np.exp(log_weights - np.logaddexp.reduce(log_weights))
     prior_in = float(prior_prob[member].sum())
     post_in = float(post_prob[member].sum())
     gradient = post_prob * (member - post_in)
@@ -122,10 +121,14 @@ def inclusion(
         return Inclusion(
             int(member.sum()), prior_in, post_in, post_mcse, log_bf, np.nan
         )
-    log_in, log_out = logsumexp(log_weights[member]), logsumexp(log_weights[~member])
+    log_in, log_out = (
+        np.logaddexp.reduce(log_weights[member]),
+        np.logaddexp.reduce(log_weights[~member]),
+    )
     log_prior_odds = np.log(prior_in) - np.log(prior_prob[~member].sum())
-    share = np.where(member, np.exp(log_weights - log_in), 0.0) - np.where(
-        member, 0.0, np.exp(log_weights - log_out)
+    # Masked before exp: the other side may be larger by more than exp can hold.
+    share = np.exp(np.where(member, log_weights, -np.inf) - log_in) - np.exp(
+        np.where(member, -np.inf, log_weights) - log_out
     )
     return Inclusion(
         n_models=int(member.sum()),
@@ -143,4 +146,6 @@ def _log_weights(logml: FloatArray, prior_prob: FloatArray) -> FloatArray:
 
 
 def _errors(jacobian: FloatArray, variance: FloatArray) -> FloatArray:
-    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", jacobian, variance, jacobian)))
+    square = np.einsum("ij,jk,ik->i", jacobian, variance, jacobian)
+    # Errors that cancel can leave a negative rounding error.
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import logsumexp
 
 from pyrobma.errors import PyrobmaError
 from pyrobma.fit.model import Fit, extend, fit_model, needs_precision, with_spec
@@ -183,5 +182,5 @@ def _that_matter(
     done: dict[int, Fit], space: ModelSpace, first: Sequence[int]
 ) -> list[int]:
     weights = np.log(space.prior_prob) + np.array([done[i].logml for i in first])
-    probability = np.exp(weights - logsumexp(weights))
+    probability = np.exp(weights - np.logaddexp.reduce(weights))
     return sorted({i for i, p in zip(first, probability, strict=True) if p > MATTERS})

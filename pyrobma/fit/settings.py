@@ -43,7 +43,7 @@ class SamplerSettings:
 
     chains: int = 4
     warmup: int = 500
-    draws: int = 2000
+    draws: int = 1500
     adapt_delta: float = 0.8
     max_treedepth: int = 10
     max_rhat: float = 1.01

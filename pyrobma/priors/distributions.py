@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -180,6 +181,16 @@ def _finite(name: str, value: object, family: Family) -> float:
     return number
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _end(name: str, value: object) -> float:
+    if not isinstance(value, numbers.Real):
+        raise PriorError(f"{name}: expected a number; got {value!r}.")
+    return float(value)
+
+
 def _named(
     family: Family,
     parameters: Mapping[str, float] | Sequence[float] | None,
@@ -278,7 +289,7 @@ def prior(
             f"a, b: expected a < b for Uniform; got a = {values['a']}, "
             f"b = {values['b']}."
         )
-    if not (math.isfinite(prior_weight) and prior_weight > 0):
+    if not (_is_finite(prior_weight) and prior_weight > 0):
         raise PriorError(
             f"prior_weight: expected a positive number; got {prior_weight!r}. Leave "
             "the prior out instead of giving it no weight."
@@ -294,8 +305,8 @@ def prior(
     start, end = (
         (values["a"], values["b"]) if family.name == "uniform" else family.support
     )
-    low = start if lower is None else float(lower)
-    high = end if upper is None else float(upper)
+    low = start if lower is None else _end("lower", lower)
+    high = end if upper is None else _end("upper", upper)
     if family.name == "spike":
         low, high = start, end
     if not (start <= low < high <= end):

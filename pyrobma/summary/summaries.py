@@ -81,7 +81,8 @@ def summarise(
     DataError
         On an unknown type or scale, or probabilities outside [0, 1].
     """
-    kinds = [k for k in get_args(SummaryType) if type and k.startswith(type)]
+    # The first letters differ, and "" is a start of all of them.
+    kinds = [k for k in get_args(SummaryType) if k.startswith(str(type))]
     if len(kinds) != 1:
         raise DataError(
             f"type: expected one of {', '.join(get_args(SummaryType))}, or its first "
@@ -164,6 +165,8 @@ def estimates_table(
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     title = "Conditional estimates:" if conditional else "Model-averaged estimates:"
+    if not rows:
+        return Table(title, frame, notes=("No model has an alternative prior.",))
     formats = {name: fixed(3) for name in frame.columns} | {"error(Mean)": error}
     return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
 
@@ -258,7 +261,7 @@ def individual_table(
     rows = {p: _individual(ensemble, fit, p, output_scale, probs) for p in fit.names}
     frame = pd.DataFrame.from_dict(rows, orient="index")
     if not rows:
-        return Table(title, frame, {}, ("No free parameters.",))
+        return Table(title, frame, notes=("No free parameters.",))
     formats: dict[str, Format] = {name: fixed(3) for name in frame.columns}
     formats |= {"error(MCMC)": fixed(5), "ESS": integer}
     return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
@@ -276,13 +279,14 @@ def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
 def _heading(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
     clusters = f" in {effects.L} clusters" if effects.clustered else ""
+    estimates = "1 estimate" if effects.K == 1 else f"{effects.K} estimates"
     count = len(ensemble.fits)
-    if count == 1:
-        return f"Bayesian meta-analysis (one model): {effects.K} estimates{clusters}"
-    return (
-        f"Bayesian model-averaged meta-analysis ({count} models): {effects.K} "
-        f"estimates{clusters}"
+    method = (
+        "Bayesian meta-analysis (one model)"
+        if count == 1
+        else f"Bayesian model-averaged meta-analysis ({count} models)"
     )
+    return f"{method}: {estimates}{clusters}"
 
 
 def _alternatives(ensemble: Ensemble) -> set[str]:

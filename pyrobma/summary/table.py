@@ -89,7 +89,8 @@ class Table:
         shown = self.formatted()
         shown.index.name = None
         shown.columns.name = None
-        return "\n".join([self.title, shown.to_string(), *self.notes])
+        body = [] if shown.empty else [shown.to_string()]
+        return "\n".join([self.title, *body, *self.notes])
 
     def _repr_html_(self) -> str:
         shown = self.formatted()
@@ -98,7 +99,8 @@ class Table:
             f"<div><small>{html.escape(n)}</small></div>" for n in self.notes
         )
         heading = f"<div><strong>{html.escape(self.title)}</strong></div>"
-        return heading + shown.to_html(border=0) + notes
+        body = "" if shown.empty else shown.to_html(border=0)
+        return heading + body + notes
 
 
 @dataclass(frozen=True, slots=True)

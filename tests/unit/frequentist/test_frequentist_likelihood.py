@@ -4,7 +4,11 @@ from frequentist_data import simulated
 from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
 
-from pyrobma.frequentist.likelihood import ClusterLikelihood
+from pyrobma.frequentist.likelihood import (
+    ClusterLikelihood,
+    maximise,
+    maximum_on_line,
+)
 
 COMPONENTS = [(0.0, 0.0), (0.1, 0.0), (0.0, 0.3), (0.05, 0.2), (3.0, 40.0)]
 # both sides are sums of a few dozen terms of order one
@@ -108,3 +112,36 @@ def test_a_large_common_shift_of_one_cluster_loses_no_digits():
     assert far.evaluate(0.02, 1e12, reml=True)[1][0] == pytest.approx(
         expected, rel=1e-7
     )
+
+
+def two_peaks(x):
+    """Peaks at 1 (height 1) and at 4 (height 2)."""
+    low, high = np.exp(-((x - 1.0) ** 2)), 2.0 * np.exp(-((x - 4.0) ** 2))
+    return low + high, -2.0 * (x - 1.0) * low - 2.0 * (x - 4.0) * high
+
+
+def test_the_higher_of_two_peaks_is_found_from_several_starts():
+    def objective(x):
+        value, slope = two_peaks(x[0])
+        return value, np.array([slope])
+
+    x, value = maximise(objective, [np.array([0.5]), np.array([3.5])], unit=2.0)
+    assert x[0] == pytest.approx(4.0, abs=1e-3)
+    assert value == pytest.approx(2.0, abs=1e-3)
+
+
+def test_the_highest_point_of_a_line_is_found_inside_its_grid():
+    best = maximum_on_line(
+        lambda x: float(two_peaks(x)[0]), [0.0, 1.5, 3.5, 6.0], bounded=True
+    )
+    assert best == pytest.approx(2.0, abs=1e-3)
+
+
+def test_the_grid_of_an_unbounded_line_goes_on_to_the_peak():
+    best = maximum_on_line(lambda x: -((x - 300.0) ** 2), [0.0, 1.0], bounded=False)
+    assert best == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_maximum_of_a_bounded_line_may_be_at_an_end():
+    assert maximum_on_line(lambda x: x, [0.0, 0.4, 1.0], bounded=True) == 1.0
+    assert maximum_on_line(lambda x: -x, [0.0, 0.4, 1.0], bounded=True) == 0.0

@@ -5,6 +5,7 @@ import pytest
 from frequentist_data import bcg, schools
 
 from pyrobma.frequentist import rma, rma_mv
+from pyrobma.frequentist.report import number
 
 UNIVARIATE = """\
 Random-effects model (REML), 56 estimates, measure cohens_d
@@ -30,6 +31,10 @@ sigma² between clusters 0.0651, within 0.0327
 I² 95.19 % (between 63.32 %, within 31.86 %)
 Q(55) = 578.8640, p <.0001
 logLik -7.9587, AIC 21.9174, BIC 27.9394, AICc 22.3880"""
+
+
+def test_a_rounded_zero_has_no_sign_and_a_missing_number_is_blank():
+    assert [number(-1e-9), number(float("nan"))] == ["0.0000", ""]
 
 
 def test_fits_print_as_tables():

@@ -65,6 +65,8 @@ BCG = [
     ("DL", "H2", "12.6861"),
     ("PM", "tau2", "0.3181"),
     ("ML", "tau2", "0.2800"),
+    ("ML", "se_tau2", "0.1443"),
+    ("DL", "se_tau2", "0.2299"),
 ]
 
 
@@ -95,6 +97,31 @@ def test_with_equal_variances_tau2_is_the_sample_variance_less_v(method):
 def test_with_equal_variances_ml_divides_by_k():
     effects, y = equal_variances()
     assert rma(effects, "ML").tau2 == pytest.approx(np.var(y) - 0.04, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["REML", "DL", "HE", "PM", "EB"])
+def test_with_equal_variances_tau2_has_the_error_of_a_sample_variance(method):
+    effects, y = equal_variances()
+    expected = np.var(y, ddof=1) * math.sqrt(2 / 11)
+    assert rma(effects, method).se_tau2 == pytest.approx(expected, rel=1e-6)
+
+
+def test_with_equal_variances_sidik_jonkman_shrinks_the_sample_variance():
+    effects, y = equal_variances()
+    share = np.var(y) / (0.04 + np.var(y))
+    fit = rma(effects, "SJ")
+    assert fit.tau2 == pytest.approx(share * np.var(y, ddof=1), rel=1e-12)
+    expected = share * (0.04 + fit.tau2) * math.sqrt(2 / 11)
+    assert fit.se_tau2 == pytest.approx(expected, rel=1e-12)
+
+
+def test_standard_error_of_paule_mandel_is_that_of_its_quadratic_form():
+    effects = bcg()
+    fit = rma(effects, "PM")
+    v, k = effects.se**2, 13
+    w = 1.0 / (v + fit.tau2)
+    expected = k / (k - 1) / w.sum() * Quadratic(v, w).sd(fit.tau2)
+    assert fit.se_tau2 == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", RANDOM)

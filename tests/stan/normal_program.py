@@ -1,0 +1,176 @@
+"""Data for ``normal.stan``, and its log density written again with dense matrices.
+
+Codes and formulas are restated here on purpose: agreement with the program is then
+evidence for both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bridgestan
+import numpy as np
+import numpy.typing as npt
+import quadrature as q
+from quadrature import Prior
+
+from pyrobma.programs import library
+
+Array = npt.NDArray[np.float64]
+
+PARAMETERS = ("mu", "tau", "rho", "PET", "PEESE")
+MEASURES = {"none": 0, "d": 1, "z": 2, "r": 3, "logOR": 4}
+FAMILIES = {
+    "spike": 0,
+    "normal": 1,
+    "lognormal": 2,
+    "student_t": 3,
+    "cauchy": 4,
+    "gamma": 5,
+    "inverse_gamma": 6,
+    "beta": 7,
+    "exponential": 8,
+    "uniform": 9,
+}
+LEGAL = {"tau": (0.0, math.inf), "rho": (0.0, 1.0)}
+
+
+def spike(value: float) -> Prior:
+    return Prior("spike", (value,))
+
+
+FREE: dict[str, Prior] = {
+    "mu": Prior("normal", (0.1, 0.8)),
+    "tau": Prior("inverse_gamma", (1.0, 0.15)),
+    "rho": Prior("beta", (2.0, 3.0)),
+    "PET": Prior("cauchy", (0.0, 1.0), lower=0.0),
+    "PEESE": Prior("student_t", (0.0, 5.0, 3.0), upper=4.0),
+}
+FIXED: dict[str, Prior] = {
+    "mu": spike(0.15),
+    "tau": spike(0.25),
+    "rho": spike(0.3),
+    "PET": spike(0.4),
+    "PEESE": spike(-0.7),
+}
+VALUES = {"mu": 0.21, "tau": 0.34, "rho": 0.45, "PET": 0.6, "PEESE": 0.8}
+NO_BIAS = {"PET": spike(0.0), "PEESE": spike(0.0)}
+
+
+def bounds(name: str, prior: Prior) -> tuple[float, float]:
+    """Ends of a parameter in the program's data."""
+    low, high = LEGAL.get(name, (-math.inf, math.inf))
+    if prior.family == "spike":
+        return low, high
+    start, end = q.support(prior)
+    return max(start, low), min(end, high)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set and one model; `sizes` are those of adjacent clusters."""
+
+    y: Array
+    se: Array
+    sizes: Sequence[int]
+    priors: Mapping[str, Prior]
+    data_measure: str = "z"
+    prior_measure: str = "d"
+    exact: bool = False
+    direction: int = 1
+    prior_only: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_priors(self) -> dict[str, Prior]:
+        return {**FREE, **NO_BIAS, **self.priors}
+
+    @property
+    def free(self) -> list[str]:
+        return [p for p in PARAMETERS if self.all_priors[p].family != "spike"]
+
+    def data(self) -> dict[str, Any]:
+        sizes = np.asarray(self.sizes)
+        data: dict[str, Any] = {
+            "K": len(self.y),
+            "y": list(self.y),
+            "se": list(self.se),
+            "L": len(sizes),
+            "cluster_start": (np.cumsum(sizes) - sizes + 1).tolist(),
+            "cluster_size": sizes.tolist(),
+            "data_measure": MEASURES[self.data_measure],
+            "prior_measure": MEASURES[self.prior_measure],
+            "exact_mapping": int(self.exact),
+            "effect_direction": self.direction,
+            "prior_only": int(self.prior_only),
+        }
+        for name, prior in self.all_priors.items():
+            low, high = bounds(name, prior)
+            data |= {
+                f"{name}_family": FAMILIES[prior.family],
+                f"{name}_par": [*prior.parameters, 0.0, 0.0][:3],
+                f"{name}_lower": low,
+                f"{name}_upper": high,
+            }
+        return data | dict(self.changes)
+
+    def json(self) -> str:
+        return json.dumps(self.data())
+
+    def model(self) -> bridgestan.StanModel:
+        # The client warns at every second opening of one file, whatever the data.
+        return bridgestan.StanModel(library("normal"), self.json(), warn=False)
+
+    def log_likelihood(self, values: Mapping[str, float]) -> float:
+        scale = q.scale_factor(self.prior_measure, self.data_measure)
+        mapped = (
+            float(q.convert_effect(values["mu"], self.prior_measure, self.data_measure))
+            if self.exact
+            else scale * values["mu"]
+        )
+        bias = self.direction * (
+            values["PET"] * self.se + values["PEESE"] / scale * self.se**2
+        )
+        cluster = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        T = scale * values["tau"]
+        return q.log_likelihood(
+            self.y - bias, self.se, cluster, mapped, T, values["rho"]
+        )
+
+    def log_density(self, free_values: Mapping[str, float], jacobian: bool) -> float:
+        priors = self.all_priors
+        values = {p: q.spike_value(priors[p]) for p in PARAMETERS} | dict(free_values)
+        total = 0.0 if self.prior_only else self.log_likelihood(values)
+        for name in self.free:
+            low, high = bounds(name, priors[name])
+            truncated = priors[name]._replace(lower=low, upper=high)
+            total += float(q.log_prior(truncated, values[name]))
+            if jacobian:
+                total += log_jacobian(values[name], low, high)
+        return total
+
+
+def log_jacobian(x: float, low: float, high: float) -> float:
+    """Log derivative of Stan's constraining transform, at the constrained value."""
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(high):
+        return math.log(x - low)
+    if math.isinf(low):
+        return math.log(high - x)
+    return math.log(x - low) + math.log(high - x) - math.log(high - low)
+
+
+def made(sizes: Sequence[int], seed: int = 1) -> tuple[Array, Array]:
+    """Estimates and standard errors, adjacent within clusters of these sizes."""
+    y, se, cluster = q.made_data(seed, sizes)
+    order = np.argsort(cluster, kind="stable")
+    return y[order], se[order]
+
+
+def case(sizes: Sequence[int], priors: Mapping[str, Prior], **options: Any) -> Case:
+    return Case(*made(sizes), sizes, priors, **options)

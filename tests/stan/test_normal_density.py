@@ -1,0 +1,436 @@
+"""Log density and gradient of ``normal.stan`` against dense matrices and SciPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import quadrature as q
+from normal_program import (
+    FIXED,
+    FREE,
+    NO_BIAS,
+    PARAMETERS,
+    VALUES,
+    Array,
+    Case,
+    case,
+    log_jacobian,
+    made,
+    spike,
+)
+from quadrature import Prior
+from scipy import stats
+
+# The same sums in another order, matrices of up to 25 rows; the values are near 100.
+DENSITY_ATOL = 1e-9
+# 10,000 terms, some of them cancelling.
+LARGE_RTOL = 1e-12
+# Two ways to the same tail probability; scipy's own error is of this size.
+PRIOR_ATOL = 2e-11
+# The trapezoidal rule on the real line, cut off where 1e-12 is left out.
+INTEGRAL_ATOL = 1e-10
+# Central differences with a step of 1e-5 lose about 1e-10 / 1e-5 to rounding.
+DIFFERENCE_STEP = 1e-5
+DIFFERENCE_TOL = {"rtol": 1e-6, "atol": 2e-5}
+
+LAYOUTS = {
+    "singletons": (1,) * 24,
+    "mixed": (1, 2, 5, 17),
+    "singletons_among_clusters": (3, 1, 1, 4, 1, 2),
+    "one_cluster": (20,),
+    "pairs": (2,) * 12,
+}
+
+
+def log_density(subject: Case, values: dict[str, float], jacobian: bool) -> float:
+    model = subject.model()
+    point = model.param_unconstrain(np.array([values[p] for p in subject.free]))
+    return float(model.log_density(point, propto=False, jacobian=jacobian))
+
+
+def assert_density_is_the_oracles(subject: Case, atol: float = DENSITY_ATOL) -> None:
+    values = {p: VALUES[p] for p in subject.free}
+    for jacobian in (False, True):
+        assert log_density(subject, values, jacobian) == pytest.approx(
+            subject.log_density(values, jacobian), abs=atol
+        )
+
+
+# ---- likelihood -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "free", list(itertools.product((False, True), repeat=len(PARAMETERS)))
+)
+def test_density_is_that_of_dense_matrices_for_every_set_of_free_parameters(
+    free: tuple[bool, ...], layout: str
+) -> None:
+    priors = {
+        p: (FREE if is_free else FIXED)[p]
+        for p, is_free in zip(PARAMETERS, free, strict=True)
+    }
+    assert_density_is_the_oracles(case(LAYOUTS[layout], priors))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rho", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("tau", [0.0, 0.2, 3.0, None])
+def test_density_holds_at_every_legal_spike(
+    tau: float | None, rho: float, layout: str
+) -> None:
+    priors = {
+        "tau": FREE["tau"] if tau is None else spike(tau),
+        "rho": spike(rho),
+    }
+    assert_density_is_the_oracles(case(LAYOUTS[layout], priors))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    "measures",
+    [*itertools.product(("d", "z", "r", "logOR"), repeat=2), ("none", "none")],
+)
+def test_parameters_move_from_every_measure_to_every_other(
+    measures: tuple[str, str], exact: bool
+) -> None:
+    priors = {**FREE, "PET": FIXED["PET"]}
+    subject = case(
+        LAYOUTS["mixed"],
+        priors,
+        prior_measure=measures[0],
+        data_measure=measures[1],
+        exact=exact,
+    )
+    assert_density_is_the_oracles(subject)
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("bias", ["PET", "PEESE"])
+@pytest.mark.parametrize("is_free", [False, True])
+def test_bias_terms_push_in_the_given_direction(
+    bias: str, is_free: bool, direction: int
+) -> None:
+    priors = {**NO_BIAS, bias: (FREE if is_free else FIXED)[bias]}
+    assert_density_is_the_oracles(
+        case(LAYOUTS["mixed"], priors, direction=direction, data_measure="logOR")
+    )
+
+
+def test_mean_grows_by_the_slope_times_the_standard_error_and_its_square() -> None:
+    # One estimate, tau = 0: the mean is read off a normal density.
+    y, se, half = np.array([0.3]), np.array([0.2]), 0.5
+    priors = {
+        "mu": spike(0.1),
+        "tau": spike(0.0),
+        "rho": spike(0.0),
+        "PET": spike(0.7),
+        "PEESE": spike(1.1),
+    }
+    mean = half * 0.1 - (0.7 * 0.2 + 1.1 / half * 0.2**2)
+    subject = Case(y, se, (1,), priors, direction=-1)
+    assert log_density(subject, {}, True) == pytest.approx(
+        stats.norm.logpdf(0.3, mean, 0.2), abs=DENSITY_ATOL
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_order_of_clusters_and_of_their_estimates_does_not_matter(layout: str) -> None:
+    sizes = np.array(LAYOUTS[layout])
+    subject = case(LAYOUTS[layout], FREE)
+    rng = np.random.default_rng(3)
+    blocks = np.split(np.arange(sizes.sum()), np.cumsum(sizes)[:-1])
+    chosen = rng.permutation(len(blocks))
+    rows = np.concatenate([rng.permutation(blocks[k]) for k in chosen])
+    shuffled = Case(subject.y[rows], subject.se[rows], sizes[chosen].tolist(), FREE)
+    assert log_density(shuffled, VALUES, True) == pytest.approx(
+        log_density(subject, VALUES, True), abs=DENSITY_ATOL
+    )
+
+
+def test_prior_only_leaves_the_likelihood_out() -> None:
+    subject = case(LAYOUTS["mixed"], FREE, prior_only=True)
+    assert_density_is_the_oracles(subject)
+    other_data = Case(subject.y + 9, subject.se, subject.sizes, FREE, prior_only=True)
+    assert log_density(other_data, VALUES, True) == log_density(subject, VALUES, True)
+
+
+@pytest.mark.parametrize("rho", [0.3, 1.0, None])
+def test_ten_thousand_estimates_in_two_thousand_clusters(rho: float | None) -> None:
+    sizes = np.random.default_rng(4).multinomial(8_000, np.full(2_000, 1 / 2_000)) + 1
+    priors = FREE if rho is None else {**FREE, "rho": spike(rho)}
+    subject = case(sizes.tolist(), priors)
+    values = {p: VALUES[p] for p in subject.free}
+    expected = subject.log_density(values, True)
+    assert log_density(subject, values, True) == pytest.approx(expected, rel=LARGE_RTOL)
+
+
+def test_precise_estimates_far_from_the_mean_keep_their_digits() -> None:
+    # The quadratic form is the difference of two sums of 1e8.
+    y, se = np.array([9.9, 10.0, 10.1]), np.full(3, 1e-3)
+    priors = {"mu": spike(0.0), "tau": spike(20.0), "rho": spike(1.0)}
+    subject = Case(y, se, (3,), priors)
+    # Exact: the mean of the cluster, and the spread around it.
+    T = 10.0
+    spread = np.sum((y - 10) ** 2) / se[0] ** 2
+    total = se[0] ** 2 / 3 + T**2
+    expected = -0.5 * (
+        3 * np.log(2 * np.pi) + 4 * np.log(se[0]) + np.log(3) + np.log(total)
+    ) - 0.5 * (spread + 100 / total)
+    assert log_density(subject, {}, True) == pytest.approx(expected, abs=1e-6)
+
+
+# ---- gradient ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("spikes", [{}, {"rho": 0.0}, {"rho": 1.0}, {"tau": 0.0}])
+def test_gradient_is_that_of_differences(
+    spikes: dict[str, float], exact: bool, layout: str
+) -> None:
+    priors = {**FREE, **{name: spike(value) for name, value in spikes.items()}}
+    model = case(LAYOUTS[layout], priors, exact=exact).model()
+    rng = np.random.default_rng(5)
+    for point in rng.normal(scale=0.7, size=(3, model.param_unc_num())):
+        value, gradient = model.log_density_gradient(point, propto=False)
+        assert value == pytest.approx(
+            model.log_density(point, propto=False), abs=DENSITY_ATOL
+        )
+        steps = DIFFERENCE_STEP * np.eye(point.size)
+        differences = [
+            (
+                model.log_density(point + step, propto=False)
+                - model.log_density(point - step, propto=False)
+            )
+            / (2 * DIFFERENCE_STEP)
+            for step in steps
+        ]
+        np.testing.assert_allclose(gradient, differences, **DIFFERENCE_TOL)
+
+
+# ---- priors -----------------------------------------------------------------------
+
+INF = math.inf
+PRIORS = [
+    Prior("normal", (0.3, 1.2)),
+    Prior("normal", (0.3, 1.2), lower=0.0),
+    Prior("normal", (0.3, 1.2), upper=-0.5),
+    Prior("normal", (0.3, 1.2), -0.4, 0.9),
+    Prior("normal", (0.0, 1.0), lower=6.0),
+    Prior("normal", (0.0, 1.0), lower=9.0),
+    Prior("normal", (0.0, 1.0), upper=-20.0),
+    Prior("normal", (0.0, 1.0), 8.0, 9.0),
+    Prior("normal", (0.0, 1.0), -9.0, -8.0),
+    Prior("lognormal", (-1.0, 0.7)),
+    Prior("lognormal", (-1.0, 0.7), lower=0.2),
+    Prior("lognormal", (-1.0, 0.7), upper=0.2),
+    Prior("lognormal", (-1.0, 0.7), 0.2, 1.5),
+    Prior("lognormal", (0.0, 0.5), lower=100.0),
+    Prior("lognormal", (0.0, 0.5), 0.001, 0.02),
+    Prior("student_t", (0.2, 0.5, 3.0)),
+    Prior("student_t", (0.2, 0.5, 3.0), lower=0.0),
+    Prior("student_t", (0.2, 0.5, 3.0), upper=0.1),
+    Prior("student_t", (0.2, 0.5, 3.0), -0.3, 0.8),
+    Prior("student_t", (0.0, 1.0, 3.0), lower=100.0),
+    Prior("student_t", (0.0, 1.0, 3.0), lower=1e7),
+    Prior("student_t", (0.0, 1.0, 3.0), -2e6, -1e6),
+    Prior("student_t", (0.0, 1.0, 40.0), lower=30.0),
+    Prior("cauchy", (0.1, 0.4)),
+    Prior("cauchy", (0.1, 0.4), lower=0.0),
+    Prior("cauchy", (0.1, 0.4), upper=0.0),
+    Prior("cauchy", (0.1, 0.4), -1.0, 2.0),
+    Prior("cauchy", (0.0, 1.0), lower=1e9),
+    Prior("cauchy", (0.0, 1.0), 1e6, 3e6),
+    Prior("gamma", (1.5, 2.0)),
+    Prior("gamma", (1.5, 2.0), lower=0.3),
+    Prior("gamma", (1.5, 2.0), upper=0.3),
+    Prior("gamma", (1.5, 2.0), 0.3, 2.0),
+    Prior("gamma", (1.5, 2.0), lower=40.0),
+    Prior("gamma", (8.0, 1.0), 1e-4, 1e-3),
+    Prior("inverse_gamma", (1.0, 0.15)),
+    Prior("inverse_gamma", (1.0, 0.15), lower=0.1),
+    Prior("inverse_gamma", (1.0, 0.15), upper=0.1),
+    Prior("inverse_gamma", (1.0, 0.15), 0.05, 0.6),
+    Prior("inverse_gamma", (1.0, 0.15), upper=0.003),
+    Prior("inverse_gamma", (2.0, 0.15), lower=1e7),
+    Prior("beta", (1.0, 1.0)),
+    Prior("beta", (2.5, 1.5)),
+    Prior("beta", (2.5, 1.5), lower=0.3),
+    Prior("beta", (2.5, 1.5), upper=0.6),
+    Prior("beta", (2.5, 1.5), 0.3, 0.6),
+    Prior("beta", (200.0, 300.0)),
+    Prior("beta", (200.0, 300.0), 0.6, 0.7),
+    Prior("beta", (6.0, 2.0), upper=1e-3),
+    Prior("exponential", (1.7,)),
+    Prior("exponential", (1.7,), lower=0.4),
+    Prior("exponential", (1.7,), upper=0.4),
+    Prior("exponential", (1.7,), 0.4, 2.0),
+    Prior("exponential", (1.7,), 300.0, 301.0),
+    Prior("uniform", (-1.0, 3.0)),
+    Prior("uniform", (-1.0, 3.0), lower=0.5),
+    Prior("uniform", (-1.0, 3.0), upper=0.5),
+    Prior("uniform", (-1.0, 3.0), 0.5, 0.75),
+]
+
+
+def label(prior: Prior) -> str:
+    numbers = ",".join(f"{value:g}" for value in prior.parameters)
+    return f"{prior.family}({numbers})[{prior.lower:g},{prior.upper:g}]"
+
+
+def prior_case(prior: Prior) -> Case:
+    """The prior alone, as that of mu."""
+    priors = {"mu": prior, "tau": spike(0.0), "rho": spike(0.0)}
+    return Case(np.array([0.0]), np.array([1.0]), (1,), priors, prior_only=True)
+
+
+def density_on_the_line(subject: Case, points: Array) -> Array:
+    model = subject.model()
+    return np.array(
+        [model.log_density(np.array([u]), propto=False, jacobian=True) for u in points]
+    )
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=label)
+def test_prior_density_is_scipys_renormalised_one(prior: Prior) -> None:
+    subject = prior_case(prior)
+    for probability in (0.01, 0.3, 0.9):
+        value = q.prior_quantile(prior, probability)
+        assert log_density(subject, {"mu": value}, False) == pytest.approx(
+            float(q.log_prior(prior, value)), abs=PRIOR_ATOL, rel=PRIOR_ATOL
+        )
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=label)
+def test_prior_density_integrates_to_one(prior: Prior) -> None:
+    low, high = q.support(prior)
+    if math.isinf(low) and math.isinf(high):
+        s = np.linspace(-30.0, 30.0, 6001)
+        points, slope = np.sinh(s), np.cosh(s)
+    else:
+        # Past 36 an inverse logit is 1 to the last bit.
+        both = math.isfinite(low) and math.isfinite(high)
+        s = points = np.linspace(-60.0, 36.0 if both else 60.0, 12001)
+        slope = np.ones_like(s)
+    density = np.exp(density_on_the_line(prior_case(prior), points)) * slope
+    assert np.sum(density) * (s[1] - s[0]) == pytest.approx(1.0, abs=INTEGRAL_ATOL)
+
+
+def test_a_tail_below_the_smallest_number_is_still_normalised() -> None:
+    # P(X > 45) = exp(-1017) is 0 as a number, but not on the log scale.
+    subject = prior_case(Prior("normal", (0.0, 1.0), lower=45.0))
+    expected = stats.norm.logpdf(45.01) - stats.norm.logsf(45.0)
+    assert log_density(subject, {"mu": 45.01}, False) == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_parameter_has_its_own_prior(name: str) -> None:
+    prior = Prior("gamma", (2.0, 5.0), 0.1, 0.9)
+    priors = {**FIXED, name: prior}
+    subject = case(LAYOUTS["mixed"], priors, prior_only=True)
+    value = 0.4
+    expected = float(q.log_prior(prior, value))
+    assert log_density(subject, {name: value}, False) == pytest.approx(
+        expected, abs=PRIOR_ATOL
+    )
+    assert log_density(subject, {name: value}, True) == pytest.approx(
+        expected + log_jacobian(value, 0.1, 0.9), abs=PRIOR_ATOL
+    )
+
+
+# ---- bad data ---------------------------------------------------------------------
+
+BAD_DATA: dict[str, tuple[dict[str, Any], str]] = {
+    "zero_se": (
+        {"se": [0.1, 0.0, 0.2]},
+        "se: expected positive finite standard errors; got 0 at 2",
+    ),
+    "infinite_se": (
+        {"se": [0.1, INF, 0.2]},
+        "se: expected positive finite standard errors; got inf at 2",
+    ),
+    "negative_se": ({"se": [0.1, -0.1, 0.2]}, "se[2] is -0.1"),
+    "missing_y": (
+        {"y": [0.1, 0.2, math.nan]},
+        "y: expected finite estimates; got nan at 3",
+    ),
+    "short_y": ({"y": [0.1, 0.2]}, "mismatch in dimension declared and found"),
+    "clusters_not_sorted": (
+        {"cluster_start": [3, 1], "cluster_size": [1, 2]},
+        "cluster_start: expected 1 for cluster 1; got 3. Sort the estimates by",
+    ),
+    "sizes_that_overlap": (
+        {"cluster_size": [3, 1]},
+        "cluster_start: expected 4 for cluster 2; got 3",
+    ),
+    "sizes_that_do_not_sum_to_K": (
+        {"cluster_size": [2, 2]},
+        "cluster_size: expected a sum of K = 3; got 4",
+    ),
+    "no_direction": ({"effect_direction": 0}, "effect_direction: expected 1 or -1"),
+    "unknown_measure": ({"data_measure": 5}, "data_measure is 5"),
+    "raw_and_standardised": (
+        {"data_measure": 0},
+        "prior_measure: expected 0 exactly when data_measure is 0; got 1",
+    ),
+    "unknown_family": ({"mu_family": 12}, "mu_family is 12"),
+    "negative_tau_spike": (
+        {"tau_family": 0, "tau_par": [-0.1, 0, 0]},
+        "tau_par: expected a spike at 0 or above; got -0.1",
+    ),
+    "rho_spike_above_one": (
+        {"rho_family": 0, "rho_par": [1.2, 0, 0]},
+        "rho_par: expected a spike in [0, 1]; got 1.2",
+    ),
+    "rho_spike_below_zero": (
+        {"rho_family": 0, "rho_par": [-0.2, 0, 0]},
+        "rho_par: expected a spike in [0, 1]; got -0.2",
+    ),
+    "negative_tau": ({"tau_lower": -1.0}, "tau_lower is -1"),
+    "rho_above_one": ({"rho_upper": 2.0}, "rho_upper is 2"),
+    "ends_equal": (
+        {"mu_lower": 1.0, "mu_upper": 1.0},
+        "prior: expected lower < upper inside the support of family 1; got [1, 1]",
+    ),
+    "ends_reversed": (
+        {"mu_lower": 1.0, "mu_upper": 0.0},
+        "prior: expected lower < upper inside the support of family 1; got [1, 0]",
+    ),
+    "ends_outside_the_support": (
+        {"mu_family": 9, "mu_par": [0.0, 1.0, 0.0], "mu_lower": -1, "mu_upper": 1},
+        "prior: expected lower < upper inside the support of family 9; got [-1, 1]",
+    ),
+    "no_probability_between_the_ends": (
+        {"tau_upper": 1e-5},
+        "prior: expected a probability above 0 between lower and upper; family 6",
+    ),
+    "sd_of_zero": (
+        {"mu_par": [0.0, 0.0, 0.0]},
+        "prior: expected finite parameters in the range of family 1; got [0,0,0]",
+    ),
+    "uniform_reversed": (
+        {"mu_family": 9, "mu_par": [1.0, 0.0, 0.0]},
+        "prior: expected finite parameters in the range of family 9",
+    ),
+    "spike_at_nan": (
+        {"mu_family": 0, "mu_par": [math.nan, 0.0, 0.0]},
+        "prior: expected finite parameters in the range of family 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data_are_refused_with_a_sentence(name: str) -> None:
+    changes, sentence = BAD_DATA[name]
+    y, se = made((2, 1))
+    subject = Case(y, se, (2, 1), {**FREE, **NO_BIAS}, changes=changes)
+    with pytest.raises(RuntimeError) as caught:
+        subject.model()
+    assert sentence in str(caught.value)

@@ -1,0 +1,98 @@
+"""Mixtures of draws and spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyrobma.ensemble import Mixture
+from pyrobma.ensemble.mixing import allocate
+
+# Sums of some thousand doubles.
+ROUNDING = 1e-12
+# A standard deviation of 2000 replicates is known to 1.6 %; ESS estimates of 500
+# independent draws scatter by some per cent around the truth.
+N_REPLICATES = 2000
+BRUTE_FORCE = 0.08
+
+SPIKE = np.array([[0.0]])
+
+
+def mixture(probabilities, draws, covariance=None):
+    p = np.array(probabilities, dtype=float)
+    c = np.zeros((p.size, p.size)) if covariance is None else covariance
+    return Mixture(p, tuple(draws), c)
+
+
+def test_mean_and_sd_are_those_of_the_weighted_draws():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(1, 2, (2, 300)), rng.normal(-1, 1, (2, 700))
+    mixed = mixture([0.2, 0.5, 0.3], [SPIKE, a, b])
+    values = np.concatenate([[0.0], a.ravel(), b.ravel()])
+    weights = np.concatenate([[0.2], np.full(600, 0.5 / 600), np.full(1400, 0.3 / 1400)])
+    mean = weights @ values
+    assert mixed.mean() == pytest.approx(mean, rel=ROUNDING)
+    assert mixed.sd() == pytest.approx(
+        np.sqrt(weights @ (values - mean) ** 2), rel=ROUNDING
+    )
+
+
+def test_quantiles_are_the_smallest_values_whose_weight_reaches_the_probability():
+    draws = np.array([[-2.0, -1.0], [1.0, 2.0]])
+    mixed = mixture([0.5, 0.5], [SPIKE, draws])
+    # Cumulative weights: -2: 1/8, -1: 2/8, 0: 6/8, 1: 7/8, 2: 1.
+    probs = [0.0, 0.1, 0.125, 0.2, 0.26, 0.5, 0.74, 0.8, 0.9, 1.0]
+    np.testing.assert_array_equal(
+        mixed.quantiles(probs), [-2, -2, -2, -1, 0, 0, 0, 1, 2, 2]
+    )
+
+
+def test_the_number_of_draws_of_a_model_does_not_change_its_weight():
+    draws = np.linspace(-1, 1, 101)[None]
+    once = mixture([0.4, 0.6], [SPIKE + 0.3, draws])
+    often = mixture([0.4, 0.6], [SPIKE + 0.3, np.repeat(draws, 7, axis=1)])
+    probs = [0.025, 0.25, 0.5, 0.9]
+    np.testing.assert_array_equal(once.quantiles(probs), often.quantiles(probs))
+
+
+def test_a_model_without_probability_does_not_reach_the_extreme_quantiles():
+    mixed = mixture([1.0, 0.0], [np.array([[1.0, 2.0]]), np.array([[-9.0, 9.0]])])
+    np.testing.assert_array_equal(mixed.quantiles([0.0, 1.0]), [1.0, 2.0])
+
+
+def test_spikes_alone_have_no_spread_and_no_error():
+    mixed = mixture([0.3, 0.7], [SPIKE + 0.5, SPIKE + 0.5], np.eye(2))
+    assert mixed.mean() == 0.5
+    assert mixed.sd() == 0.0
+    assert mixed.mcse() == pytest.approx(0.0, abs=ROUNDING)
+
+
+def test_the_error_of_a_mean_agrees_with_brute_force():
+    # Independent draws and independent errors of two logml; both sources matter.
+    logml, error = np.array([0.0, 0.3, -0.2]), np.array([0.0, 0.03, 0.02])
+    rng = np.random.default_rng(2)
+
+    def replicate():
+        weights = np.exp(logml + rng.normal(size=3) * error)
+        draws = [SPIKE, rng.normal(1, 1, (4, 125)), rng.normal(-1, 2, (4, 125))]
+        return mixture(weights / weights.sum(), draws, np.diag(error**2))
+
+    replicates = [replicate() for _ in range(N_REPLICATES)]
+    spread = np.std([m.mean() for m in replicates])
+    stated = np.mean([m.mcse() for m in replicates[:50]])
+    assert stated == pytest.approx(spread, rel=BRUTE_FORCE)
+
+
+def test_a_mapping_of_the_draws_leaves_the_probabilities():
+    mixed = mixture([0.4, 0.6], [SPIKE, np.array([[1.0, 3.0]])])
+    doubled = mixed.transformed(lambda x: 2 * x)
+    assert doubled.mean() == 2 * mixed.mean()
+    np.testing.assert_array_equal(doubled.probabilities, mixed.probabilities)
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 9999])
+def test_shares_of_draws_sum_to_their_number_and_are_never_off_by_one(n):
+    probabilities = np.array([0.3333, 0.3333, 0.3333, 0.0001])
+    counts = allocate(probabilities, n)
+    assert counts.sum() == n
+    assert np.abs(counts - probabilities * n).max() < 1

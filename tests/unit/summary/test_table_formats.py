@@ -1,0 +1,96 @@
+"""How numbers and tables are printed."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from pyrobma import Summary, Table
+from pyrobma.summary.table import bayes_factor, error, fixed, integer
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (fixed(3), 0.12345, "0.123"),
+        (fixed(3), -0.0001, "0.000"),
+        (fixed(2), -187.6329, "-187.63"),
+        (fixed(3), math.nan, ""),
+        (fixed(3), math.inf, "Inf"),
+        (fixed(3), -math.inf, "-Inf"),
+        (bayes_factor, 0.9194, "0.919"),
+        (bayes_factor, 4618.8, "4618.800"),
+        (bayes_factor, 9.32e92, "9.320e+92"),
+        (bayes_factor, 2.5e-97, "2.500e-97"),
+        (bayes_factor, 0.0, "0.000"),
+        (bayes_factor, math.inf, "Inf"),
+        (error, 0.0123, "0.012"),
+        (error, 0.00204, "0.0020"),
+        (error, 12.3, "12"),
+        (error, 0.0, "0"),
+        (error, 1.8e-18, "1.8e-18"),
+        (error, math.nan, ""),
+        (integer, 4119.7, "4120"),
+        (integer, math.nan, ""),
+    ],
+)
+def test_numbers_are_printed_to_what_they_are_good_for(write, value, text):
+    assert write(value) == text
+
+
+TABLE = Table(
+    "Estimates:",
+    pd.DataFrame({"Mean": [0.12345, -0.5], "Note": ["a<b", "c"]}, index=["mu", "tau"]),
+    {"Mean": fixed(3)},
+    ("A note & more.",),
+)
+SUMMARY = Summary("Heading", {"estimates": TABLE}, ("Model 1 <x> fails.",))
+
+
+def test_a_table_prints_title_aligned_columns_and_notes():
+    title, *rows, note = str(TABLE).splitlines()
+    assert (title, note) == ("Estimates:", "A note & more.")
+    assert [row.split() for row in rows] == [
+        ["Mean", "Note"],
+        ["mu", "0.123", "a<b"],
+        ["tau", "-0.500", "c"],
+    ]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_a_summary_prints_heading_tables_and_warnings():
+    assert str(SUMMARY) == f"Heading\n\n{TABLE}\n\nWarning: Model 1 <x> fails."
+    assert repr(SUMMARY) == str(SUMMARY)
+
+
+def test_a_notebook_shows_escaped_html():
+    html = SUMMARY._repr_html_()
+    assert "<strong>Estimates:</strong>" in html
+    assert "<td>0.123</td>" in html
+    assert "a&lt;b" in html
+    assert "A note &amp; more." in html
+    assert "Warning: Model 1 &lt;x&gt; fails." in html
+
+
+def test_a_table_is_an_attribute_with_numbers_in_full_precision():
+    assert SUMMARY.estimates.loc["mu", "Mean"] == 0.12345
+    assert "estimates" in dir(SUMMARY)
+
+
+def test_changing_a_table_that_was_read_does_not_change_the_summary():
+    frame = SUMMARY.estimates
+    frame.loc["mu", "Mean"] = 9.0
+    assert SUMMARY.estimates.loc["mu", "Mean"] == 0.12345
+
+
+def test_a_table_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="this summary has no table 'models'"):
+        _ = SUMMARY.models
+
+
+def test_an_empty_table_prints_its_title_and_notes_only():
+    empty = Table("Nothing:", pd.DataFrame(), notes=("Why.",))
+    assert str(empty) == "Nothing:\nWhy."
+    assert "<table" not in empty._repr_html_()
