@@ -2,7 +2,8 @@
 
 >>> import pyrobma as rb
 >>> schools = rb.load_dataset("konstantopoulos2011")
->>> fit = rb.robma(schools, d="yi", v="vi", study_ids="district", seed=1)
+>>> fit = rb.robma(schools, d="yi", v="vi", study_ids="district",
+...                priors_bias=None, seed=1)
 >>> table = fit.summary()
 """
 
@@ -31,7 +32,17 @@ from pyrobma.errors import (
 )
 from pyrobma.fit import Fit, FitError, SamplerSettings, SettingsError
 from pyrobma.models import ModelSpace, ModelSpec, model_space
-from pyrobma.priors import DEFAULT, Prior, default_priors, prior
+from pyrobma.priors import (
+    DEFAULT,
+    Prior,
+    default_bias,
+    default_priors,
+    prior,
+    prior_none,
+    prior_PEESE,
+    prior_PET,
+    prior_weightfunction,
+)
 from pyrobma.summary import Summary, Table
 
 __version__ = _version("pyrobma")
@@ -63,10 +74,15 @@ __all__ = [
     "ToolchainError",
     "__version__",
     "datasets",
+    "default_bias",
     "default_priors",
     "effect_sizes",
     "load_dataset",
     "model_space",
     "prior",
+    "prior_PEESE",
+    "prior_PET",
+    "prior_none",
+    "prior_weightfunction",
     "robma",
 ]

@@ -36,7 +36,9 @@ def example(seed: int) -> None:
     for title, options in analyses.items():
         started = time.perf_counter()
         arguments = {"study_ids": "district", **options}
-        fit = rb.robma(schools, d="yi", v="vi", seed=seed, **arguments)
+        fit = rb.robma(
+            schools, d="yi", v="vi", priors_bias=None, seed=seed, **arguments
+        )
         seconds = time.perf_counter() - started
         print(f"\n{title} ({seconds:.1f} s)\n{'=' * len(title)}")
         print(fit.summary())

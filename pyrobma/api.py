@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
+    EffectDirection,
     EffectMapping,
     Executor,
     Fit,
@@ -22,7 +24,16 @@ from pyrobma.fit import (
     fit_models,
 )
 from pyrobma.models import model_space
-from pyrobma.priors import DEFAULT, PriorArgument, component_priors
+from pyrobma.priors import (
+    DEFAULT,
+    BiasArgument,
+    Default,
+    NoBias,
+    PriorArgument,
+    WeightFunction,
+    bias_priors,
+    component_priors,
+)
 from pyrobma.summary import Summary, ensemble_warnings, summarise
 
 MAPPING_TOLERANCE = 0.02
@@ -41,6 +52,7 @@ class RobmaFit(Ensemble):
         probs: Sequence[float] = (0.025, 0.975),
         log_bf: bool = False,
         bf01: bool = False,
+        bias_components: bool = False,
     ) -> Summary:
         """Tabulate the results; see `pyrobma.summary.summarise`."""
         return summarise(
@@ -51,6 +63,7 @@ class RobmaFit(Ensemble):
             probs=probs,
             log_bf=log_bf,
             bf01=bf01,
+            bias_components=bias_components,
         )
 
     def __repr__(self) -> str:
@@ -88,7 +101,10 @@ def robma(
     priors_heterogeneity_null: PriorArgument = DEFAULT,
     priors_hierarchical: PriorArgument = DEFAULT,
     priors_hierarchical_null: PriorArgument = DEFAULT,
-    priors_bias: None = None,
+    priors_bias: BiasArgument = DEFAULT,
+    priors_bias_null: BiasArgument = DEFAULT,
+    model_type: str | None = None,
+    effect_direction: EffectDirection = "positive",
     chains: int = 4,
     warmup: int = 500,
     draws: int = 1500,
@@ -137,8 +153,15 @@ def robma(
         Of rho, used if some id is shared. DEFAULT: Beta(1, 1), without a null. To
         test clustering give ``prior("spike", location=0)`` as the null. None on both
         sides treats all estimates as independent.
-    priors_bias : None
-        No publication bias: the only value so far.
+    priors_bias : prior_weightfunction, prior_PET, prior_PEESE, list, None or DEFAULT
+        Of publication bias. DEFAULT: the eight priors of `model_type`. None: none.
+    priors_bias_null
+        DEFAULT: `prior_none`.
+    model_type : {"PSMA", "PP", "2w"}, optional
+        Which default bias priors: six weight functions, PET and PEESE; PET and PEESE;
+        two two-sided weight functions. None: "PSMA".
+    effect_direction : {"positive", "negative"}
+        Sign of the effects that publication bias favours.
     chains, warmup, draws : int
         Markov chains per model, adaptation and kept iterations per chain. A model is
         extended until it passes the checks of `settings`.
@@ -168,15 +191,18 @@ def robma(
     Warns
     -----
     DataWarning
-        If the linear mapping moves the mean effect by more than 2 %, or clusters are
-        not used.
+        If the linear mapping moves the mean effect by more than 2 %, clusters are not
+        used, or the effect lies on the other side of `effect_direction`.
     ConvergenceWarning
         If a model misses a check after all extensions.
 
     Notes
     -----
     y_k ~ MVN(mu 1, diag(se^2) + tau^2 [(1 - rho) I + rho 11']) in cluster k, true
-    effects integrated out; marginal likelihoods by Warp-III bridge sampling.
+    effects integrated out; marginal likelihoods by Warp-III bridge sampling. PET and
+    PEESE add PET se or PEESE se^2 to the mean. Under selection the density of a
+    cluster is multiplied by the weights of its p-values and divided by the expectation
+    of that product, which is exact whatever the size of the cluster.
 
     References
     ----------
@@ -191,15 +217,11 @@ def robma(
     --------
     >>> import pyrobma as rb
     >>> schools = rb.load_dataset("konstantopoulos2011")
-    >>> fit = rb.robma(schools, d="yi", v="vi", study_ids="district", seed=1)
-    >>> fit.inclusion.loc["effect", "models"]
+    >>> fit = rb.robma(schools, d="yi", v="vi", study_ids="district", priors_bias=None,
+    ...                seed=1)
+    >>> int(fit.inclusion.loc["effect", "models"])
     2
     """
-    if priors_bias is not None:
-        raise PriorError(
-            f"priors_bias: expected None; got {priors_bias!r}. This version has no "
-            "models of publication bias."
-        )
     if settings is None:
         settings = SamplerSettings(chains=chains, warmup=warmup, draws=draws)
     _check_run(settings, seed, cores)
@@ -208,8 +230,8 @@ def robma(
         uCI=uCI, study_names=study_names, study_ids=study_ids,
         transformation=transformation,
     )  # fmt: skip
-    task = _task(effects, prior_scale, effect_mapping)
-    if not (np.isfinite(rescale_priors) and rescale_priors > 0):
+    task = _task(effects, prior_scale, effect_mapping, effect_direction)
+    if not (isinstance(rescale_priors, Real) and 0 < rescale_priors < np.inf):
         raise PriorError(
             f"rescale_priors: expected a positive number; got {rescale_priors!r}."
         )
@@ -225,6 +247,11 @@ def robma(
             DataWarning,
             stacklevel=2,
         )
+    if model_type is not None and not isinstance(priors_bias, Default):
+        raise PriorError(
+            f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
+            "one of the two."
+        )
     space = model_space(
         effect=component_priors(priors_effect, "effect", rescale=rescale_priors),
         effect_null=component_priors(priors_effect_null, "effect", null=True),
@@ -234,6 +261,10 @@ def robma(
         heterogeneity_null=component_priors(
             priors_heterogeneity_null, "heterogeneity", null=True
         ),
+        bias=bias_priors(
+            priors_bias, rescale=rescale_priors, model_type=model_type or "PSMA"
+        ),
+        bias_null=bias_priors(priors_bias_null, null=True),
         hierarchical=hierarchical if effects.clustered else (),
         hierarchical_null=hierarchical_null if effects.clustered else (),
     )
@@ -247,6 +278,7 @@ def robma(
     for text in ensemble_warnings(result):
         warnings.warn(text, ConvergenceWarning, stacklevel=2)
     _check_mapping(result)
+    _check_direction(result)
     return result
 
 
@@ -266,7 +298,10 @@ def _check_run(settings: Any, seed: Any, cores: Any) -> None:
 
 
 def _task(
-    effects: EffectSizes, prior_scale: Measure | None, effect_mapping: EffectMapping
+    effects: EffectSizes,
+    prior_scale: Measure | None,
+    effect_mapping: EffectMapping,
+    effect_direction: EffectDirection,
 ) -> Task:
     if prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
@@ -284,7 +319,12 @@ def _task(
         raise DataError(
             f"effect_mapping: expected 'linear' or 'exact'; got {effect_mapping!r}."
         )
-    return Task(effects, prior_scale, effect_mapping)
+    if effect_direction not in ("positive", "negative"):
+        raise DataError(
+            "effect_direction: expected 'positive' or 'negative'; got "
+            f"{effect_direction!r}."
+        )
+    return Task(effects, prior_scale, effect_mapping, effect_direction)
 
 
 def _check_mapping(result: RobmaFit) -> None:
@@ -293,15 +333,38 @@ def _check_mapping(result: RobmaFit) -> None:
         return
     mean = result.mixture("mu").mean()
     # What the fitted mean of the data is on the prior scale, converted exactly.
-    on_data = result.converter("tau", task.effects.measure)(np.array(mean))
-    exact = float(
-        transform_effect(float(on_data), task.effects.measure, task.prior_scale)
-    )
+    on_data = float(result.converter("tau", task.effects.measure)(np.array(mean)))
+    if task.effects.measure == "r" and abs(on_data) >= 1:
+        exact = float(np.copysign(np.inf, on_data))  # no correlation
+    else:
+        exact = transform_effect(on_data, task.effects.measure, task.prior_scale)
     if abs(exact - mean) > MAPPING_TOLERANCE * abs(mean):
         warnings.warn(
             f"effect_mapping: the linear mapping gives a mean effect of {mean:.3f}, "
             f"which converts to {exact:.3f} as the data do. For effects this large use "
             "effect_mapping='exact'.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _check_direction(result: RobmaFit) -> None:
+    """Warn if the effect contradicts the direction that biased models assume."""
+    one_sided = any(
+        not isinstance(m.bias, NoBias)
+        and not (isinstance(m.bias, WeightFunction) and m.bias.sides == 2)
+        for m in result.space.models
+    )
+    if not one_sided or not any("effect" in m.alternative for m in result.space.models):
+        return
+    direction = result.task.effect_direction
+    median = float(result.mixture("mu", conditional=True).quantiles([0.5])[0])
+    if (median < 0) if direction == "positive" else (median > 0):
+        other = "negative" if direction == "positive" else "positive"
+        warnings.warn(
+            f"effect_direction: the effect (median {median:.3f} given that there is "
+            f"one) is not {direction}, as models of publication bias assume. Consider "
+            f"effect_direction='{other}'.",
             DataWarning,
             stacklevel=3,
         )

@@ -11,6 +11,7 @@
 functions {
   #include functions/priors.stanfunctions
   #include functions/measures.stanfunctions
+  #include functions/checks.stanfunctions
   #include functions/clusters.stanfunctions
 }
 data {
@@ -52,6 +53,10 @@ data {
   real PEESE_upper;
 }
 transformed data {
+  check_estimates(y, se);
+  check_clusters(K, cluster_start, cluster_size);
+  check_settings(prior_measure, data_measure, effect_direction, tau_family,
+                 tau_par[1], rho_family, rho_par[1]);
   real scale = linear_scale(prior_measure, data_measure);
   real mu_log_mass = prior_log_mass(mu_family, mu_par, mu_lower, mu_upper);
   real tau_log_mass = prior_log_mass(tau_family, tau_par, tau_lower, tau_upper);
@@ -61,89 +66,46 @@ transformed data {
                                        PEESE_upper);
 
   // estimates that share a cluster first, independent ones after them
-  int independent = rho_family == 0 && rho_par[1] == 0;
-  int L_shared = 0; // clusters of two and more
-  int K_shared = 0; // estimates in them
-  array[L] int start = rep_array(0, L);
-  array[L] int size = rep_array(0, L);
-  array[K] int order;
-  {
-    int first = 1;
-    int K_alone = 0;
-    for (k in 1 : L) {
-      if (cluster_start[k] != first) {
-        reject("cluster_start: expected ", first, " for cluster ", k, "; got ",
-               cluster_start[k], ". Sort the estimates by cluster.");
-      }
-      first += cluster_size[k];
-    }
-    if (first != K + 1) {
-      reject("cluster_size: expected a sum of K = ", K, "; got ", first - 1);
-    }
-    for (k in 1 : L) {
-      int alone = independent || cluster_size[k] == 1;
-      if (!alone) {
-        L_shared += 1;
-        start[L_shared] = K_shared + 1;
-        size[L_shared] = cluster_size[k];
-      }
-      for (i in cluster_start[k] : (cluster_start[k] + cluster_size[k] - 1)) {
-        if (alone) {
-          order[K - K_alone] = i;
-          K_alone += 1;
-        } else {
-          K_shared += 1;
-          order[K_shared] = i;
-        }
-      }
-    }
-  }
-  array[L_shared] int shared_start = head(start, L_shared);
-  array[L_shared] int shared_size = head(size, L_shared);
+  int independent = (rho_family == 0 && rho_par[1] == 0)
+                    || (tau_family == 0 && tau_par[1] == 0);
+  int L_shared = num_elements(shared_clusters(cluster_size, independent));
+  array[L_shared] int shared = shared_clusters(cluster_size, independent);
+  array[L_shared] int shared_size = cluster_size[shared];
+  array[L_shared] int shared_start = first_positions(shared_size);
+  int K_shared = sum(shared_size);
   int K_alone = K - K_shared;
+  array[K] int order = clusters_first(shared, cluster_start, cluster_size);
   vector[K] y_sorted = y[order];
   vector[K] se_sorted = se[order];
   vector[K] v_sorted = square(se_sorted);
 
-  for (i in 1 : K) {
-    if (is_nan(y[i]) || is_inf(y[i])) {
-      reject("y: expected finite estimates; got ", y[i], " at ", i);
-    }
-    if (se[i] == 0 || is_inf(se[i])) {
-      reject("se: expected positive finite standard errors; got ", se[i],
-             " at ", i);
-    }
-  }
-  if ((prior_measure == 0) != (data_measure == 0)) {
-    reject("prior_measure: expected 0 exactly when data_measure is 0; got ",
-           prior_measure, " with data_measure ", data_measure);
-  }
-  if (effect_direction == 0) {
-    reject("effect_direction: expected 1 or -1; got 0");
-  }
-  if (tau_family == 0 && tau_par[1] < 0) {
-    reject("tau_par: expected a spike at 0 or above; got ", tau_par[1]);
-  }
-  if (rho_family == 0 && (rho_par[1] < 0 || rho_par[1] > 1)) {
-    reject("rho_par: expected a spike in [0, 1]; got ", rho_par[1]);
-  }
+  // The sampled effect is that of an average standard error, which the data know
+  // even where they cannot tell mu from PET or PEESE. A shift has no Jacobian; a
+  // bounded mu stays as it is.
+  int shifted = mu_family > 0 && is_inf(mu_lower) && is_inf(mu_upper);
+  real PET_shift = shifted * effect_direction * sum(inv(se)) / sum(inv(v_sorted))
+                   / scale;
+  real PEESE_shift = shifted * effect_direction * K / sum(inv(v_sorted))
+                     / square(scale);
 }
 parameters {
-  array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free;
+  array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free; // shifted
   array[tau_family > 0] real<lower=tau_lower, upper=tau_upper> tau_free;
   array[rho_family > 0] real<lower=rho_lower, upper=rho_upper> rho_free;
   array[PET_family > 0] real<lower=PET_lower, upper=PET_upper> PET_free;
   array[PEESE_family > 0] real<lower=PEESE_lower, upper=PEESE_upper> PEESE_free;
 }
 transformed parameters {
-  real mu = mu_family > 0 ? mu_free[1] : mu_par[1];
   real tau = tau_family > 0 ? tau_free[1] : tau_par[1];
   real rho = rho_family > 0 ? rho_free[1] : rho_par[1];
   real PET = PET_family > 0 ? PET_free[1] : PET_par[1];
   real PEESE = PEESE_family > 0 ? PEESE_free[1] : PEESE_par[1];
+  real mu = mu_family > 0
+            ? mu_free[1] - PET_shift * PET - PEESE_shift * PEESE
+            : mu_par[1];
 }
 model {
-  target += prior_lpdf(mu_free | mu_family, mu_par, mu_log_mass);
+  target += prior_lpdf({mu} | mu_family, mu_par, mu_log_mass);
   target += prior_lpdf(tau_free | tau_family, tau_par, tau_log_mass);
   target += prior_lpdf(rho_free | rho_family, rho_par, rho_log_mass);
   target += prior_lpdf(PET_free | PET_family, PET_par, PET_log_mass);

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import hypothesis
 import numpy as np
 import pytest
 
 import pyrobma as rb
 from pyrobma.fit import Chains, Task
 from pyrobma.fit.diagnostics import diagnose
+
+# The same examples everywhere, and no failure because a machine is busy.
+hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("seeded")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +52,9 @@ def _fit(spec, logml=0.0, mcse=0.0, draws=None, seed=1, reasons=()):
 
 def _draws(parameter, spec, size, rng):
     """Made-up posterior draws inside the support of a parameter."""
-    centre, spread = {"mu": (0.2, 0.1), "tau": (-1.2, 0.2), "rho": (0.5, 0.6)}[parameter]
+    centre, spread = {"mu": (0.2, 0.1), "tau": (-1.2, 0.2), "rho": (0.5, 0.6)}[
+        parameter
+    ]
     values = rng.normal(centre, spread, size)
     if parameter == "tau":
         return np.exp(values)
@@ -96,5 +103,5 @@ def _space(*, hierarchical=True, hierarchical_null=None, null=True):
 
 @pytest.fixture(scope="session")
 def made():
-    """Fits, ensembles and model spaces of made-up numbers: `fit`, `ensemble`, `space`."""
+    """Fits, ensembles and model spaces of made-up numbers."""
     return SimpleNamespace(fit=_fit, ensemble=_ensemble, space=_space)

@@ -1,6 +1,6 @@
 """Stage 5: ensembles."""
 
-from pyrobma.ensemble.ensemble import COMPONENT_OF, Ensemble
+from pyrobma.ensemble.ensemble import Ensemble, component_of
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.probabilities import (
     Inclusion,
@@ -10,10 +10,10 @@ from pyrobma.ensemble.probabilities import (
 )
 
 __all__ = [
-    "COMPONENT_OF",
     "Ensemble",
     "Inclusion",
     "Mixture",
+    "component_of",
     "inclusion",
     "posterior_probabilities",
     "posterior_probability_errors",

@@ -19,13 +19,22 @@ from pyrobma.ensemble.probabilities import (
 )
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings, Task
-from pyrobma.models import COMPONENTS, ModelSpace
-from pyrobma.priors import SUPPORT, Component
+from pyrobma.models import BIAS_COMPONENTS, COMPONENTS, Hypothesis, ModelSpace
+from pyrobma.priors import NoBias, PValueGrid, WeightFunction, common_grid, on_grid
 
-COMPONENT_OF: dict[str, Component] = {
-    parameter: component for component, (parameter, _, _) in SUPPORT.items()
+_COMPONENT_OF: dict[str, Hypothesis] = {
+    "mu": "effect",
+    "tau": "heterogeneity",
+    "rho": "hierarchical",
+    "omega": "selection",
+    "PET": "PET",
+    "PEESE": "PEESE",
 }
-"""The component that each parameter belongs to."""
+
+
+def component_of(parameter: str) -> Hypothesis:
+    """Return the component, or kind of bias, that a parameter belongs to."""
+    return _COMPONENT_OF[parameter.partition("[")[0]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,21 +78,38 @@ class Ensemble:
         return posterior_probabilities(self.logml, self.prior_prob)
 
     @property
-    def components(self) -> tuple[Component, ...]:
+    def components(self) -> tuple[Hypothesis, ...]:
         """The components that have evidence to report.
 
-        Effect and heterogeneity always; hierarchical if some model has it.
+        Effect and heterogeneity always; bias and hierarchical if some model has them.
         """
-        return tuple(
-            component
-            for component in COMPONENTS
-            if component != "hierarchical" or self._members(component).any()
-        )
+        return self._with_models(COMPONENTS, always=("effect", "heterogeneity"))
+
+    @property
+    def bias_components(self) -> tuple[Hypothesis, ...]:
+        """The kinds of publication bias that some model has."""
+        return self._with_models(BIAS_COMPONENTS)
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The parameters of the ensemble: mu, tau, and rho if there are clusters."""
-        return ("mu", "tau", "rho") if self.space.hierarchical else ("mu", "tau")
+        """The scalar parameters of the ensemble.
+
+        mu and tau; rho if there are clusters; ``omega[lo,hi]``, the weight of an
+        interval of p-values, for every interval of `p_values`; PET; PEESE.
+        """
+        names = ["mu", "tau"]
+        if self.space.hierarchical:
+            names.append("rho")
+        if self.p_values is not None:
+            names += [f"omega[{lo:g},{hi:g}]" for lo, hi in self.p_values.intervals]
+        names += [kind for kind in ("PET", "PEESE") if kind in self.bias_components]
+        return tuple(names)
+
+    @property
+    def p_values(self) -> PValueGrid | None:
+        """Intervals of p-values common to all weight functions; None without any."""
+        functions = self.space.weightfunctions
+        return common_grid(functions) if functions else None
 
     @property
     def inclusion(self) -> pd.DataFrame:
@@ -93,7 +119,15 @@ class Ensemble:
         ``prior_prob``, ``post_prob``, ``inclusion_bf`` and their Monte Carlo standard
         errors ``post_prob_mcse`` and ``log_bf_mcse`` (that of ``log_bf``).
         """
-        rows = {name: self.evidence(name) for name in self.components}
+        return self._evidence_frame(self.components)
+
+    @property
+    def bias_inclusion(self) -> pd.DataFrame:
+        """Evidence for each kind of publication bias; columns as in `inclusion`."""
+        return self._evidence_frame(self.bias_components)
+
+    def _evidence_frame(self, names: tuple[Hypothesis, ...]) -> pd.DataFrame:
+        rows = {name: self.evidence(name) for name in names}
         return pd.DataFrame(
             {
                 "models": [e.n_models for e in rows.values()],
@@ -111,7 +145,7 @@ class Ensemble:
     def models(self) -> pd.DataFrame:
         """One row per model, numbered from 1.
 
-        Columns: its priors ``effect``, ``heterogeneity``, ``hierarchical``;
+        Columns: its priors ``effect``, ``heterogeneity``, ``bias``, ``hierarchical``;
         ``prior_prob``, ``logml``, ``logml_mcse``, ``post_prob``, ``post_prob_mcse``,
         ``inclusion_bf`` (of this model against all others) and ``log_bf_mcse``.
         """
@@ -121,6 +155,10 @@ class Ensemble:
             {
                 "effect": [str(m.mu) for m in self.space.models],
                 "heterogeneity": [str(m.tau) for m in self.space.models],
+                "bias": [
+                    "" if isinstance(m.bias, NoBias) else str(m.bias)
+                    for m in self.space.models
+                ],
                 "hierarchical": [
                     "" if m.rho is None else str(m.rho) for m in self.space.models
                 ],
@@ -138,8 +176,8 @@ class Ensemble:
             index=pd.RangeIndex(1, len(self.fits) + 1, name="model"),
         )
 
-    def evidence(self, component: Component) -> Inclusion:
-        """Return prior and posterior probability and Bayes factor of a component."""
+    def evidence(self, component: Hypothesis) -> Inclusion:
+        """Return probabilities and Bayes factor of a component or kind of bias."""
         return self._compare(self._members(component))
 
     # ---- parameters ----------------------------------------------------------
@@ -155,13 +193,14 @@ class Ensemble:
         Parameters
         ----------
         parameter : str
-            ``"mu"``, ``"tau"`` or ``"rho"``.
+            One of `parameters`.
         conditional : bool
             Only over models that count as alternative for the parameter's component.
         output_scale : str, optional
             Measure of the values: "cohens_d", "fishers_z", "r", "logOR", "OR". mu is
-            converted draw by draw; tau linearly, on Fisher's z for "r" and on the log
-            odds ratio for "OR"; rho has no unit. None: the prior scale.
+            converted draw by draw; tau and PEESE linearly, on Fisher's z for "r" and on
+            the log odds ratio for "OR"; rho, omega and PET have no unit. None: the
+            prior scale.
 
         Returns
         -------
@@ -180,7 +219,7 @@ class Ensemble:
             )
         probabilities = self._weights(parameter if conditional else None)
         to_output = self.converter(parameter, output_scale)
-        draws = [fit.draws(parameter) for fit in self.fits]
+        draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(probabilities, tuple(draws), self._covariance())
         return mixed.transformed(to_output)
 
@@ -197,13 +236,13 @@ class Ensemble:
         Parameters
         ----------
         parameter, conditional, output_scale
-            As in `mixture`.
+            As in `mixture`; ``"omega"`` stands for the weights of all intervals.
         n : int
             Number of draws.
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,), for "omega" (n, number of intervals)
             Models in their order, each with a share of rows as large as its posterior
             probability. Averaged draws of different parameters belong together row by
             row.
@@ -213,8 +252,14 @@ class Ensemble:
         DataError
             As in `mixture`, or if `n` is not positive.
         """
-        if n < 1:
-            raise DataError(f"n: expected a positive number of draws; got {n}.")
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise DataError(f"n: expected a positive number of draws; got {n!r}.")
+        if parameter == "omega":
+            names = [p for p in self.parameters if p.startswith("omega[")]
+            if names:
+                return np.stack(
+                    [self.draws(p, conditional=conditional, n=n) for p in names], axis=1
+                )
         mixed = self.mixture(
             parameter, conditional=conditional, output_scale=output_scale
         )
@@ -224,7 +269,7 @@ class Ensemble:
             self.fits, mixed.draws, allocate(mixed.probabilities, n), strict=True
         ):
             # Rows are chosen per model, not per parameter, so that they match.
-            size = 1 if fit.chains is None else fit.chains.draws[..., 0].size
+            size = 1 if fit.chains is None else fit.chains.size
             rows = rng.permutation(size)
             chosen = np.resize(rows, int(count))
             flat = values.ravel()
@@ -241,15 +286,46 @@ class Ensemble:
             raise DataError(
                 f"output_scale: expected one of {', '.join(MEASURES)}; got {target!r}."
             )
-        if parameter == "rho" or target == prior_scale:
+        if parameter not in ("mu", "tau", "PEESE") or target == prior_scale:
             return _identity
+        if parameter == "PEESE":
+            # A coefficient of se^2, so that its product is on the effect's measure.
+            inverse = scale_factor(target, prior_scale)
+            return lambda x: x * inverse
         factor = scale_factor(prior_scale, target)
         if parameter == "tau":
             return lambda x: x * factor
-        return lambda x: transform_effect(x, prior_scale, target)
+
+        def convert(x: FloatArray) -> FloatArray:
+            # The linear mapping lets a mean correlation leave its range.
+            if prior_scale == "r" and np.abs(x).max() >= 1:
+                raise DataError(
+                    "output_scale: expected draws of mu between -1 and 1, as a "
+                    f"correlation is; got {float(x.flat[np.abs(x).argmax()]):.3f}. "
+                    "Truncate the priors of mu to (-1, 1)."
+                )
+            return transform_effect(x, prior_scale, target)
+
+        return convert
 
     # ---- inside --------------------------------------------------------------
-    def _members(self, component: Component) -> BoolArray:
+    def _values(self, fit: Fit, parameter: str) -> FloatArray:
+        if not parameter.startswith("omega["):
+            return fit.draws(parameter)
+        grid, weights = self.p_values, fit.draws("omega")
+        assert grid is not None
+        if not isinstance(fit.spec.bias, WeightFunction):
+            return weights[:, :, 0]
+        fine = on_grid(weights.reshape(-1, weights.shape[2]), fit.spec.bias, grid)
+        names = [p for p in self.parameters if p.startswith("omega[")]
+        return fine[:, names.index(parameter)].reshape(weights.shape[:2])
+
+    def _with_models(
+        self, names: tuple[Hypothesis, ...], always: tuple[Hypothesis, ...] = ()
+    ) -> tuple[Hypothesis, ...]:
+        return tuple(n for n in names if n in always or self._members(n).any())
+
+    def _members(self, component: Hypothesis) -> BoolArray:
         return np.array([component in m.alternative for m in self.space.models])
 
     def _compare(self, member: BoolArray) -> Inclusion:
@@ -258,12 +334,12 @@ class Ensemble:
     def _weights(self, conditional_on: str | None) -> FloatArray:
         if conditional_on is None:
             return self.post_prob
-        component = COMPONENT_OF[conditional_on]
+        component = component_of(conditional_on)
         member = self._members(component)
         if not member.any():
             raise DataError(
                 f"conditional: expected a model with an alternative prior for "
-                f"{component}; there is none. Give priors_{component}."
+                f"{component}; there is none. Give one in robma()."
             )
         prior_prob = np.where(member, self.prior_prob, 0.0)
         return posterior_probabilities(self.logml, prior_prob / prior_prob.sum())

@@ -5,11 +5,12 @@ from pyrobma.fit.model import Fit, extend, fit_model
 from pyrobma.fit.sample import Chains
 from pyrobma.fit.schedule import Executor, FitError, fit_models
 from pyrobma.fit.settings import SamplerSettings, SettingsError
-from pyrobma.fit.stan_data import EffectMapping, Task, stan_data
+from pyrobma.fit.stan_data import EffectDirection, EffectMapping, Task, stan_data
 
 __all__ = [
     "Chains",
     "Diagnostics",
+    "EffectDirection",
     "EffectMapping",
     "Executor",
     "Fit",

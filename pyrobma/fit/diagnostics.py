@@ -14,7 +14,7 @@ from pyrobma.fit.settings import SamplerSettings
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Convergence diagnostics of one model, one value per free parameter.
+    """Convergence diagnostics of one model, one value per free parameter and weight.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Diagnostics:
 
 def diagnose(chains: Chains) -> Diagnostics:
     """Compute the diagnostics of the chains of one model."""
-    draws = chains.draws
+    draws = chains.checked
     median = np.median(draws, axis=(0, 1))
     bulk = rank_normalised(draws)
     low, high = np.quantile(draws, [0.05, 0.95], axis=(0, 1))

@@ -12,13 +12,16 @@ from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.errors import BridgeError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
+from pyrobma.fit.quadrature import RULES, TOLERANCE, Rule
 from pyrobma.fit.sample import Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, stan_data
+from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
 from pyrobma.models import ModelSpec
+from pyrobma.priors import WeightFunction
 from pyrobma.programs import library
 
 _STAN_SEEDS = 2**32 - 1
+_CERTIFIED_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Fit:
         How many times the chains were extended.
     reasons : tuple of str
         Checks that this model misses, in words; empty if it passes all.
+    rule : Rule or None
+        Quadrature of the common factor of a cluster, if the model has one.
     """
 
     spec: ModelSpec
@@ -57,6 +62,7 @@ class Fit:
     seed: int
     round: int
     reasons: tuple[str, ...]
+    rule: Rule | None = None
 
     @property
     def ok(self) -> bool:
@@ -65,7 +71,7 @@ class Fit:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Free parameters, in the order of the draws."""
+        """Free scalar parameters, in the order of the draws."""
         return () if self.chains is None else self.chains.names
 
     def draws(self, parameter: str) -> FloatArray:
@@ -74,17 +80,61 @@ class Fit:
         Parameters
         ----------
         parameter : str
-            ``"mu"``, ``"tau"`` or ``"rho"``.
+            ``"mu"``, ``"tau"``, ``"rho"``, ``"PET"``, ``"PEESE"`` or ``"omega"``.
 
         Returns
         -------
-        array of shape (chains, draws)
-            On the prior scale. A fixed parameter gives one chain with one draw, the
-            value of its spike; an absent rho gives 0.
+        array of shape (chains, draws), for omega (chains, draws, J)
+            On the prior scale; weights by rising p-value. A fixed parameter gives one
+            chain with one draw, its value; an absent one gives 0, an absent weight
+            function one weight of 1.
         """
+        if parameter == "omega":
+            return self._omega()
         if self.chains is not None and parameter in self.chains.names:
             return self.chains.draws[:, :, self.chains.names.index(parameter)]
         return np.array([[self.spec.priors[parameter].location]])
+
+    def _omega(self) -> FloatArray:
+        bias = self.spec.bias
+        if not isinstance(bias, WeightFunction):
+            return np.ones((1, 1, 1))
+        if bias.omega is not None:
+            return np.array([[bias.omega]])
+        assert self.chains is not None
+        assert self.chains.omega is not None
+        return self.chains.omega
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the functions below share of one model."""
+
+    task: Task
+    spec: ModelSpec
+    settings: SamplerSettings
+    seed: int
+    parallel: int
+
+    def data(self, rule: Rule | None) -> str:
+        return json.dumps(stan_data(self.task, self.spec, rule))
+
+    def density(self, rule: Rule | None) -> LogDensity:
+        return LogDensity(library(program(self.spec)), self.data(rule))
+
+    def run(
+        self, rule: Rule | None, number: int, draws: int, after: Chains | None = None
+    ) -> Chains:
+        sequence = np.random.SeedSequence([self.seed, number, 0])
+        return run_chains(
+            program(self.spec),
+            self.data(rule),
+            settings=self.settings,
+            draws=draws,
+            seed=int(sequence.generate_state(1)[0]) % _STAN_SEEDS,
+            parallel=self.parallel,
+            after=after,
+        )
 
 
 def fit_model(
@@ -116,14 +166,26 @@ def fit_model(
         If a chain fails, naming the model.
     BridgeError
         If the marginal likelihood cannot be estimated, naming the model.
+
+    Notes
+    -----
+    A quadrature rule is certified: log densities at draws must agree with a three
+    times finer rule to 1e-3, or the model is fitted again with more nodes.
     """
-    data = json.dumps(stan_data(task, spec))
-    if not spec.free:
-        with LogDensity(library(task.program), data) as density:
-            logml = float(density(np.empty((1, 0)))[0])
-        return Fit(spec, logml, 0.0, None, None, None, seed, 0, ())
-    chains = _run(task, spec, settings, data, seed, 0, settings.draws, parallel)
-    fit = _evaluate(task, spec, settings, data, chains, seed, 0)
+    job = _Job(task, spec, settings, seed, parallel)
+    try:
+        if not spec.free:
+            return _fit_fixed(job)
+        rule = RULES[0] if needs_quadrature(task, spec) else None
+        chains = job.run(rule, 0, settings.draws)
+        better = _certified_rule(job, chains, rule)
+        while better != rule:
+            rule = better
+            chains = job.run(rule, 0, settings.draws)
+            better = _certified_rule(job, chains, rule)
+        fit = _evaluate(job, chains, rule, 0)
+    except (BridgeError, SamplingError, ToolchainError) as error:
+        raise type(error)(f"model with {spec}: {error}") from error
     while not _converged(fit, settings) and _can_grow(fit, settings):
         fit = extend(task, fit, settings, parallel)
     return fit
@@ -137,22 +199,27 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
     those of `fit_model`.
     """
     assert fit.chains is not None
+    job = _Job(task, fit.spec, settings, fit.seed, parallel)
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
     wanted = 1.2 * have * (fit.logml_mcse / settings.max_mcse) ** 2
     more = int(min(max(have, wanted - have), settings.max_draws - have))
-    data = json.dumps(stan_data(task, fit.spec))
     number = fit.round + 1
-    later = _run(
-        task, fit.spec, settings, data, fit.seed, number, more, parallel, fit.chains
-    )
-    chains = fit.chains.followed_by(later)
-    return _evaluate(task, fit.spec, settings, data, chains, fit.seed, number)
+    try:
+        later = job.run(fit.rule, number, more, fit.chains)
+        return _evaluate(job, fit.chains.followed_by(later), fit.rule, number)
+    except (BridgeError, SamplingError, ToolchainError) as error:
+        raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
 def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
     return fit.logml_mcse > settings.max_mcse and _can_grow(fit, settings)
+
+
+def with_spec(fit: Fit, spec: ModelSpec) -> Fit:
+    """Return the fit as that of another model with the same posterior."""
+    return replace(fit, spec=spec)
 
 
 def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
@@ -163,66 +230,57 @@ def _converged(fit: Fit, settings: SamplerSettings) -> bool:
     return fit.diagnostics is None or not fit.diagnostics.complaints(settings)
 
 
-def _run(
-    task: Task,
-    spec: ModelSpec,
-    settings: SamplerSettings,
-    data: str,
-    seed: int,
-    number: int,
-    draws: int,
-    parallel: int,
-    after: Chains | None = None,
-) -> Chains:
-    sequence = np.random.SeedSequence([seed, number, 0])
-    stan_seed = int(sequence.generate_state(1)[0]) % _STAN_SEEDS
-    try:
-        return run_chains(
-            task.program,
-            data,
-            settings=settings,
-            draws=draws,
-            seed=stan_seed,
-            parallel=parallel,
-            after=after,
+def _fit_fixed(job: _Job) -> Fit:
+    rule = RULES[-1] if needs_quadrature(job.task, job.spec) else None
+    with job.density(rule) as density:
+        logml = float(density(np.empty((1, 0)))[0])
+    if not np.isfinite(logml):
+        raise BridgeError(
+            f"the likelihood of these fixed values is exp({logml}); no model average "
+            "can use it."
         )
-    except SamplingError as error:
-        raise SamplingError(f"model with {spec}: {error}") from error
+    return Fit(job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule)
 
 
-def _evaluate(
-    task: Task,
-    spec: ModelSpec,
-    settings: SamplerSettings,
-    data: str,
-    chains: Chains,
-    seed: int,
-    number: int,
-) -> Fit:
-    shape = chains.draws.shape
-    try:
-        with LogDensity(library(task.program), data) as density:
-            points = density.unconstrain(chains.draws.reshape(-1, shape[2]))
-            bridge = warp3(
-                density,
-                points.reshape(shape),
-                seed=np.random.SeedSequence([seed, number, 1]),
-                names=chains.names,
-            )
-    except (BridgeError, ToolchainError) as error:
-        raise BridgeError(f"model with {spec}: {error}") from error
+def _certified_rule(job: _Job, chains: Chains, rule: Rule | None) -> Rule | None:
+    """Return the first rule, from this one on, that is exact enough at draws."""
+    if rule is None:
+        return None
+    constrained = chains.constrained
+    flat = constrained.reshape(-1, constrained.shape[2])
+    chosen = np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS).astype(int)
+    for candidate in RULES[RULES.index(rule) :]:
+        with job.density(candidate) as density:
+            points = density.unconstrain(flat[chosen])
+            values = density(points)
+        with job.density(candidate.refined(3.0)) as finer:
+            gap = np.abs(values - finer(points)).max()
+        if gap <= TOLERANCE:
+            return candidate
+    raise BridgeError(
+        f"the quadrature over clusters misses its tolerance of {TOLERANCE} by "
+        f"{gap:.2g} even with {len(RULES[-1].nodes)} nodes: rho or tau is extreme. "
+        "Use priors that leave less room there."
+    )
+
+
+def _evaluate(job: _Job, chains: Chains, rule: Rule | None, number: int) -> Fit:
+    constrained = chains.constrained
+    with job.density(rule) as density:
+        points = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
+        bridge = warp3(
+            density,
+            points.reshape(*constrained.shape[:2], -1),
+            seed=np.random.SeedSequence([job.seed, number, 1]),
+            names=density.names,
+        )
     diagnostics = diagnose(chains)
     reasons = (
-        *diagnostics.complaints(settings),
+        *diagnostics.complaints(job.settings),
         *diagnostics.remarks(),
         *bridge.reasons,
     )
     return Fit(
-        spec, bridge.logml, bridge.mcse, chains, diagnostics, bridge, seed, number,
-        reasons,
+        job.spec, bridge.logml, bridge.mcse, chains, diagnostics, bridge, job.seed,
+        number, reasons, rule,
     )  # fmt: skip
-
-
-def with_spec(fit: Fit, spec: ModelSpec) -> Fit:
-    """Return the fit as that of another model with the same posterior."""
-    return replace(fit, spec=spec)

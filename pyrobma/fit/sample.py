@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from pyrobma.programs import executable
 
 # 17 significant digits bring every double back from the CSV file unchanged.
 _SIG_FIGS = 17
+
+# Endings of the names in the programs' parameters blocks.
+_OWN = ("_free", "pi1", "pi2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,12 @@ class Chains:
         Adapted step sizes.
     inverse_metric : array of shape (chains, P, P)
         Adapted inverse mass matrices, unconstrained scale.
+    columns : tuple of str
+        Names of the program's own parameters, e.g. ``"mu_free[1]"``.
+    constrained : array of shape (chains, draws, len(columns))
+        Their draws: the shifted mu, and the Dirichlet variables behind the weights.
+    omega : array of shape (chains, draws, J) or None
+        Weights by rising p-value; None in models without selection.
     """
 
     names: tuple[str, ...]
@@ -47,6 +56,9 @@ class Chains:
     deep: BoolArray
     step_size: FloatArray
     inverse_metric: FloatArray
+    columns: tuple[str, ...]
+    constrained: FloatArray
+    omega: FloatArray | None = None
 
     def followed_by(self, later: Chains) -> Chains:
         """Return the chains with a continuation of each appended."""
@@ -57,7 +69,26 @@ class Chains:
             np.concatenate([self.deep, later.deep], axis=1),
             self.step_size,
             self.inverse_metric,
+            self.columns,
+            np.concatenate([self.constrained, later.constrained], axis=1),
+            None
+            if self.omega is None or later.omega is None
+            else np.concatenate([self.omega, later.omega], axis=1),
         )
+
+    @property
+    def size(self) -> int:
+        """Number of draws, all chains together."""
+        return self.divergent.size
+
+    @property
+    def checked(self) -> FloatArray:
+        """Scalar parameters and the weights that vary: what has to converge."""
+        if self.omega is None:
+            return self.draws
+        # The first weight is 1 in every draw.
+        moving = np.ptp(self.omega, axis=(0, 1)) > 0
+        return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
 
 
 def run_chains(
@@ -106,13 +137,7 @@ def run_chains(
         how |= {
             "iter_warmup": 0,
             "adapt_engaged": False,
-            "inits": [
-                {
-                    f"{name}_free": [value]
-                    for name, value in zip(after.names, last, strict=True)
-                }
-                for last in after.draws[:, -1].tolist()
-            ],
+            "inits": [_last(after, chain) for chain in range(settings.chains)],
             "step_size": after.step_size.tolist(),
             "inv_metric": [{"inv_metric": m} for m in after.inverse_metric.tolist()],
         }
@@ -142,16 +167,38 @@ def run_chains(
             step_size, metric = np.array(fit.step_size), np.array(fit.inv_metric)
         except (RuntimeError, ValueError, OSError) as error:
             raise SamplingError(f"{program}: {error}") from error
-    free = [i for i, column in enumerate(columns) if column.endswith("_free[1]")]
     array = array.transpose(1, 0, 2)
+
+    def pick(names: Sequence[str]) -> FloatArray:
+        return np.ascontiguousarray(array[:, :, [columns.index(n) for n in names]])
+
+    own = tuple(c for c in columns if c.partition("[")[0].endswith(_OWN))
+    names = tuple(c.removesuffix("_free[1]") for c in own if c.endswith("_free[1]"))
+    omega = [c for c in columns if c.startswith("omega[")]
     return Chains(
-        names=tuple(columns[i].removesuffix("_free[1]") for i in free),
-        draws=np.ascontiguousarray(array[:, :, free]),
+        names=names,
+        draws=pick(names),
         divergent=array[:, :, columns.index("divergent__")] > 0,
         deep=array[:, :, columns.index("treedepth__")] >= settings.max_treedepth,
         step_size=step_size,
         inverse_metric=metric,
+        columns=own,
+        constrained=pick(own),
+        omega=pick(omega) if omega else None,
     )
+
+
+def _last(chains: Chains, chain: int) -> dict[str, list[float] | list[list[float]]]:
+    inits: dict[str, list[float] | list[list[float]]] = {}
+    for column, value in zip(
+        chains.columns, chains.constrained[chain, -1].tolist(), strict=True
+    ):
+        name = column.partition("[")[0]
+        if name.endswith("_free"):
+            inits[name] = [value]
+        else:  # an array of one simplex
+            inits[name] = [[*inits.get(name, [[]])[0], value]]  # type: ignore[misc]
+    return inits
 
 
 @contextmanager

@@ -7,11 +7,15 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects import EffectSizes, Measure
+from pyrobma.effects.cutoffs import critical_values
+from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpec
-from pyrobma.priors import FAMILIES, Prior, prior
+from pyrobma.priors import FAMILIES, Prior, WeightFunction
 
 EffectMapping: TypeAlias = Literal["linear", "exact"]
+EffectDirection: TypeAlias = Literal["positive", "negative"]
 
 MEASURE_CODES: dict[Measure, int] = {
     "none": 0,
@@ -22,7 +26,7 @@ MEASURE_CODES: dict[Measure, int] = {
 }
 """The numbers of ``stan/functions/measures.stanfunctions``."""
 
-_NO_BIAS = prior("spike", location=0)
+_LEGAL = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +38,34 @@ class Task:
     effects : EffectSizes
         Estimates on the measure of the likelihood.
     prior_scale : str
-        Measure of mu and tau.
+        Measure of mu, tau and PEESE.
     effect_mapping : {"linear", "exact"}
         How mu is carried from the prior scale to the measure of the likelihood.
+    effect_direction : {"positive", "negative"}
+        Sign of the effects that publication bias favours.
     """
 
     effects: EffectSizes
     prior_scale: Measure
     effect_mapping: EffectMapping = "linear"
-
-    @property
-    def program(self) -> str:
-        """Name of the Stan program with this likelihood."""
-        return "normal"
+    effect_direction: EffectDirection = "positive"
 
 
-def stan_data(task: Task, spec: ModelSpec) -> dict[str, object]:
+def program(spec: ModelSpec) -> str:
+    """Return the name of the Stan program with the likelihood of a model."""
+    return "selection" if isinstance(spec.bias, WeightFunction) else "normal"
+
+
+def needs_quadrature(task: Task, spec: ModelSpec) -> bool:
+    """Whether the likelihood of a model integrates over clusters' common factors."""
+    rho = spec.priors["rho"]
+    dependent = not rho.is_spike or rho.location > 0
+    return program(spec) == "selection" and task.effects.clustered and dependent
+
+
+def stan_data(
+    task: Task, spec: ModelSpec, rule: Rule | None = None
+) -> dict[str, object]:
     """Return the data block of the Stan program for one model.
 
     Parameters
@@ -58,6 +74,8 @@ def stan_data(task: Task, spec: ModelSpec) -> dict[str, object]:
         The estimates and the mapping.
     spec : ModelSpec
         The priors.
+    rule : Rule, optional
+        Quadrature of the common factor, if the model needs one.
 
     Returns
     -------
@@ -77,12 +95,14 @@ def stan_data(task: Task, spec: ModelSpec) -> dict[str, object]:
         "data_measure": MEASURE_CODES[effects.measure],
         "prior_measure": MEASURE_CODES[task.prior_scale],
         "exact_mapping": int(task.effect_mapping == "exact"),
-        "effect_direction": 1,
+        "effect_direction": 1 if task.effect_direction == "positive" else -1,
         "prior_only": 0,
     }
-    priors = {**spec.priors, "PET": _NO_BIAS, "PEESE": _NO_BIAS}
-    for name, chosen in priors.items():
+    for name, chosen in spec.priors.items():
         data |= _prior_data(name, chosen)
+    if isinstance(spec.bias, WeightFunction):
+        data |= _selection_data(task, spec.bias, order)
+        data |= _quadrature_data(rule)
     return data
 
 
@@ -90,12 +110,38 @@ def _prior_data(name: str, chosen: Prior) -> dict[str, object]:
     lower, upper = chosen.lower, chosen.upper
     if chosen.is_spike:
         # The program declares legal ends even for a parameter that is not there.
-        lower, upper = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}.get(
-            name, (-np.inf, np.inf)
-        )
+        lower, upper = _LEGAL.get(name, (-np.inf, np.inf))
     return {
         f"{name}_family": FAMILIES[chosen.family].code,
         f"{name}_par": [*chosen.values, 0.0, 0.0, 0.0][:3],
         f"{name}_lower": lower,
         f"{name}_upper": upper,
+    }
+
+
+def _selection_data(
+    task: Task, weights: WeightFunction, order: IntArray
+) -> dict[str, object]:
+    # The program numbers p-value intervals from the most significant one.
+    cut: FloatArray = critical_values(task.effects, weights.steps, weights.sides)
+    alpha1 = weights.alpha or weights.alpha1 or ()
+    return {
+        "J": len(weights.steps) + 1,
+        "sides": weights.sides,
+        "cut": cut[order][:, ::-1].tolist(),
+        "omega_family": 0 if weights.is_fixed else 1 if weights.alpha else 2,
+        "omega_fixed": list(weights.omega or ()),
+        "J1": len(alpha1),
+        "alpha1": list(alpha1),
+        "alpha2": list(weights.alpha2 or ()),
+    }
+
+
+def _quadrature_data(rule: Rule | None) -> dict[str, object]:
+    nodes = np.zeros(1) if rule is None else rule.nodes
+    log_weights = np.zeros(1) if rule is None else rule.log_weights
+    return {
+        "Q": len(nodes),
+        "node": nodes.tolist(),
+        "log_weight": log_weights.tolist(),
     }

@@ -5,15 +5,40 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.priors import Component, Prior, prior
+from pyrobma.priors import (
+    PEESE,
+    PET,
+    BiasPrior,
+    NoBias,
+    Prior,
+    WeightFunction,
+    prior,
+    prior_none,
+)
 
-COMPONENTS: tuple[Component, ...] = ("effect", "heterogeneity", "hierarchical")
+Hypothesis: TypeAlias = Literal[
+    "effect", "heterogeneity", "bias", "hierarchical", "selection", "PET", "PEESE"
+]
+"""What a model can be the alternative of; the last three are kinds of bias."""
+
+COMPONENTS: Final[tuple[Hypothesis, ...]] = (
+    "effect",
+    "heterogeneity",
+    "bias",
+    "hierarchical",
+)
+BIAS_COMPONENTS: Final[tuple[Hypothesis, ...]] = ("selection", "PET", "PEESE")
+
+P = TypeVar("P")
+
 _ABSENT = prior("spike", location=0)
+_NO_BIAS = prior_none()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +52,11 @@ class ModelSpec:
     rho : Prior or None
         Correlation of true effects within a cluster, in [0, 1]. None: the model has
         none (no clusters, or tau is a spike at 0), and estimates are independent.
+    bias : NoBias, WeightFunction, PET or PEESE
+        Publication bias.
     alternative : frozenset of str
-        The components for which this model counts as the alternative hypothesis.
+        The components, and kinds of bias, for which this model counts as the
+        alternative hypothesis.
     prior_weight : float
         Product of the weights of its priors.
     """
@@ -36,31 +64,48 @@ class ModelSpec:
     mu: Prior
     tau: Prior
     rho: Prior | None
-    alternative: frozenset[Component]
+    bias: BiasPrior
+    alternative: frozenset[Hypothesis]
     prior_weight: float
 
     @property
     def priors(self) -> dict[str, Prior]:
-        """The priors by parameter; an absent rho is a spike at 0."""
-        return {"mu": self.mu, "tau": self.tau, "rho": self.rho or _ABSENT}
+        """The priors by scalar parameter; an absent one is a spike at 0."""
+        bias = self.bias
+        return {
+            "mu": self.mu,
+            "tau": self.tau,
+            "rho": self.rho or _ABSENT,
+            "PET": bias.prior if isinstance(bias, PET) else _ABSENT,
+            "PEESE": bias.prior if isinstance(bias, PEESE) else _ABSENT,
+        }
 
     @property
     def free(self) -> tuple[str, ...]:
-        """Names of the parameters that are estimated."""
-        return tuple(name for name, p in self.priors.items() if not p.is_spike)
+        """Names of the parameters that are estimated, "omega" for free weights."""
+        names = [name for name, p in self.priors.items() if not p.is_spike]
+        if isinstance(self.bias, WeightFunction) and not self.bias.is_fixed:
+            names.append("omega")
+        return tuple(names)
 
     def same_likelihood(self, other: ModelSpec) -> bool:
         """Whether both have one posterior and one marginal likelihood."""
         theirs = other.priors
-        return all(p.same_density(theirs[name]) for name, p in self.priors.items())
+        return self.bias.same_density(other.bias) and all(
+            p.same_density(theirs[name]) for name, p in self.priors.items()
+        )
 
     def __str__(self) -> str:
         """List the priors, as in ``mu ~ Normal(0, 1), tau = 0``."""
-        return ", ".join(
+        shown = ["mu", "tau"] if self.rho is None else ["mu", "tau", "rho"]
+        parts = [
             f"{name} = {p.location:g}" if p.is_spike else f"{name} ~ {p}"
             for name, p in self.priors.items()
-            if name != "rho" or self.rho is not None
-        )
+            if name in shown
+        ]
+        if not isinstance(self.bias, NoBias):
+            parts.append(str(self.bias))
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +115,7 @@ class ModelSpace:
     Attributes
     ----------
     models : tuple of ModelSpec
-        Effect varies slowest, then heterogeneity, then hierarchical; nulls first.
+        Effect varies slowest, then heterogeneity, bias and hierarchical; nulls first.
     """
 
     models: tuple[ModelSpec, ...]
@@ -86,6 +131,15 @@ class ModelSpace:
         """Whether any model has a correlation within clusters."""
         return any(model.rho is not None for model in self.models)
 
+    @property
+    def weightfunctions(self) -> tuple[WeightFunction, ...]:
+        """The weight functions of its models, in order, with repetitions."""
+        return tuple(
+            model.bias
+            for model in self.models
+            if isinstance(model.bias, WeightFunction)
+        )
+
     def __len__(self) -> int:
         """Count the models."""
         return len(self.models)
@@ -97,6 +151,8 @@ def model_space(
     effect_null: Sequence[Prior] = (),
     heterogeneity: Sequence[Prior] = (),
     heterogeneity_null: Sequence[Prior] = (),
+    bias: Sequence[BiasPrior] = (),
+    bias_null: Sequence[BiasPrior] = (_NO_BIAS,),
     hierarchical: Sequence[Prior] = (),
     hierarchical_null: Sequence[Prior] = (),
 ) -> ModelSpace:
@@ -108,6 +164,8 @@ def model_space(
         Priors of mu under the alternative and the null; one of them may be empty.
     heterogeneity, heterogeneity_null : sequence of Prior
         The same for tau.
+    bias, bias_null : sequence of WeightFunction, PET, PEESE and NoBias
+        The same for publication bias.
     hierarchical, hierarchical_null : sequence of Prior
         The same for rho. Both empty: no model has rho (no clusters in the data).
 
@@ -121,7 +179,7 @@ def model_space(
     Raises
     ------
     PriorError
-        If the effect or the heterogeneity has no prior on either side.
+        If effect, heterogeneity or bias has no prior on either side.
 
     Notes
     -----
@@ -132,6 +190,7 @@ def model_space(
     for name, sides in (
         ("effect", (*effect, *effect_null)),
         ("heterogeneity", (*heterogeneity, *heterogeneity_null)),
+        ("bias", (*bias, *bias_null)),
     ):
         if not sides:
             raise PriorError(
@@ -140,25 +199,33 @@ def model_space(
                 f"priors_{name}_null."
             )
 
-    def both(
-        null: Sequence[Prior], alternative: Sequence[Prior]
-    ) -> list[tuple[Prior, bool]]:
+    def both(null: Sequence[P], alternative: Sequence[P]) -> list[tuple[P, bool]]:
         return [(p, False) for p in null] + [(p, True) for p in alternative]
 
     rhos: list[tuple[Prior | None, bool]] = [
         *both(hierarchical_null, hierarchical)
     ] or [(None, False)]
     models = []
-    for (mu, has_mu), (tau, has_tau), (rho, has_rho) in itertools.product(
-        both(effect_null, effect), both(heterogeneity_null, heterogeneity), rhos
+    for (mu, has_mu), (tau, has_tau), (bias_prior, has_bias), (
+        rho,
+        has_rho,
+    ) in itertools.product(
+        both(effect_null, effect),
+        both(heterogeneity_null, heterogeneity),
+        both(bias_null, bias),
+        rhos,
     ):
         homogeneous = tau.is_spike and tau.location == 0
-        alternative: dict[Component, bool] = {
+        alternative: dict[Hypothesis, bool] = {
             "effect": has_mu,
             "heterogeneity": has_tau,
+            "bias": has_bias,
             "hierarchical": has_rho and not homogeneous,
+            "selection": has_bias and isinstance(bias_prior, WeightFunction),
+            "PET": has_bias and isinstance(bias_prior, PET),
+            "PEESE": has_bias and isinstance(bias_prior, PEESE),
         }
-        weight = mu.prior_weight * tau.prior_weight
+        weight = mu.prior_weight * tau.prior_weight * bias_prior.prior_weight
         if rho is not None:
             weight *= rho.prior_weight
         models.append(
@@ -166,7 +233,8 @@ def model_space(
                 mu=mu,
                 tau=tau,
                 rho=None if homogeneous else rho,
-                alternative=frozenset(c for c in COMPONENTS if alternative[c]),
+                bias=bias_prior,
+                alternative=frozenset(c for c, is_in in alternative.items() if is_in),
                 prior_weight=weight,
             )
         )

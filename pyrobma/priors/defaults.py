@@ -8,6 +8,15 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from pyrobma.errors import PriorError, PriorWarning
+from pyrobma.priors.bias import (
+    PEESE,
+    PET,
+    BiasPrior,
+    NoBias,
+    WeightFunction,
+    default_bias,
+    prior_none,
+)
 from pyrobma.priors.distributions import Prior, prior
 
 
@@ -26,6 +35,7 @@ DEFAULT: Final = Default.DEFAULT
 
 Component: TypeAlias = Literal["effect", "heterogeneity", "hierarchical"]
 PriorArgument: TypeAlias = Prior | Iterable[Prior] | Default | None
+BiasArgument: TypeAlias = BiasPrior | Iterable[BiasPrior] | Default | None
 
 SUPPORT: Final[dict[Component, tuple[str, float, float]]] = {
     "effect": ("mu", -float("inf"), float("inf")),
@@ -115,6 +125,49 @@ def component_priors(
             f"{argument!r}. Write prior('normal', mean=0, sd=1)."
         )
     return tuple(_inside(item, component, name) for item in items)
+
+
+def bias_priors(
+    argument: BiasArgument,
+    *,
+    null: bool = False,
+    rescale: float = 1.0,
+    model_type: str = "PSMA",
+) -> tuple[BiasPrior, ...]:
+    """Read a bias argument of `robma`: one prior, several, None or `DEFAULT`.
+
+    Parameters
+    ----------
+    argument : bias prior, iterable of bias priors, None or DEFAULT
+        None or an empty list leaves this side of the component out.
+    null : bool
+        The null hypothesis, whose default is `prior_none`.
+    rescale, model_type
+        As in `default_bias`.
+
+    Returns
+    -------
+    tuple of WeightFunction, PET, PEESE and NoBias
+
+    Raises
+    ------
+    PriorError
+        On anything else.
+    """
+    if isinstance(argument, Default):
+        return (prior_none(),) if null else default_bias(model_type, rescale)
+    if argument is None:
+        return ()
+    name = f"priors_bias{'_null' if null else ''}"
+    kinds = (WeightFunction, PET, PEESE, NoBias)
+    items = (argument,) if isinstance(argument, kinds) else argument
+    for item in items if isinstance(items, Iterable) else (items,):
+        if not isinstance(item, kinds):
+            raise PriorError(
+                f"{name}: expected priors made by prior_weightfunction(...), "
+                f"prior_PET(...), prior_PEESE(...) or prior_none(); got {item!r}."
+            )
+    return tuple(items)
 
 
 def _inside(item: object, component: Component, argument: str) -> Prior:

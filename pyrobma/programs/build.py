@@ -13,7 +13,7 @@ from typing import Literal
 from pyrobma.errors import ToolchainError
 from pyrobma.programs.paths import runtime_sources, stan_file
 
-PROGRAMS = ("normal",)
+PROGRAMS = ("normal", "selection")
 """The Stan programs that come with the package."""
 
 

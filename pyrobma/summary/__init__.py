@@ -1,6 +1,7 @@
 """Stage 6: summaries."""
 
 from pyrobma.summary.summaries import (
+    bias_table,
     components_table,
     diagnostics_table,
     ensemble_warnings,
@@ -14,6 +15,7 @@ from pyrobma.summary.table import Summary, Table
 __all__ = [
     "Summary",
     "Table",
+    "bias_table",
     "components_table",
     "diagnostics_table",
     "ensemble_warnings",

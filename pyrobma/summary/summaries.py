@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
+from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import COMPONENT_OF, Ensemble, Mixture
+from pyrobma.ensemble import Ensemble, Mixture, component_of
 from pyrobma.errors import DataError
-from pyrobma.fit import Fit
+from pyrobma.priors import WeightFunction
 from pyrobma.summary.table import (
     Format,
     Summary,
@@ -36,7 +37,11 @@ _SCALES: dict[Measure, str] = {
 _TITLES = {
     "effect": "Effect",
     "heterogeneity": "Heterogeneity",
+    "bias": "Bias",
     "hierarchical": "Hierarchical",
+    "selection": "Selection",
+    "PET": "PET",
+    "PEESE": "PEESE",
 }
 
 
@@ -49,6 +54,7 @@ def summarise(
     probs: Sequence[float] = (0.025, 0.975),
     log_bf: bool = False,
     bf01: bool = False,
+    bias_components: bool = False,
 ) -> Summary:
     """Tabulate an ensemble.
 
@@ -69,6 +75,8 @@ def summarise(
         Quantiles to show, in [0, 1].
     log_bf, bf01 : bool
         Show natural logs of Bayes factors; show evidence for the absence.
+    bias_components : bool
+        Add the evidence for each kind of publication bias ("ensemble").
 
     Returns
     -------
@@ -98,6 +106,8 @@ def summarise(
             "components": components_table(ensemble, log_bf=log_bf, bf01=bf01),
             "estimates": estimates_table(ensemble, output_scale, levels),
         }
+        if bias_components and ensemble.bias_components:
+            tables["components_bias"] = bias_table(ensemble, log_bf=log_bf, bf01=bf01)
         if conditional:
             tables["estimates_conditional"] = estimates_table(
                 ensemble, output_scale, levels, conditional=True
@@ -118,7 +128,23 @@ def components_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table:
     """Tabulate prior and posterior probability and Bayes factor of each component."""
-    found = ensemble.inclusion
+    return _evidence_table(
+        "Components summary:", ensemble, ensemble.inclusion, log_bf, bf01
+    )
+
+
+def bias_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table:
+    """Tabulate the same for each kind of publication bias."""
+    return _evidence_table(
+        "Publication bias summary:", ensemble, ensemble.bias_inclusion, log_bf, bf01
+    )
+
+
+def _evidence_table(
+    title: str, ensemble: Ensemble, found: pd.DataFrame, log_bf: bool, bf01: bool
+) -> Table:
     name, values, formats = _bayes_factor_column(found["log_bf"], log_bf, bf01)
     total = len(ensemble.fits)
     frame = pd.DataFrame(
@@ -131,7 +157,7 @@ def components_table(
         }
     ).rename(index=_TITLES)
     return Table(
-        "Components summary:",
+        title,
         frame,
         {
             "Prior prob.": fixed(3),
@@ -154,7 +180,7 @@ def estimates_table(
     available = [
         p
         for p in ensemble.parameters
-        if not conditional or COMPONENT_OF[p] in _alternatives(ensemble)
+        if not conditional or component_of(p) in _alternatives(ensemble)
     ]
     rows = {
         p: _estimate(
@@ -215,14 +241,14 @@ def diagnostics_table(ensemble: Ensemble) -> Table:
         row["error(log(marglik))"] = fit.logml_mcse
         if fit.chains is not None and fit.diagnostics is not None:
             found = fit.diagnostics
-            sd = fit.chains.draws.std(axis=(0, 1), ddof=1)
+            sd = fit.chains.checked.std(axis=(0, 1), ddof=1)
             row |= {
                 "max[error(MCMC)]": (sd / np.sqrt(found.ess_mean)).max(),
                 "max[error(MCMC)/SD]": (1 / np.sqrt(found.ess_mean)).max(),
                 "min(ESS)": min(found.ess_bulk.min(), found.ess_tail.min()),
                 "max(R-hat)": found.rhat.max(),
                 "Divergences": found.divergences,
-                "Draws": fit.chains.draws[:, :, 0].size,
+                "Draws": fit.chains.size,
             }
         rows.append(row)
     numbers = pd.DataFrame(rows, index=ensemble.models.index)
@@ -258,7 +284,14 @@ def individual_table(
         f"Inclusion BF {bayes_factor(column['inclusion_bf'][number - 1])}",
     ]
     title = f"Model {number}: {fit.spec}\n{', '.join(facts)}"
-    rows = {p: _individual(ensemble, fit, p, output_scale, probs) for p in fit.names}
+    rows = {
+        p: _individual(ensemble.converter(p, output_scale)(fit.draws(p)), probs)
+        for p in fit.names
+    }
+    if "omega" in fit.spec.free and isinstance(fit.spec.bias, WeightFunction):
+        omega = fit.draws("omega")
+        for j, (lo, hi) in enumerate(fit.spec.bias.intervals):
+            rows[f"omega[{lo:g},{hi:g}]"] = _individual(omega[:, :, j], probs)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     if not rows:
         return Table(title, frame, notes=("No free parameters.",))
@@ -281,11 +314,12 @@ def _heading(ensemble: Ensemble) -> str:
     clusters = f" in {effects.L} clusters" if effects.clustered else ""
     estimates = "1 estimate" if effects.K == 1 else f"{effects.K} estimates"
     count = len(ensemble.fits)
-    method = (
-        "Bayesian meta-analysis (one model)"
-        if count == 1
-        else f"Bayesian model-averaged meta-analysis ({count} models)"
-    )
+    if count == 1:
+        method = "Bayesian meta-analysis (one model)"
+    elif "bias" in ensemble.components:
+        method = f"Robust Bayesian meta-analysis ({count} models)"
+    else:
+        method = f"Bayesian model-averaged meta-analysis ({count} models)"
     return f"{method}: {estimates}{clusters}"
 
 
@@ -303,14 +337,9 @@ def _estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _individual(
-    ensemble: Ensemble,
-    fit: Fit,
-    parameter: str,
-    output_scale: Measure | None,
-    probs: Sequence[float],
-) -> dict[str, float]:
-    values = ensemble.converter(parameter, output_scale)(fit.draws(parameter))
+def _individual(values: FloatArray, probs: Sequence[float]) -> dict[str, float]:
+    if np.ptp(values) == 0:
+        return {"Mean": float(values.flat[0]), "Median": float(values.flat[0])}
     stacked = values[:, :, None]
     sd = float(values.std(ddof=1))
     size = float(effective_sample_size(stacked)[0])
@@ -335,6 +364,8 @@ def _prior_columns(ensemble: Ensemble) -> dict[str, pd.Series[str]]:
         "Prior Effect": found["effect"],
         "Prior Heterogeneity": found["heterogeneity"],
     }
+    if any(found["bias"]):
+        columns["Prior Bias"] = found["bias"]
     if ensemble.space.hierarchical:
         columns["Prior Hierarchical"] = found["hierarchical"]
     return columns
@@ -354,10 +385,17 @@ def _bayes_factor_column(
 def _scale_notes(ensemble: Ensemble, output_scale: Measure | None) -> tuple[str, ...]:
     prior_scale = ensemble.task.prior_scale
     shown = output_scale or prior_scale
+    notes = []
+    if ensemble.p_values is not None:
+        sides = "one" if ensemble.p_values.sides == 1 else "two"
+        notes.append(
+            "omega[lo,hi] is the relative publication probability of estimates with "
+            f"{sides}-sided p-values from lo to hi."
+        )
     if prior_scale == "none":
-        return ("Estimates and priors are on the scale of the data.",)
+        return ("Estimates and priors are on the scale of the data.", *notes)
     note = f"Estimates are on the {_SCALES[shown]} scale"
     if shown in ("r", "OR"):
         other: Measure = "fishers_z" if shown == "r" else "logOR"
         note += f" (tau on the {_SCALES[other]} scale)"
-    return (f"{note}; priors are on the {_SCALES[prior_scale]} scale.",)
+    return (f"{note}; priors are on the {_SCALES[prior_scale]} scale.", *notes)

@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,16 +16,17 @@ Format = Callable[[float], str]
 
 def fixed(digits: int) -> Format:
     """Return a format with this many decimals; missing values are blank."""
+    # Not a closure: a table must survive pickling.
+    return partial(_fixed, digits)
 
-    def write(value: float) -> str:
-        if math.isnan(value):
-            return ""
-        if math.isinf(value):
-            return "Inf" if value > 0 else "-Inf"
-        # Adding 0 turns a rounded -0.000 into 0.000.
-        return f"{round(value, digits) + 0.0:.{digits}f}"
 
-    return write
+def _fixed(digits: int, value: float) -> str:
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        return "Inf" if value > 0 else "-Inf"
+    # Adding 0 turns a rounded -0.000 into 0.000.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def bayes_factor(value: float) -> str:

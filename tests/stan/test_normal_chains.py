@@ -10,7 +10,16 @@ from typing import Any
 import cmdstanpy
 import numpy as np
 import pytest
-from normal_program import FIXED, FREE, NO_BIAS, PARAMETERS, Case, case, spike
+from normal_program import (
+    FIXED,
+    FREE,
+    NO_BIAS,
+    PARAMETERS,
+    Array,
+    Case,
+    case,
+    spike,
+)
 from quadrature import Prior
 from scipy import optimize
 from scipy.special import expit
@@ -133,7 +142,7 @@ def test_prior_only_draws_are_those_of_the_prior(sample: Sample) -> None:
     assert (draws["tau"] < 0.15 / np.log(2)).mean() == pytest.approx(0.5, abs=0.08)
 
 
-def constrained(point: np.ndarray) -> Mapping[str, float]:
+def constrained(point: Array) -> Mapping[str, float]:
     mu, log_tau, logit_rho = (float(value) for value in point)
     return {"mu": mu, "tau": float(np.exp(log_tau)), "rho": float(expit(logit_rho))}
 

@@ -148,18 +148,47 @@ def test_output_scale_converts_mu_draw_by_draw_and_tau_linearly(ensemble):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"parameter": "omega"}, r"parameter: expected one of mu, tau, rho; got 'omega'"),
-        ({"parameter": "mu", "n": 0}, r"n: expected a positive number of draws; got 0\."),
+        (
+            {"parameter": "omega"},
+            r"parameter: expected one of mu, tau, rho; got 'omega'",
+        ),
+        (
+            {"parameter": "mu", "n": 0},
+            r"n: expected a positive number of draws; got 0\.",
+        ),
+        (
+            {"parameter": "mu", "n": 2.5},
+            r"n: expected a positive number .*; got 2\.5\.",
+        ),
         (
             {"parameter": "mu", "output_scale": "hedges"},
             r"output_scale: expected one of .*; got 'hedges'\.",
         ),
-        ({"parameter": "mu", "output_scale": "none"}, r'expected "none" for both scales'),
+        (
+            {"parameter": "mu", "output_scale": "none"},
+            r'expected "none" for both scales',
+        ),
     ],
 )
 def test_draws_refuse_what_they_cannot_give(ensemble, arguments, message):
     with pytest.raises(rb.DataError, match=message):
         ensemble.draws(**arguments)
+
+
+def test_a_mean_correlation_out_of_range_cannot_be_converted(made):
+    space = rb.model_space(
+        effect=(rb.prior("spike", location=1.2),),
+        heterogeneity_null=(rb.prior("spike", location=0),),
+    )
+    effects = rb.effect_sizes(r=[0.5, 0.6], n=[50, 60])
+    outside = made.ensemble(space, [0.0], effects=effects, prior_scale="r")
+    assert outside.mixture("mu").mean() == 1.2
+    with pytest.raises(
+        rb.DataError,
+        match=r"output_scale: expected draws of mu between -1 and 1, as a correlation "
+        r"is; got 1\.200\. Truncate the priors of mu",
+    ):
+        outside.mixture("mu", output_scale="cohens_d")
 
 
 def test_errors_of_models_with_one_fit_are_taken_as_one_error(made):

@@ -92,9 +92,7 @@ def test_errors_of_probabilities_and_bayes_factors_agree_with_simulation(shared)
         noise[:, 1] = noise[:, 0]
     simulated = np.array([posterior_probabilities(LOGML + e, PRIOR) for e in noise])
     np.testing.assert_allclose(
-        posterior_probability_errors(
-            posterior_probabilities(LOGML, PRIOR), covariance
-        ),
+        posterior_probability_errors(posterior_probabilities(LOGML, PRIOR), covariance),
         simulated.std(axis=0),
         rtol=SIMULATED,
     )

@@ -99,9 +99,7 @@ def test_prior_probabilities_are_products_of_weights():
         hierarchical=(prior("beta", alpha=1, beta=1, prior_weight=4),),
     )
     weights = np.array([2 * 4, 0.5 * 4, 3 * 2 * 4, 3 * 0.5 * 4])
-    np.testing.assert_allclose(
-        space.prior_prob, weights / weights.sum(), rtol=ROUNDING
-    )
+    np.testing.assert_allclose(space.prior_prob, weights / weights.sum(), rtol=ROUNDING)
 
 
 def test_equal_densities_on_both_sides_are_one_likelihood():

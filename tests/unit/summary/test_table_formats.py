@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pandas as pd
 import pytest
@@ -88,6 +89,12 @@ def test_changing_a_table_that_was_read_does_not_change_the_summary():
 def test_a_table_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="this summary has no table 'models'"):
         _ = SUMMARY.models
+
+
+def test_a_summary_survives_pickling():
+    again = pickle.loads(pickle.dumps(SUMMARY))
+    assert str(again) == str(SUMMARY)
+    assert again.estimates.equals(SUMMARY.estimates)
 
 
 def test_an_empty_table_prints_its_title_and_notes_only():

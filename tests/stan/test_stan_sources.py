@@ -1,0 +1,117 @@
+"""The Stan files themselves: exact densities, codes, translation, flattened copies."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import httpstan
+import pytest
+from normal_program import FAMILIES as FAMILY_CODES
+from normal_program import MEASURES
+
+from pyrobma.fit.stan_data import MEASURE_CODES
+from pyrobma.priors import FAMILIES
+from pyrobma.programs import PROGRAMS, stan_file
+
+STAN = Path(__file__).parents[2] / "stan"
+STANC = Path(httpstan.__file__).parent / "stanc"
+SOURCES = sorted([*STAN.glob("*.stan"), *STAN.glob("functions/*.stanfunctions")])
+MEASURE_NAMES = {
+    "none": "none",
+    "cohens_d": "Cohen's d",
+    "fishers_z": "Fisher's z",
+    "r": "correlation r",
+    "logOR": "log odds ratio",
+}
+
+
+def code(text: str) -> str:
+    """The text without comments."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+
+
+def names(source: Path) -> str:
+    return source.name
+
+
+def translate(source: Path, folder: Path, *options: str) -> str:
+    done = subprocess.run(
+        [STANC, *options, f"--o={folder / 'program.cpp'}", source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_there_is_a_source_for_every_program() -> None:
+    assert {source.stem for source in STAN.glob("*.stan")} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=names)
+def test_no_statement_drops_constants(source: Path) -> None:
+    text = code(source.read_text())
+    assert "~" not in text
+    assert not re.search(r"_lup[dm]f", text)
+
+
+def test_codes_of_families_are_those_of_the_stan_functions() -> None:
+    text = (STAN / "functions" / "priors.stanfunctions").read_text()
+    rows = re.findall(r"^ \*   (\d) (\w+) +(\S.*)$", text, flags=re.MULTILINE)
+    in_stan = {name: (int(number), rest) for number, name, rest in rows}
+    assert set(in_stan) == set(FAMILIES)
+    for name, family in FAMILIES.items():
+        number, parameters = in_stan[name]
+        assert family.code == number
+        assert len(family.parameters) == len(parameters.split(", "))
+        if name != "uniform":
+            assert family.parameters == tuple(parameters.split(", "))
+        # The restatement that the density tests use.
+        assert FAMILY_CODES[name.replace("inv_gamma", "inverse_gamma")] == number
+
+
+def test_codes_of_measures_are_those_of_the_stan_functions() -> None:
+    text = (STAN / "functions" / "measures.stanfunctions").read_text()
+    comment = " ".join(text.split("Codes: ")[1].split(". ")[0].replace("*", "").split())
+    in_stan = {
+        name.split(" (")[0]: int(number)
+        for number, name in (part.split(" ", 1) for part in comment.split(", "))
+    }
+    in_stan = {name.rstrip("."): number for name, number in in_stan.items()}
+    assert {MEASURE_NAMES[m]: c for m, c in MEASURE_CODES.items()} == in_stan
+    assert sorted(MEASURES.values()) == sorted(in_stan.values())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_compiler_accepts_the_program_without_a_word(
+    program: str, tmp_path: Path
+) -> None:
+    said = translate(STAN / f"{program}.stan", tmp_path, f"--include-paths={STAN}")
+    assert said == ""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_shipped_source_needs_no_other_file(program: str, tmp_path: Path) -> None:
+    shipped = stan_file(program)
+    assert "#include" not in shipped.read_text()
+    assert translate(shipped, tmp_path) == ""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_shipped_source_is_that_of_the_project(program: str, tmp_path: Path) -> None:
+    flat = tmp_path / f"{program}.stan"
+    subprocess.run(
+        [
+            STANC,
+            "--auto-format",
+            "--canonicalize=includes",
+            f"--include-paths={STAN}",
+            f"--o={flat}",
+            STAN / f"{program}.stan",
+        ],
+        check=True,
+    )
+    assert stan_file(program).read_text() == flat.read_text()

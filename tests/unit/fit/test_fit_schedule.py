@@ -1,0 +1,101 @@
+"""Scheduling of the models, with an executor that returns made-up fits."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+import pyrobma as rb
+from pyrobma.fit import Task, fit_models
+
+SPIKE = (rb.prior("spike", location=0),)
+TASK = Task(rb.effect_sizes(d=[0.1, 0.2], se=[0.1, 0.1]), "cohens_d")
+
+
+class Stub:
+    """An executor whose jobs give made-up fits at once, and count."""
+
+    def __init__(self, made, failing=(), mcse=0.001):
+        self.made, self.failing, self.mcse = made, failing, mcse
+        self.jobs = []
+
+    def submit(self, function, /, *arguments):
+        job = Future()
+        spec = arguments[1] if function.__name__ == "fit_model" else arguments[1].spec
+        self.jobs.append((function.__name__, str(spec)))
+        if str(spec) in self.failing:
+            job.set_exception(rb.SamplingError(f"model with {spec}: made to fail"))
+            return job
+        draws = 20 * (1 + sum(j == ("extend", str(spec)) for j in self.jobs))
+        rng = np.random.default_rng(1)
+        mcse = self.mcse if function.__name__ == "fit_model" else self.mcse / 2
+        job.set_result(
+            self.made.fit(
+                spec,
+                logml=1.0,
+                mcse=mcse if spec.free else 0.0,
+                draws={n: rng.normal(0.5, 0.1, (2, draws)) for n in spec.free},
+                seed=arguments[3] if function.__name__ == "fit_model" else 0,
+            )
+        )
+        return job
+
+
+@pytest.fixture
+def space(made):
+    return made.space(hierarchical_null=SPIKE)
+
+
+def test_models_with_one_posterior_are_fitted_once(made, space):
+    stub = Stub(made)
+    fits = fit_models(TASK, space, seed=1, executor=stub)
+    assert len(space) == len(fits) == 8
+    assert len(stub.jobs) == 6
+    assert fits[0].seed == fits[1].seed
+    assert [fit.spec for fit in fits] == list(space.models)
+
+
+def test_the_models_with_most_parameters_start_first(made, space):
+    stub = Stub(made)
+    fit_models(TASK, space, seed=1, executor=stub)
+    assert stub.jobs[0][1].count("~") == 3
+    assert stub.jobs[-1][1] == "mu = 0, tau = 0"
+
+
+def test_seeds_depend_on_the_seed_and_the_model_only(made, space):
+    def seeds(seed):
+        found = fit_models(TASK, space, seed=seed, executor=Stub(made))
+        return [fit.seed for fit in found]
+
+    assert seeds(1) == seeds(1)
+    assert not set(seeds(1)) & set(seeds(2))
+
+
+def test_an_imprecise_model_that_matters_is_extended(made, space):
+    stub = Stub(made, mcse=0.015)
+    fits = fit_models(TASK, space, seed=1, executor=stub)
+    assert sum(name == "extend" for name, _ in stub.jobs) == 5
+    assert max(fit.logml_mcse for fit in fits) < 0.01
+
+
+def test_a_failure_keeps_the_other_fits_and_they_are_not_fitted_again(made, space):
+    bad = str(space.models[3])
+    with pytest.raises(rb.FitError, match="made to fail") as caught:
+        fit_models(TASK, space, seed=1, executor=Stub(made, failing=(bad,)))
+    assert bad in str(caught.value)
+    assert "The 5 other fits are kept in this error's `fits`" in str(caught.value)
+    assert isinstance(caught.value.__cause__, rb.SamplingError)
+    stub = Stub(made)
+    resumed = fit_models(TASK, space, seed=1, executor=stub, fits=caught.value.fits)
+    assert stub.jobs == [("fit_model", bad)]
+    whole = fit_models(TASK, space, seed=1, executor=Stub(made))
+    assert [f.seed for f in resumed] == [f.seed for f in whole]
+
+
+def test_several_failures_are_counted(made, space):
+    bad = (str(space.models[3]), str(space.models[7]))
+    with pytest.raises(rb.FitError, match=r"\(2 models failed\)") as caught:
+        fit_models(TASK, space, seed=1, executor=Stub(made, failing=bad))
+    assert len(caught.value.fits) == 4

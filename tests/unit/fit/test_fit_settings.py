@@ -1,0 +1,55 @@
+"""Settings of the sampler and the checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from pyrobma import SamplerSettings, SettingsError, robma
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chains": 1}, r"chains: expected a whole number of at least 2; got 1\."),
+        ({"chains": 2.0}, r"chains: expected a whole number of at least 2; got 2\.0\."),
+        (
+            {"chains": True},
+            r"chains: expected a whole number of at least 2; got True\.",
+        ),
+        ({"warmup": 10}, r"warmup: expected a whole number of at least 150; got 10\."),
+        ({"draws": 0}, r"draws: expected a whole number of at least 100; got 0\."),
+        ({"max_treedepth": 0}, r"max_treedepth: expected a whole number of at least 1"),
+        (
+            {"draws": 1000, "max_draws": 999},
+            r"max_draws: expected a whole number of at least 1000; got 999\.",
+        ),
+        (
+            {"adapt_delta": 1.0},
+            r"adapt_delta: expected a number in \(0, 1\); got 1\.0\.",
+        ),
+        ({"max_rhat": -1.0}, r"max_rhat: expected a positive number; got -1\.0\."),
+        ({"min_ess": 0.0}, r"min_ess: expected a positive number; got 0\.0\."),
+        ({"max_mcse": 0.0}, r"max_mcse: expected a positive number; got 0\.0\."),
+        (
+            {"max_mcse": float("nan")},
+            r"max_mcse: expected a positive number; got nan\.",
+        ),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        SamplerSettings(**changes)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SamplerSettings().chains = 8
+
+
+def test_the_settings_that_robma_takes_have_the_same_defaults():
+    parameters = inspect.signature(robma).parameters
+    for name in ("chains", "warmup", "draws"):
+        assert parameters[name].default == getattr(SamplerSettings(), name)
