@@ -122,14 +122,32 @@ class _Job:
     def density(self, rule: Rule | None) -> LogDensity:
         return LogDensity(library(program(self.spec)), self.data(rule))
 
-    def run(
-        self, rule: Rule | None, number: int, draws: int, after: Chains | None = None
+    def start(self, rule: Rule | None) -> Chains:
+        """Run chains anew, with smaller steps if transitions diverge."""
+        for delta in self.settings.adapt_deltas:
+            settings = replace(self.settings, adapt_delta=delta)
+            chains = self._run(rule, 0, settings, settings.draws, None)
+            if not chains.divergent.any():
+                break
+        return chains
+
+    def go_on(self, rule: Rule | None, number: int, draws: int, after: Chains) -> Chains:
+        """Continue chains without further adaptation."""
+        return self._run(rule, number, self.settings, draws, after)
+
+    def _run(
+        self,
+        rule: Rule | None,
+        number: int,
+        settings: SamplerSettings,
+        draws: int,
+        after: Chains | None,
     ) -> Chains:
         sequence = np.random.SeedSequence([self.seed, number, 0])
         return run_chains(
             program(self.spec),
             self.data(rule),
-            settings=self.settings,
+            settings=settings,
             draws=draws,
             seed=int(sequence.generate_state(1)[0]) % _STAN_SEEDS,
             parallel=self.parallel,
@@ -177,11 +195,11 @@ def fit_model(
         if not spec.free:
             return _fit_fixed(job)
         rule = RULES[0] if needs_quadrature(task, spec) else None
-        chains = job.run(rule, 0, settings.draws)
+        chains = job.start(rule)
         better = _certified_rule(job, chains, rule)
         while better != rule:
             rule = better
-            chains = job.run(rule, 0, settings.draws)
+            chains = job.start(rule)
             better = _certified_rule(job, chains, rule)
         fit = _evaluate(job, chains, rule, 0)
     except (BridgeError, SamplingError, ToolchainError) as error:
@@ -206,7 +224,7 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
     more = int(min(max(have, wanted - have), settings.max_draws - have))
     number = fit.round + 1
     try:
-        later = job.run(fit.rule, number, more, fit.chains)
+        later = job.go_on(fit.rule, number, more, fit.chains)
         return _evaluate(job, fit.chains.followed_by(later), fit.rule, number)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error

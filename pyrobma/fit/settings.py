@@ -24,7 +24,8 @@ class SamplerSettings:
     draws : int
         Kept iterations per chain in the first run, at least 100.
     adapt_delta : float
-        Target acceptance rate, in (0, 1); higher takes smaller steps.
+        Target acceptance rate, in [0.1, 1); higher takes smaller steps. A model whose
+        transitions diverge is sampled again with 0.95 and then with 0.99.
     max_treedepth : int
         Largest depth of a NUTS trajectory.
     max_rhat : float
@@ -51,6 +52,11 @@ class SamplerSettings:
     max_mcse: float = 0.01
     max_draws: int = 32000
 
+    @property
+    def adapt_deltas(self) -> tuple[float, ...]:
+        """Target acceptance rates in the order in which they are tried."""
+        return (self.adapt_delta, *(d for d in (0.95, 0.99) if d > self.adapt_delta))
+
     def __post_init__(self) -> None:
         """Refuse settings that cannot work."""
         lowest = {
@@ -64,9 +70,9 @@ class SamplerSettings:
                     f"{name}: expected a whole number of at least {least}; got "
                     f"{value!r}."
                 )
-        if not 0 < self.adapt_delta < 1:
+        if not 0.1 <= self.adapt_delta < 1:
             raise SettingsError(
-                f"adapt_delta: expected a number in (0, 1); got {self.adapt_delta!r}."
+                f"adapt_delta: expected a number in [0.1, 1); got {self.adapt_delta!r}."
             )
         for field in fields(self):
             value = getattr(self, field.name)

@@ -20,11 +20,12 @@ change sign first.
 Three evaluations of the normalising constant
 ---------------------------------------------
 `log_likelihood_rectangles` sums multivariate normal probabilities over all tuples of
-intervals, from ``S`` itself. `log_likelihood` integrates over the common factor: given
-``g ~ N(0, 1)`` the estimates of a cluster are independent with means
-``m_i + T sqrt(rho) g`` and variances ``se_i^2 + (1 - rho) T^2``. `log_marginal_selection`
-uses a trapezoidal rule for the same integral at many parameter values at once, and
-is held against `log_likelihood` where the posterior mass is.
+intervals, from ``S`` itself. `log_likelihood` integrates over the common factor:
+given ``g ~ N(0, 1)`` the estimates of a cluster are independent with means
+``m_i + T sqrt(rho) g`` and variances ``se_i^2 + (1 - rho) T^2``.
+`log_marginal_selection` uses a trapezoidal rule for the same integral at many
+parameter values at once, and is held against `log_likelihood` where the posterior
+mass is.
 """
 
 from __future__ import annotations
@@ -157,7 +158,10 @@ def _conditional_mass(lower: float, upper: float, mean: Array, sd: float) -> Arr
 
 
 def rectangle_probability(
-    lower: Sequence[float], upper: Sequence[float], mean: Array, S: Array
+    lower: Sequence[float] | Array,
+    upper: Sequence[float] | Array,
+    mean: Array,
+    S: Array,
 ) -> float:
     """P(lower < Y < upper) for Y ~ MVN(mean, S) of one, two or three dimensions.
 
@@ -314,7 +318,7 @@ def log_normaliser(
     sd = np.sqrt(se**2 + (1.0 - rho) * T**2)
 
     def log_integrand(g: Array) -> Array:
-        result = -0.5 * g**2 - _HALF_LOG_2PI
+        result: Array = -0.5 * g**2 - _HALF_LOG_2PI
         flat, shape = g.ravel(), g.shape
         # Blocks bound the memory.
         step = max(1, 200_000 // mean.size)
@@ -324,7 +328,8 @@ def log_normaliser(
             ).sum(axis=-1)
             for k in range(0, flat.size, step)
         ]
-        return result + np.concatenate(sums).reshape(shape)
+        result += np.concatenate(sums).reshape(shape)
+        return result
 
     ceiling = mean.size * math.log(omega.max())
     steps = (np.hstack([cuts, -cuts] if sides == 2 else [cuts]) - mean[:, None]).ravel()
@@ -787,13 +792,13 @@ def _box_of(
         for limit in (line.low, line.high):
             step = 0.02 if line.kind == "smooth" else 0.05
             while True:
-                t = mode[name] + math.copysign(step, limit - mode[name])
-                if not line.low < t < line.high:
+                end = mode[name] + math.copysign(step, limit - mode[name])
+                if not line.low < end < line.high:
                     ends.append(limit)
                     break
-                here = posterior.log_values({**centre, name: np.array([t])}).item()
+                here = posterior.log_values({**centre, name: np.array([end])}).item()
                 if here < top - 14.0:
-                    ends.append(t)
+                    ends.append(end)
                     break
                 step *= 1.5
         box[name] = (ends[0], ends[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import quadrature as q
@@ -10,6 +12,8 @@ from test_logml_and_posteriors import ERRORS, LOGML_MCSE, MEASURES, as_prior
 
 import pyrobma as rb
 from pyrobma._mcmc import effective_sample_size
+
+robma = partial(rb.robma, priors_bias=None)
 
 SPIKE = q.SPIKE_0
 PARAMETERS = {"mu": "effect", "tau": "heterogeneity", "rho": "hierarchical"}
@@ -94,7 +98,7 @@ def schools_on_z():
 
 
 def test_the_hierarchical_ensemble_of_the_schools(schools, schools_on_z):
-    fit = rb.robma(schools, d="yi", v="vi", study_ids="district", seed=1)
+    fit = robma(schools, d="yi", v="vi", study_ids="district", seed=1)
     assert_ensembles_agree(fit, q.ensemble(*schools_on_z))
     # The published figures, to their places; those of RoBMA have its own error.
     found = fit.inclusion
@@ -108,7 +112,7 @@ def test_the_hierarchical_ensemble_of_the_schools(schools, schools_on_z):
 
 
 def test_the_test_of_clustering_in_the_schools(schools, schools_on_z):
-    fit = rb.robma(
+    fit = robma(
         schools, d="yi", v="vi", study_ids="district", seed=1,
         priors_heterogeneity_null=None,
         priors_hierarchical_null=rb.prior("spike", location=0),
@@ -143,7 +147,7 @@ def test_several_weighted_priors_on_every_side(layout, scale, mapping):
     }
     exact = q.ensemble(y, se, cluster, **sides, scale=scale, mapping=mapping)
     prior_scale, data_scale = scale
-    fit = rb.robma(
+    fit = robma(
         **{data_scale: y}, se=se, study_ids=cluster, seed=2,
         transformation=MEASURES[data_scale], prior_scale=MEASURES[prior_scale],
         effect_mapping=mapping,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -14,6 +15,8 @@ from quadrature import Prior
 
 import pyrobma as rb
 from pyrobma._mcmc import effective_sample_size
+
+robma = partial(rb.robma, priors_bias=None)
 
 # How many Monte Carlo standard errors a single number may be away: 6e-5 of normal
 # errors are further.
@@ -72,7 +75,7 @@ class Case:
         with warnings.catch_warnings():
             # One cluster, and effects for which the linear mapping is crude, are meant.
             warnings.simplefilter("ignore", rb.DataWarning)
-            return rb.robma(
+            return robma(
                 **{data_scale: y},
                 se=se,
                 study_ids=cluster,
@@ -186,7 +189,7 @@ def test_models_of_the_schools_agree_with_quadrature(schools, free, issued):
     exact = q.log_marginal(y, se_z, district, priors)
     # Five decimals.
     assert exact.logml == pytest.approx(issued, abs=6e-6)
-    fit = rb.robma(
+    fit = robma(
         schools, d="yi", v="vi", study_ids="district", seed=1,
         priors_effect=as_prior(priors["mu"]), priors_effect_null=None,
         priors_heterogeneity=as_prior(priors["tau"]), priors_heterogeneity_null=None,
@@ -224,7 +227,7 @@ def reference():
 def ensemble_of_pairs(**arguments):
     y, se, cluster = CASES["pairs"].data()
     settings = rb.SamplerSettings(chains=2, warmup=200, draws=400)
-    return rb.robma(
+    return robma(
         z=y, se=se, study_ids=cluster, settings=settings, **{"seed": 5, **arguments}
     )
 

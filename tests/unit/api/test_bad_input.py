@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import pyrobma as rb
+
+robma = partial(rb.robma, priors_bias=None)
 
 NAN, INF = float("nan"), float("inf")
 NORMAL = rb.prior("normal", mean=0, sd=1)
@@ -45,7 +49,7 @@ def test_an_impossible_precision_is_named_with_argument_value_row_and_remedy(
         rf"\(index 'r3', \"C\"\)\. Drop the row, or give n so that {argument} can be "
         r"computed\.$",
     ):
-        rb.robma(
+        robma(
             with_value(column, value), d="es", study_names="author",
             **{argument: column},
         )  # fmt: skip
@@ -58,7 +62,7 @@ def test_an_impossible_effect_is_named_with_value_row_and_remedy(value):
         match=rf"^d: expected finite values of Cohen's d; got {value!r} at row 2 "
         r"\(index 'r3', \"Study 3\"\)\. Correct the value or drop the row\.$",
     ):
-        rb.robma(with_value("es", value), d="es", se="error")
+        robma(with_value("es", value), d="es", se="error")
 
 
 def test_arrays_of_different_lengths_are_refused():
@@ -66,7 +70,7 @@ def test_arrays_of_different_lengths_are_refused():
         rb.DataError,
         match=r"^se: expected 3 values, as many as d has; got 2\. Give one value per",
     ):
-        rb.robma(d=[0.1, 0.2, 0.3], se=[0.1, 0.1])
+        robma(d=[0.1, 0.2, 0.3], se=[0.1, 0.1])
 
 
 def test_an_unknown_column_is_answered_with_the_closest_and_all_columns():
@@ -75,7 +79,7 @@ def test_an_unknown_column_is_answered_with_the_closest_and_all_columns():
         match=r'^se: expected the name of a column of data; got "eror"\. Did you mean '
         r'"error"\? The columns are es, error, variance, author, lab\.$',
     ):
-        rb.robma(TABLE, d="es", se="eror")
+        robma(TABLE, d="es", se="eror")
 
 
 @pytest.mark.parametrize("argument", ["se", "v"])
@@ -88,11 +92,11 @@ def test_a_d_whose_precision_implies_three_people_or_fewer_is_refused(argument):
         r"Fisher's z needs; got .* with d = 2\.0, a sample size of 3, at row 0 .*\. "
         r'Correct it, drop the row, or choose transformation="cohens_d"\.$',
     ):
-        rb.robma(d=[2.0], **{argument: wide})
+        robma(d=[2.0], **{argument: wide})
 
 
 def test_the_same_d_works_on_its_own_scale():
-    fit = rb.robma(
+    fit = robma(
         d=[2.0, 1.0], se=[2.0**0.5, 0.5], transformation="cohens_d", seed=1,
         priors_effect=None, priors_heterogeneity=None,
     )  # fmt: skip
@@ -104,7 +108,7 @@ def test_no_prior_left_on_either_side_is_refused(component):
     with pytest.raises(
         rb.PriorError, match=rf"^priors_{component}: expected at least one prior"
     ):
-        rb.robma(
+        robma(
             TABLE, d="es", se="error",
             **{f"priors_{component}": None, f"priors_{component}_null": []},
         )  # fmt: skip
@@ -122,13 +126,11 @@ def test_no_prior_left_on_either_side_is_refused(component):
 )
 def test_a_prior_outside_its_parameters_support_is_refused(argument, made):
     with pytest.raises(rb.PriorError, match=rf"^{argument}: expected .*; got "):
-        rb.robma(TABLE, d="es", se="error", study_ids="lab", **{argument: made})
+        robma(TABLE, d="es", se="error", study_ids="lab", **{argument: made})
 
 
 def test_a_single_study_works_without_a_hierarchical_component():
-    fit = rb.robma(
-        d=[0.3], se=[0.2], study_ids=["a"], seed=1, priors_heterogeneity=None
-    )
+    fit = robma(d=[0.3], se=[0.2], study_ids=["a"], seed=1, priors_heterogeneity=None)
     assert list(fit.inclusion.index) == ["effect", "heterogeneity"]
     assert str(fit).startswith(
         "Bayesian model-averaged meta-analysis (2 models): 1 estimate\n"
@@ -140,7 +142,7 @@ def test_all_estimates_in_one_cluster_work_with_a_warning():
         rb.DataWarning,
         match=r'^study_ids: expected two clusters or more; got all 3 estimates in "a"',
     ):
-        fit = rb.robma(
+        fit = robma(
             d=[0.3, 0.1, 0.2], se=[0.2, 0.1, 0.1], study_ids=["a"] * 3, seed=1,
             priors_effect=None, priors_heterogeneity=rb.prior("spike", location=0.2),
             priors_heterogeneity_null=None,
@@ -151,12 +153,12 @@ def test_all_estimates_in_one_cluster_work_with_a_warning():
 def test_missing_study_ids_stand_for_independent_estimates():
     effects = rb.effect_sizes(TABLE, d="es", se="error", study_ids="lab")
     assert effects.L == 3
-    fit = rb.robma(
+    fit = robma(
         TABLE, d="es", se="error", study_ids="lab", seed=1,
         priors_effect=None, priors_heterogeneity=rb.prior("spike", location=0.2),
         priors_hierarchical=rb.prior("spike", location=0.5),
     )  # fmt: skip
-    alone = rb.robma(
+    alone = robma(
         TABLE.assign(lab=["x", "x", "alone", "y", "y"]), d="es", se="error",
         study_ids="lab", seed=1, priors_effect=None,
         priors_heterogeneity=rb.prior("spike", location=0.2),
@@ -169,7 +171,7 @@ def test_clusters_that_no_prior_uses_are_mentioned():
     with pytest.warns(
         rb.DataWarning, match=r"^study_ids: the clusters are not used, because"
     ):
-        rb.robma(
+        robma(
             TABLE, d="es", se="error", study_ids="lab", seed=1, priors_effect=None,
             priors_heterogeneity=None, priors_hierarchical=None,
         )  # fmt: skip
@@ -181,7 +183,7 @@ def test_a_seed_must_be_a_whole_number(value):
         rb.SettingsError,
         match=rf"^seed: expected a whole number of at least 0, or None; got {value!r}",
     ):
-        rb.robma(TABLE, d="es", se="error", seed=value)
+        robma(TABLE, d="es", se="error", seed=value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "all"])
@@ -190,7 +192,7 @@ def test_cores_must_be_a_positive_whole_number(value):
         rb.SettingsError,
         match=rf"^cores: expected a whole number of at least 1, or None; got {value!r}",
     ):
-        rb.robma(TABLE, d="es", se="error", cores=value)
+        robma(TABLE, d="es", se="error", cores=value)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_cores_must_be_a_positive_whole_number(value):
 )
 def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(rb.SettingsError, match=message):
-        rb.robma(TABLE, d="es", se="error", **changes)
+        robma(TABLE, d="es", se="error", **changes)
 
 
 @pytest.mark.parametrize(
@@ -259,16 +261,16 @@ def test_settings_out_of_range_are_refused(changes, message):
 )
 def test_choices_that_do_not_exist_or_fit_are_refused(changes, error, message):
     with pytest.raises(error, match=message):
-        rb.robma(TABLE, d="es", se="error", **changes)
+        robma(TABLE, d="es", se="error", **changes)
 
 
 def test_effects_in_units_of_their_own_take_no_prior_scale_but_none():
     with pytest.raises(rb.DataError, match=r"^prior_scale: expected 'none' exactly"):
-        rb.robma(y=[1.0, 2.0], se=[1.0, 1.0], prior_scale="cohens_d")
+        robma(y=[1.0, 2.0], se=[1.0, 1.0], prior_scale="cohens_d")
 
 
 def test_nothing_to_analyse_is_refused():
     with pytest.raises(rb.DataError, match=r"^d: expected an effect, one or more of"):
-        rb.robma(TABLE)
+        robma(TABLE)
     with pytest.raises(rb.DataError, match=r"^data: expected a pandas DataFrame"):
-        rb.robma([1, 2], d="es", se="error")
+        robma([1, 2], d="es", se="error")

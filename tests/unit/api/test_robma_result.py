@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,12 @@ import pytest
 
 import pyrobma as rb
 
+robma = partial(rb.robma, priors_bias=None)
+
 
 @pytest.fixture(scope="module")
 def fit(schools):
-    return rb.robma(
-        schools, d="yi", v="vi", study_ids="district", priors_bias=None, seed=1
-    )
+    return robma(schools, d="yi", v="vi", study_ids="district", seed=1)
 
 
 def test_the_promised_names_are_there(fit):
@@ -48,7 +49,7 @@ def test_draws_have_the_averaged_and_conditional_mean(fit):
 
 
 def test_variances_and_standard_errors_are_one_analysis(schools, fit):
-    by_se = rb.robma(
+    by_se = robma(
         schools.assign(se=np.sqrt(schools["vi"])), d="yi", se="se",
         study_ids="district", seed=1, fits=fit.fits,
     )  # fmt: skip
@@ -59,17 +60,17 @@ def test_effect_sizes_made_before_are_one_analysis_with_the_table():
     table = pd.DataFrame({"d": [0.1, 0.4, 0.2], "se": [0.1, 0.2, 0.1]})
     few = rb.SamplerSettings(chains=2, warmup=200, draws=200)
     made = rb.effect_sizes(table, d="d", se="se")
-    one = rb.robma(table, d="d", se="se", settings=few, seed=4)
-    other = rb.robma(made, settings=few, seed=4)
+    one = robma(table, d="d", se="se", settings=few, seed=4)
+    other = robma(made, settings=few, seed=4)
     np.testing.assert_array_equal(one.logml, other.logml)
 
 
 def test_without_a_seed_one_is_drawn_and_kept():
     few = rb.SamplerSettings(chains=2, warmup=200, draws=200)
     data = {"d": [0.1, 0.4, 0.2], "se": [0.1, 0.2, 0.1], "settings": few}
-    first, second = rb.robma(**data), rb.robma(**data)
+    first, second = robma(**data), robma(**data)
     assert first.seed != second.seed
-    again = rb.robma(**data, seed=first.seed)
+    again = robma(**data, seed=first.seed)
     np.testing.assert_array_equal(first.logml, again.logml)
 
 
@@ -83,20 +84,20 @@ def test_large_effects_under_the_linear_mapping_are_mentioned():
         match=r"^effect_mapping: the linear mapping gives a mean effect of 1\.7\d\d, "
         r"which converts to .* use effect_mapping='exact'\.",
     ):
-        linear = rb.robma(**LARGE, seed=1)
+        linear = robma(**LARGE, seed=1)
     # asinh(d / 2) as if it were d / 2: eight studies with d = 2 give 1.76.
     assert linear.mixture("mu").mean() == pytest.approx(1.75, abs=0.04)
 
 
 def test_the_exact_mapping_keeps_large_effects_and_says_nothing():
-    exact = rb.robma(**LARGE, effect_mapping="exact", seed=1)
+    exact = robma(**LARGE, effect_mapping="exact", seed=1)
     assert exact.mixture("mu").mean() == pytest.approx(1.98, abs=0.05)
 
 
 def test_an_effect_that_the_linear_mapping_takes_out_of_range_is_only_mentioned():
     # d = 5 is r = 0.93; the linear rule makes a prior near d = 5 a correlation of 2.5.
     with pytest.warns(rb.DataWarning, match=r"which converts to inf as the data do"):
-        rb.robma(
+        robma(
             d=[5.0], se=[3.0], transformation="r", seed=1, priors_effect_null=None,
             priors_effect=rb.prior("normal", mean=5, sd=0.01),
             priors_heterogeneity=None,
@@ -112,7 +113,7 @@ def test_a_model_that_misses_a_check_warns_and_is_reported():
         match=r"^Model 2 \(mu = 0, tau ~ InvGamma\(1, 0\.15\)\): .*effective sample "
         r"size \d+ below 1e\+06",
     ):
-        fit = rb.robma(
+        fit = robma(
             d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1], settings=strict, seed=1,
             priors_effect=None,
         )  # fmt: skip
@@ -123,7 +124,7 @@ def test_a_model_that_misses_a_check_warns_and_is_reported():
 
 def test_rescaled_priors_reach_the_models():
     few = rb.SamplerSettings(chains=2, warmup=200, draws=200)
-    fit = rb.robma(
+    fit = robma(
         d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1], settings=few, seed=1, rescale_priors=0.5
     )
     assert str(fit.space.models[3]) == "mu ~ Normal(0, 0.5), tau ~ InvGamma(1, 0.075)"
@@ -133,6 +134,6 @@ def test_nothing_is_printed_while_fitting(capfd):
     few = rb.SamplerSettings(chains=2, warmup=200, draws=200)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rb.robma(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1], settings=few, seed=1)
+        robma(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1], settings=few, seed=1)
     shown = capfd.readouterr()
     assert (shown.out, shown.err) == ("", "")

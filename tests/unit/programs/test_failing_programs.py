@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
 
 import pyrobma as rb
 from pyrobma.programs import executable, library
+
+robma = partial(rb.robma, priors_bias=None)
 
 SETTINGS = rb.SamplerSettings(chains=2, warmup=200, draws=400)
 DATA = {
@@ -55,7 +58,7 @@ def test_a_program_that_dies_is_reported_with_the_model_and_fits_are_kept(
 ):
     programs(DIES_WITH_RHO.replace("DEATH", death))
     with pytest.raises(rb.FitError) as caught:
-        rb.robma(**DATA)
+        robma(**DATA)
     message = str(caught.value)
     assert message.startswith(
         "model with mu ~ Normal(0, 1), tau ~ InvGamma(1, 0.15), rho ~ Beta(1, 1): "
@@ -66,8 +69,8 @@ def test_a_program_that_dies_is_reported_with_the_model_and_fits_are_kept(
     assert len(kept) == 3
 
     monkeypatch.delenv("PYROBMA_PROGRAMS")
-    resumed = rb.robma(**DATA, fits=kept)
-    whole = rb.robma(**DATA)
+    resumed = robma(**DATA, fits=kept)
+    whole = robma(**DATA)
     np.testing.assert_array_equal(resumed.logml, whole.logml)
     np.testing.assert_array_equal(resumed.draws("mu"), whole.draws("mu"))
 
@@ -75,7 +78,7 @@ def test_a_program_that_dies_is_reported_with_the_model_and_fits_are_kept(
 def test_what_stan_said_before_a_program_died_is_in_the_error(programs):
     programs('echo "Exception: normal_model: expected a sentence of its own"; exit 1')
     with pytest.raises(rb.FitError, match="expected a sentence of its own"):
-        rb.robma(**DATA)
+        robma(**DATA)
 
 
 def test_a_directory_without_programs_is_named(monkeypatch, tmp_path):
@@ -85,7 +88,7 @@ def test_a_directory_without_programs_is_named(monkeypatch, tmp_path):
         match=r"PYROBMA_PROGRAMS: expected the compiled program normal.* in .*; found "
         r"none\. Build it with",
     ):
-        rb.robma(**DATA)
+        robma(**DATA)
 
 
 def test_a_program_that_may_not_be_executed_is_named(programs, tmp_path):
@@ -94,7 +97,7 @@ def test_a_program_that_may_not_be_executed_is_named(programs, tmp_path):
     with pytest.raises(
         (rb.ToolchainError, rb.FitError), match="expected the right to execute"
     ):
-        rb.robma(**DATA)
+        robma(**DATA)
 
 
 def test_a_library_that_is_none_is_reported(programs, tmp_path):
@@ -102,4 +105,4 @@ def test_a_library_that_is_none_is_reported(programs, tmp_path):
     (tmp_path / "normal.so").unlink()
     (tmp_path / "normal.so").write_text("not a library")
     with pytest.raises((rb.ToolchainError, rb.FitError), match=r"normal\.so"):
-        rb.robma(**DATA)
+        robma(**DATA)
