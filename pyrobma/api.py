@@ -36,6 +36,9 @@ from pyrobma.priors import (
 )
 from pyrobma.summary import Summary, ensemble_warnings, summarise
 
+TYPICAL_UNITS = 3.0
+"""Size of effects in their own units above which the default priors are doubtful."""
+
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
 
@@ -105,9 +108,9 @@ def robma(
     priors_bias_null: BiasArgument = DEFAULT,
     model_type: str | None = None,
     effect_direction: EffectDirection = "positive",
-    chains: int = 4,
-    warmup: int = 500,
-    draws: int = 1500,
+    chains: int | None = None,
+    warmup: int | None = None,
+    draws: int | None = None,
     settings: SamplerSettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
@@ -162,9 +165,10 @@ def robma(
         two two-sided weight functions. None: "PSMA".
     effect_direction : {"positive", "negative"}
         Sign of the effects that publication bias favours.
-    chains, warmup, draws : int
+    chains, warmup, draws : int, optional
         Markov chains per model, adaptation and kept iterations per chain. A model is
-        extended until it passes the checks of `settings`.
+        extended until it passes the checks of `settings`. None: as in
+        `SamplerSettings`.
     settings : SamplerSettings, optional
         All settings of the chains and the checks, instead of the three above.
     seed : int, optional
@@ -222,9 +226,8 @@ def robma(
     >>> int(fit.inclusion.loc["effect", "models"])
     2
     """
-    if settings is None:
-        settings = SamplerSettings(chains=chains, warmup=warmup, draws=draws)
-    _check_run(settings, seed, cores)
+    settings = _settings(settings, chains=chains, warmup=warmup, draws=draws)
+    _check_run(seed, cores)
     effects = effect_sizes(
         data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, lCI=lCI,
         uCI=uCI, study_names=study_names, study_ids=study_ids,
@@ -247,14 +250,26 @@ def robma(
             DataWarning,
             stacklevel=2,
         )
+    given = not isinstance(priors_hierarchical, Default) and hierarchical
+    if given and not effects.clustered:
+        warnings.warn(
+            "priors_hierarchical: not used, because no study id is shared.",
+            DataWarning,
+            stacklevel=2,
+        )
+    _check_units(effects, priors_effect, priors_heterogeneity)
     if model_type is not None and not isinstance(priors_bias, Default):
         raise PriorError(
             f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
             "one of the two."
         )
     space = model_space(
-        effect=component_priors(priors_effect, "effect", rescale=rescale_priors),
-        effect_null=component_priors(priors_effect_null, "effect", null=True),
+        effect=component_priors(
+            priors_effect, "effect", rescale=rescale_priors, scale=task.prior_scale
+        ),
+        effect_null=component_priors(
+            priors_effect_null, "effect", null=True, scale=task.prior_scale
+        ),
         heterogeneity=component_priors(
             priors_heterogeneity, "heterogeneity", rescale=rescale_priors
         ),
@@ -274,7 +289,7 @@ def robma(
         task, space, settings=settings, seed=seed, cores=cores, executor=executor,
         fits=fits,
     )  # fmt: skip
-    result = RobmaFit(task, space, fitted, settings, seed)
+    result = RobmaFit(task, space, fitted, settings.resolved(len(space)), seed)
     for text in ensemble_warnings(result):
         warnings.warn(text, ConvergenceWarning, stacklevel=2)
     _check_mapping(result)
@@ -282,12 +297,24 @@ def robma(
     return result
 
 
-def _check_run(settings: Any, seed: Any, cores: Any) -> None:
+def _settings(settings: Any, **single: int | None) -> SamplerSettings:
+    given = {name: value for name, value in single.items() if value is not None}
+    if settings is None:
+        return SamplerSettings(**given)
     if not isinstance(settings, SamplerSettings):
         raise SettingsError(
             f"settings: expected SamplerSettings or None; got {settings!r}. Write "
             "settings=SamplerSettings(chains=4)."
         )
+    if given:
+        raise SettingsError(
+            f"{', '.join(given)}: expected None beside settings; got "
+            f"{', '.join(map(repr, given.values()))}. Give one or the other."
+        )
+    return settings
+
+
+def _check_run(seed: Any, cores: Any) -> None:
     for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if value is not None and not (whole and value >= least):
@@ -325,6 +352,20 @@ def _task(
             f"{effect_direction!r}."
         )
     return Task(effects, prior_scale, effect_mapping, effect_direction)
+
+
+def _check_units(effects: EffectSizes, *priors: PriorArgument) -> None:
+    """Warn if default priors, made for Cohen's d, meet data in far larger units."""
+    typical = float(np.median(np.hypot(effects.y, effects.se)))
+    default = any(isinstance(p, Default) for p in priors)
+    if effects.measure == "none" and default and typical > TYPICAL_UNITS:
+        warnings.warn(
+            f"y: the default priors are made for effects of about 1, as Cohen's d is; "
+            f"here {typical:.3g} is typical. Give priors_effect and "
+            "priors_heterogeneity in the units of y, or set rescale_priors.",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _check_mapping(result: RobmaFit) -> None:

@@ -63,8 +63,8 @@ data {
 
   // quadrature of the common factor: nodes, and logs of weights with phi in them
   int<lower=1> Q;
-  vector[Q] node;
-  vector[Q] log_weight;
+  row_vector[Q] node;
+  row_vector[Q] log_weight;
 }
 transformed data {
   check_estimates(y, se);
@@ -114,6 +114,8 @@ transformed data {
     reject("omega_fixed: expected a positive weight; got zeros only");
   }
   int lowest = omega_family == 0 ? sort_indices_asc(omega_fixed)[1] : J1;
+  int zero_weight = omega_family == 0 && min(omega_fixed) == 0;
+  array[K_alone] int alone = linspaced_int_array(K_alone, 1, max(K_alone, 1));
   vector[J] observed = rep_vector(0, J); // estimates in each interval
   for (i in 1 : K) {
     real statistic = sides == 1 ? y_sorted[i] : abs(y_sorted[i]);
@@ -173,40 +175,53 @@ model {
   if (!prior_only) {
     real tau2 = square(scale * tau);
     real cov = rho * tau2;
-    vector[K] mean = rep_vector(effect_direction
-                                * (exact_mapping
-                                   ? convert_effect(mu, prior_measure,
-                                                    data_measure)
-                                   : scale * mu), K);
-    if (PET_family > 0 || PET_par[1] != 0) {
-      mean += PET * se_sorted;
-    }
-    if (PEESE_family > 0 || PEESE_par[1] != 0) {
-      mean += PEESE / scale * v_sorted;
-    }
+    real m = effect_direction
+             * (exact_mapping ? convert_effect(mu, prior_measure, data_measure)
+                : scale * mu);
+    real PEESE_data = PEESE / scale; // on the data's measure
+    vector[K] residual = y_sorted - m - PET * se_sorted
+                         - PEESE_data * v_sorted;
     for (j in 1 : J) {
       if (observed[j] > 0) {
         target += observed[j] * log(omega[j]);
       }
     }
     if (K_shared > 0) {
-      vector[K_shared] m = head(mean, K_shared);
-      vector[K_shared] v = head(v_sorted, K_shared) + (1 - rho) * tau2;
-      target += clustered_normal_lpdf(head(y_sorted, K_shared) - m | v, cov,
+      real within = (1 - rho) * tau2;
+      target += clustered_normal_lpdf(head(residual, K_shared) |
+                                      head(v_sorted, K_shared) + within, cov,
                                       shared_start, shared_size);
-      target += -log_selection_clusters(log_selection(m, sqrt(v), sqrt(cov),
-                                                      node,
-                                                      cut_sorted[1 : K_shared],
-                                                      sides, omega, lowest),
-                                        log_weight, shared_start, shared_size);
+      if (zero_weight) {
+        target += -log_selection_tails(m, PET, PEESE_data, within, sqrt(cov),
+                                       head(se_sorted, K_shared),
+                                       shared_start, shared_size, node,
+                                       log_weight, cut_sorted[1 : K_shared],
+                                       sides, omega, lowest);
+      } else {
+        target += -log_selection_clusters(m, PET, PEESE_data, within,
+                                          sqrt(cov),
+                                          head(se_sorted, K_shared),
+                                          shared_start, shared_size, node,
+                                          log_weight,
+                                          cut_sorted[1 : K_shared], sides,
+                                          omega, lowest);
+      }
     }
     if (K_alone > 0) {
-      vector[K_alone] m = tail(mean, K_alone);
-      vector[K_alone] v = tail(v_sorted, K_alone) + tau2;
-      target += independent_normal_lpdf(tail(y_sorted, K_alone) - m | v);
-      target += -sum(log_selection(m, sqrt(v), 0, [0]',
-                                   cut_sorted[(K_shared + 1) : K], sides,
-                                   omega, lowest));
+      target += independent_normal_lpdf(tail(residual, K_alone) |
+                                        tail(v_sorted, K_alone) + tau2);
+      if (zero_weight) {
+        target += -log_selection_tails(m, PET, PEESE_data, tau2, 0,
+                                       tail(se_sorted, K_alone), alone,
+                                       rep_array(1, K_alone), [0], [0],
+                                       cut_sorted[(K_shared + 1) : K], sides,
+                                       omega, lowest);
+      } else {
+        target += -log_selection_independent(m, PET, PEESE_data, tau2,
+                                             tail(se_sorted, K_alone),
+                                             cut_sorted[(K_shared + 1) : K],
+                                             sides, omega, lowest);
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.errors import BridgeError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
-from pyrobma.fit.quadrature import RULES, TOLERANCE, Rule
+from pyrobma.fit.quadrature import PILOT_RULE, RULES, TOLERANCE, Rule
 from pyrobma.fit.sample import Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
@@ -51,6 +52,8 @@ class Fit:
         Checks that this model misses, in words; empty if it passes all.
     rule : Rule or None
         Quadrature of the common factor of a cluster, if the model has one.
+    fingerprint : str
+        Hash of the data, the priors and the settings.
     """
 
     spec: ModelSpec
@@ -63,6 +66,7 @@ class Fit:
     round: int
     reasons: tuple[str, ...]
     rule: Rule | None = None
+    fingerprint: str = ""
 
     @property
     def ok(self) -> bool:
@@ -116,38 +120,54 @@ class _Job:
     seed: int
     parallel: int
 
+    @property
+    def fingerprint(self) -> str:
+        text = self.data(None) + repr(self.settings)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def data(self, rule: Rule | None) -> str:
         return json.dumps(stan_data(self.task, self.spec, rule))
 
     def density(self, rule: Rule | None) -> LogDensity:
         return LogDensity(library(program(self.spec)), self.data(rule))
 
-    def start(self, rule: Rule | None) -> Chains:
-        """Run chains anew, with smaller steps if transitions diverge."""
+    def pilot(self) -> Chains:
+        """Adapt with a coarse quadrature, which costs little, and look around."""
+        return self._run(PILOT_RULE, -1, self.settings, 200, 50, None)
+
+    def start(self, rule: Rule | None, pilot: Chains | None) -> Chains:
+        """Run chains, with smaller steps if transitions diverge."""
+        assert self.settings.draws is not None
+        warmup = self.settings.warmup if pilot is None else 100
         for delta in self.settings.adapt_deltas:
             settings = replace(self.settings, adapt_delta=delta)
-            chains = self._run(rule, 0, settings, settings.draws, None)
+            draws = self.settings.draws
+            chains = self._run(rule, 0, settings, warmup, draws, pilot)
             if not chains.divergent.any():
                 break
         return chains
 
-    def go_on(self, rule: Rule | None, number: int, draws: int, after: Chains) -> Chains:
+    def go_on(
+        self, rule: Rule | None, number: int, draws: int, after: Chains
+    ) -> Chains:
         """Continue chains without further adaptation."""
-        return self._run(rule, number, self.settings, draws, after)
+        return self._run(rule, number, self.settings, 0, draws, after)
 
     def _run(
         self,
         rule: Rule | None,
         number: int,
         settings: SamplerSettings,
+        warmup: int,
         draws: int,
         after: Chains | None,
     ) -> Chains:
-        sequence = np.random.SeedSequence([self.seed, number, 0])
+        sequence = np.random.SeedSequence([self.seed, number + 1, 0])
         return run_chains(
             program(self.spec),
             self.data(rule),
             settings=settings,
+            warmup=warmup,
             draws=draws,
             seed=int(sequence.generate_state(1)[0]) % _STAN_SEEDS,
             parallel=self.parallel,
@@ -194,13 +214,18 @@ def fit_model(
     try:
         if not spec.free:
             return _fit_fixed(job)
-        rule = RULES[0] if needs_quadrature(task, spec) else None
-        chains = job.start(rule)
-        better = _certified_rule(job, chains, rule)
-        while better != rule:
-            rule = better
-            chains = job.start(rule)
-            better = _certified_rule(job, chains, rule)
+        rule, pilot = None, None
+        if needs_quadrature(task, spec):
+            pilot = job.pilot()
+            # The pilot sees less of the tails than the chains that follow.
+            rule = _first_exact(job, pilot, RULES[0], TOLERANCE / 10)
+        chains = job.start(rule, pilot)
+        while rule is not None:
+            exact = _first_exact(job, chains, rule, TOLERANCE)
+            if exact == rule:
+                break
+            rule = exact
+            chains = job.start(rule, pilot)
         fit = _evaluate(job, chains, rule, 0)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
@@ -230,6 +255,11 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
+def fingerprint(task: Task, spec: ModelSpec, settings: SamplerSettings) -> str:
+    """Return the hash that a fit of this model to these data carries."""
+    return _Job(task, spec, settings, 0, 1).fingerprint
+
+
 def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
     return fit.logml_mcse > settings.max_mcse and _can_grow(fit, settings)
@@ -257,13 +287,13 @@ def _fit_fixed(job: _Job) -> Fit:
             f"the likelihood of these fixed values is exp({logml}); no model average "
             "can use it."
         )
-    return Fit(job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule)
+    return Fit(
+        job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule, job.fingerprint
+    )
 
 
-def _certified_rule(job: _Job, chains: Chains, rule: Rule | None) -> Rule | None:
+def _first_exact(job: _Job, chains: Chains, rule: Rule, tolerance: float) -> Rule:
     """Return the first rule, from this one on, that is exact enough at draws."""
-    if rule is None:
-        return None
     constrained = chains.constrained
     flat = constrained.reshape(-1, constrained.shape[2])
     chosen = np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS).astype(int)
@@ -273,11 +303,11 @@ def _certified_rule(job: _Job, chains: Chains, rule: Rule | None) -> Rule | None
             values = density(points)
         with job.density(candidate.refined(3.0)) as finer:
             gap = np.abs(values - finer(points)).max()
-        if gap <= TOLERANCE:
+        if gap <= tolerance:
             return candidate
     raise BridgeError(
-        f"the quadrature over clusters misses its tolerance of {TOLERANCE} by "
-        f"{gap:.2g} even with {len(RULES[-1].nodes)} nodes: rho or tau is extreme. "
+        f"the quadrature over clusters is off by {gap:.2g}, more than {tolerance:.2g}, "
+        f"even with {len(RULES[-1].nodes)} nodes: rho or tau is extreme. "
         "Use priors that leave less room there."
     )
 
@@ -290,6 +320,7 @@ def _evaluate(job: _Job, chains: Chains, rule: Rule | None, number: int) -> Fit:
             density,
             points.reshape(*constrained.shape[:2], -1),
             seed=np.random.SeedSequence([job.seed, number, 1]),
+            draws_log_density=chains.lp,
             names=density.names,
         )
     diagnostics = diagnose(chains)
@@ -300,5 +331,5 @@ def _evaluate(job: _Job, chains: Chains, rule: Rule | None, number: int) -> Fit:
     )
     return Fit(
         job.spec, bridge.logml, bridge.mcse, chains, diagnostics, bridge, job.seed,
-        number, reasons, rule,
+        number, reasons, rule, job.fingerprint,
     )  # fmt: skip

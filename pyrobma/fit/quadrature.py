@@ -57,13 +57,21 @@ class Rule:
         return Rule(self.spacing / factor, self.reach + 1.0)
 
 
+PILOT_RULE: Final = Rule(1.0, 4.0)
+"""A coarse rule for chains that only adapt."""
+
 RULES: Final = (
     Rule(0.75, 4.5),
-    Rule(0.5, 5.0),
-    Rule(0.35, 5.6),
-    Rule(0.25, 6.0),
-    Rule(0.15, 6.0),
-    Rule(0.08, 6.4),
+    Rule(0.65, 4.55),
+    Rule(0.55, 4.95),
+    Rule(0.48, 5.28),
+    Rule(0.42, 5.46),
+    Rule(0.36, 5.4),
+    Rule(0.3, 5.7),
+    Rule(0.24, 6.0),
+    Rule(0.18, 6.12),
+    Rule(0.12, 6.36),
+    Rule(0.07, 6.3),
     Rule(0.04, 6.8),
 )
 """Rules in the order in which they are tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Chains:
         Names of the program's own parameters, e.g. ``"mu_free[1]"``.
     constrained : array of shape (chains, draws, len(columns))
         Their draws: the shifted mu, and the Dirichlet variables behind the weights.
+    lp : array of shape (chains, draws)
+        Log posterior density on the unconstrained scale, with every constant.
     omega : array of shape (chains, draws, J) or None
         Weights by rising p-value; None in models without selection.
     """
@@ -58,6 +61,7 @@ class Chains:
     inverse_metric: FloatArray
     columns: tuple[str, ...]
     constrained: FloatArray
+    lp: FloatArray
     omega: FloatArray | None = None
 
     def followed_by(self, later: Chains) -> Chains:
@@ -71,6 +75,7 @@ class Chains:
             self.inverse_metric,
             self.columns,
             np.concatenate([self.constrained, later.constrained], axis=1),
+            np.concatenate([self.lp, later.lp], axis=1),
             None
             if self.omega is None or later.omega is None
             else np.concatenate([self.omega, later.omega], axis=1),
@@ -96,6 +101,7 @@ def run_chains(
     data: str,
     *,
     settings: SamplerSettings,
+    warmup: int,
     draws: int,
     seed: int,
     parallel: int,
@@ -110,7 +116,9 @@ def run_chains(
     data : str
         Its data as JSON text.
     settings : SamplerSettings
-        Number of chains and adaptation.
+        Number of chains and how they move.
+    warmup : int
+        Adaptation iterations per chain; 0, after other chains, keeps their state.
     draws : int
         Kept iterations per chain.
     seed : int
@@ -118,8 +126,7 @@ def run_chains(
     parallel : int
         Chains run at the same time.
     after : Chains, optional
-        Continue these from their last draws, with their step sizes and metrics and
-        without further adaptation. None: start anew with warm-up.
+        Start from their last draws, step sizes and metrics. None: start anew.
 
     Returns
     -------
@@ -132,16 +139,16 @@ def run_chains(
     """
     import cmdstanpy
 
-    how: dict[str, Any] = {"iter_warmup": settings.warmup}
+    how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
+    if warmup > 0:
+        how["adapt_delta"] = settings.adapt_delta
     if after is not None:
         how |= {
-            "iter_warmup": 0,
-            "adapt_engaged": False,
             "inits": [_last(after, chain) for chain in range(settings.chains)],
             "step_size": after.step_size.tolist(),
             "inv_metric": [{"inv_metric": m} for m in after.inverse_metric.tolist()],
         }
-    with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder, _quiet_cmdstanpy():
         file = Path(folder) / "data.json"
         file.write_text(data)
         try:
@@ -151,7 +158,6 @@ def run_chains(
                 parallel_chains=parallel,
                 seed=seed,
                 iter_sampling=draws,
-                adapt_delta=settings.adapt_delta if after is None else None,
                 max_treedepth=settings.max_treedepth,
                 # tau and rho are correlated: half again as many effective draws as
                 # with a diagonal metric, at the same cost for so few parameters.
@@ -159,14 +165,14 @@ def run_chains(
                 sig_figs=_SIG_FIGS,
                 output_dir=folder,
                 show_progress=False,
-                refresh=settings.warmup + draws,
+                refresh=warmup + draws,
                 **how,
             )
             array = fit.draws()
             columns = fit.column_names
             step_size, metric = np.array(fit.step_size), np.array(fit.inv_metric)
         except (RuntimeError, ValueError, OSError) as error:
-            raise SamplingError(f"{program}: {error}") from error
+            raise SamplingError(_why(program, error, Path(folder))) from error
     array = array.transpose(1, 0, 2)
 
     def pick(names: Sequence[str]) -> FloatArray:
@@ -184,6 +190,7 @@ def run_chains(
         inverse_metric=metric,
         columns=own,
         constrained=pick(own),
+        lp=np.ascontiguousarray(array[:, :, columns.index("lp__")]),
         omega=pick(omega) if omega else None,
     )
 
@@ -201,13 +208,41 @@ def _last(chains: Chains, chain: int) -> dict[str, list[float] | list[list[float
     return inits
 
 
+def _why(program: str, error: Exception, folder: Path) -> str:
+    """Return what happened, with the last words of chains that died."""
+    words = [
+        line
+        for console in sorted(folder.glob("*-stdout.txt"))
+        for line in console.read_text(errors="replace").splitlines()[-3:]
+        if line.strip() and line not in str(error)
+    ]
+    # CmdStanPy points to its files, which are gone when the error is read.
+    told = str(error).partition("Command and output files:")[0].strip()
+    return "\n".join([f"{program}: {told}", *dict.fromkeys(words)])
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_quiet_before = False
+
+
 @contextmanager
-def quiet_cmdstanpy() -> Iterator[None]:
-    """Keep CmdStanPy's log of every chain's start and end off the screen."""
+def _quiet_cmdstanpy() -> Iterator[None]:
+    """Keep CmdStanPy's log of every chain's start and end off the screen.
+
+    Its logger is shared by all threads: the last one out restores it.
+    """
+    global _quiet_users, _quiet_before
     logger = logging.getLogger("cmdstanpy")
-    before = logger.disabled
-    logger.disabled = True
+    with _quiet_lock:
+        if _quiet_users == 0:
+            _quiet_before = logger.disabled
+            logger.disabled = True
+        _quiet_users += 1
     try:
         yield
     finally:
-        logger.disabled = before
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                logger.disabled = _quiet_before

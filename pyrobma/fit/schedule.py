@@ -11,11 +11,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrobma.errors import PyrobmaError
-from pyrobma.fit.model import Fit, extend, fit_model, needs_precision, with_spec
-from pyrobma.fit.sample import quiet_cmdstanpy
+from pyrobma.fit.model import (
+    Fit,
+    extend,
+    fingerprint,
+    fit_model,
+    needs_precision,
+    with_spec,
+)
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task
+from pyrobma.fit.stan_data import Task, program
 from pyrobma.models import ModelSpace
+from pyrobma.programs import executable, library
 
 MATTERS = 1e-4
 """Posterior probability above which a model's marginal likelihood must be precise."""
@@ -72,8 +79,8 @@ def fit_models(
         Runs whole models as jobs, instead of threads here: anything with the
         ``submit`` of `concurrent.futures`. Each job runs its chains one by one.
     fits : sequence of Fit
-        Models fitted before to the same data with the same settings, not fitted
-        again.
+        Models fitted before. Those of the same data, priors and settings are not
+        fitted again; others are ignored.
 
     Returns
     -------
@@ -86,28 +93,26 @@ def fit_models(
     FitError
         If a model fails; it carries the fits of the others.
     """
-    settings = settings or SamplerSettings()
+    settings = (settings or SamplerSettings()).resolved(len(space))
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
     models = space.models
+    if executor is None:
+        for name in {program(model) for model in models}:
+            executable(name), library(name)  # a missing one is one error, not many
     first = [
         next(i for i, other in enumerate(models) if model.same_likelihood(other))
         for model in models
     ]
     distinct = sorted(set(first))
-    done: dict[int, Fit] = {
-        i: with_spec(known, models[i])
-        for i in distinct
-        for known in fits
-        if known.spec.same_likelihood(models[i])
-    }
+    done = _known(task, space, settings, distinct, fits)
     # Most parameters first: the longest jobs must not start last.
     todo = sorted(
         (i for i in distinct if i not in done), key=lambda i: -len(models[i].free)
     )
     parallel = 1 if executor is not None else max(1, cores // max(1, len(todo)))
-    with quiet_cmdstanpy(), _pool(executor, cores) as pool:
+    with _pool(executor, cores) as pool:
         done |= _gather(
             {
                 i: pool.submit(
@@ -138,6 +143,23 @@ def fit_models(
     )
 
 
+def _known(
+    task: Task,
+    space: ModelSpace,
+    settings: SamplerSettings,
+    distinct: Sequence[int],
+    fits: Sequence[Fit],
+) -> dict[int, Fit]:
+    """Find the fits of these models among those made before."""
+    by_print = {fit.fingerprint: fit for fit in fits}
+    prints = {i: fingerprint(task, space.models[i], settings) for i in distinct}
+    return {
+        i: with_spec(by_print[mark], space.models[i])
+        for i, mark in prints.items()
+        if mark in by_print
+    }
+
+
 def _available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -160,11 +182,11 @@ def _pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
 
 def _gather(jobs: dict[int, Future[Fit]], done: dict[int, Fit]) -> dict[int, Fit]:
     results: dict[int, Fit] = {}
-    failures: list[PyrobmaError] = []
+    failures: list[Exception] = []
     for i, job in jobs.items():
         try:
             results[i] = job.result()
-        except PyrobmaError as error:
+        except Exception as error:  # a broken pool must not lose finished fits
             failures.append(error)
     if failures:
         first = failures[0]

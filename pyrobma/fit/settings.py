@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
 
 from pyrobma.errors import PyrobmaError
 
@@ -21,8 +23,9 @@ class SamplerSettings:
         Markov chains per model, at least 2 (one chain cannot be compared).
     warmup : int
         Adaptation iterations per chain, at least 150; they are not kept.
-    draws : int
-        Kept iterations per chain in the first run, at least 100.
+    draws : int or None
+        Kept iterations per chain in the first run, at least 100. None: 1500, in
+        ensembles of more than 8 models fewer, down to 500 (the models share the load).
     adapt_delta : float
         Target acceptance rate, in [0.1, 1); higher takes smaller steps. A model whose
         transitions diverge is sampled again with 0.95 and then with 0.99.
@@ -43,8 +46,8 @@ class SamplerSettings:
     """
 
     chains: int = 4
-    warmup: int = 500
-    draws: int = 1500
+    warmup: int = 300
+    draws: int | None = None
     adapt_delta: float = 0.8
     max_treedepth: int = 10
     max_rhat: float = 1.01
@@ -57,15 +60,24 @@ class SamplerSettings:
         """Target acceptance rates in the order in which they are tried."""
         return (self.adapt_delta, *(d for d in (0.95, 0.99) if d > self.adapt_delta))
 
+    def resolved(self, n_models: int) -> SamplerSettings:
+        """Return the settings with `draws` decided for this many models."""
+        if self.draws is not None:
+            return self
+        return replace(self, draws=max(500, min(1500, 12000 // n_models)))
+
     def __post_init__(self) -> None:
         """Refuse settings that cannot work."""
         lowest = {
             "chains": 2, "warmup": 150, "draws": 100, "max_treedepth": 1,
-            "max_draws": self.draws,
+            "max_draws": self.draws or 100,
         }  # fmt: skip
         for name, least in lowest.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if name == "draws" and value is None:
+                continue
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not whole or value < least:
                 raise SettingsError(
                     f"{name}: expected a whole number of at least {least}; got "
                     f"{value!r}."

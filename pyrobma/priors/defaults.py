@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
+from pyrobma.effects import Measure
 from pyrobma.errors import PriorError, PriorWarning
 from pyrobma.priors.bias import (
     PEESE,
@@ -88,6 +89,7 @@ def component_priors(
     *,
     null: bool = False,
     rescale: float = 1.0,
+    scale: Measure = "cohens_d",
 ) -> tuple[Prior, ...]:
     """Read a prior argument of `robma`: one prior, several, None or `DEFAULT`.
 
@@ -97,6 +99,8 @@ def component_priors(
         None or an empty list leaves this side of the component out.
     component, null, rescale
         As in `default_priors`.
+    scale : str
+        Measure of the priors; an effect on "r" lies between -1 and 1.
 
     Returns
     -------
@@ -115,7 +119,10 @@ def component_priors(
     """
     name = f"priors_{component}{'_null' if null else ''}"
     if isinstance(argument, Default):
-        return default_priors(component, null=null, rescale=rescale)
+        defaults = default_priors(component, null=null, rescale=rescale)
+        if component == "effect" and scale == "r":
+            return tuple(p if p.is_spike else p.truncated(-1.0, 1.0) for p in defaults)
+        return defaults
     if argument is None:
         return ()
     items = (argument,) if isinstance(argument, Prior) else argument
@@ -124,7 +131,7 @@ def component_priors(
             f"{name}: expected a prior, a list of priors, None or DEFAULT; got "
             f"{argument!r}. Write prior('normal', mean=0, sd=1)."
         )
-    return tuple(_inside(item, component, name) for item in items)
+    return tuple(_inside(item, component, name, scale) for item in items)
 
 
 def bias_priors(
@@ -170,8 +177,10 @@ def bias_priors(
     return tuple(items)
 
 
-def _inside(item: object, component: Component, argument: str) -> Prior:
+def _inside(item: object, component: Component, argument: str, scale: Measure) -> Prior:
     parameter, low, high = SUPPORT[component]
+    if component == "effect" and scale == "r":
+        low, high = -1.0, 1.0
     if not isinstance(item, Prior):
         raise PriorError(
             f"{argument}: expected priors made by prior(...); got {item!r}."
