@@ -23,7 +23,7 @@ def schools():
     return rb.load_dataset("konstantopoulos2011")
 
 
-def _fit(spec, logml=0.0, mcse=0.0, draws=None, seed=1, reasons=()):
+def _fit(spec, logml=0.0, mcse=0.0, draws=None, seed=1, reasons=(), fingerprint=""):
     """A fit of made-up numbers; draws by parameter, each of shape (chains, draws)."""
     chains = None
     if draws:
@@ -36,6 +36,9 @@ def _fit(spec, logml=0.0, mcse=0.0, draws=None, seed=1, reasons=()):
             deep=np.zeros(values.shape[:2], dtype=bool),
             step_size=np.ones(len(values)),
             inverse_metric=np.tile(np.eye(size), (len(values), 1, 1)),
+            columns=tuple(f"{name}_free[1]" for name in draws),
+            constrained=values,
+            lp=np.zeros(values.shape[:2]),
         )
     return rb.Fit(
         spec=spec,
@@ -47,6 +50,7 @@ def _fit(spec, logml=0.0, mcse=0.0, draws=None, seed=1, reasons=()):
         seed=seed,
         round=0,
         reasons=tuple(reasons),
+        fingerprint=fingerprint,
     )
 
 

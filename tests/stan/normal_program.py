@@ -125,6 +125,22 @@ class Case:
         # The client warns at every second opening of one file, whatever the data.
         return bridgestan.StanModel(library("normal"), self.json(), warn=False)
 
+    def program_values(self, free_values: Mapping[str, float]) -> Array:
+        """Values of the program's own parameters: its mu is shifted."""
+        values = {p: q.spike_value(self.all_priors[p]) for p in PARAMETERS}
+        values |= dict(free_values)
+        shift = self.shift(values["PET"], values["PEESE"])
+        return np.array([values[p] + shift * (p == "mu") for p in self.free])
+
+    def shift(self, PET: Any, PEESE: Any) -> Any:
+        """What is added to an unbounded mu: bias at the average standard error."""
+        if np.isfinite(bounds("mu", self.all_priors["mu"])).any():
+            return 0.0 * PET
+        scale = q.scale_factor(self.prior_measure, self.data_measure)
+        weight = self.se**-2 / np.sum(self.se**-2)
+        mean_se, mean_square = weight @ self.se, weight @ self.se**2
+        return self.direction * (PET * mean_se / scale + PEESE * mean_square / scale**2)
+
     def log_likelihood(self, values: Mapping[str, float]) -> float:
         scale = q.scale_factor(self.prior_measure, self.data_measure)
         mapped = (

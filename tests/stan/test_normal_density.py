@@ -49,7 +49,7 @@ LAYOUTS = {
 
 def log_density(subject: Case, values: dict[str, float], jacobian: bool) -> float:
     model = subject.model()
-    point = model.param_unconstrain(np.array([values[p] for p in subject.free]))
+    point = model.param_unconstrain(subject.program_values(values))
     return float(model.log_density(point, propto=False, jacobian=jacobian))
 
 

@@ -215,7 +215,7 @@ def test_settings_out_of_range_are_refused(changes, message):
         (
             {"priors_bias": NORMAL},
             rb.PriorError,
-            r"^priors_bias: expected None; got .*\. This version has no models of",
+            r"^priors_bias: expected priors made by prior_weightfunction",
         ),
         (
             {"prior_scale": "OR"},

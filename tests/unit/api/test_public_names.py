@@ -34,11 +34,16 @@ NAMES = [
     "ToolchainError",
     "__version__",
     "datasets",
+    "default_bias",
     "default_priors",
     "effect_sizes",
     "load_dataset",
     "model_space",
     "prior",
+    "prior_PEESE",
+    "prior_PET",
+    "prior_none",
+    "prior_weightfunction",
     "robma",
 ]
 

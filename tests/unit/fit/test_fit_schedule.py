@@ -9,6 +9,7 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.fit import Task, fit_models
+from pyrobma.fit.model import fingerprint
 
 SPIKE = (rb.prior("spike", location=0),)
 TASK = Task(rb.effect_sizes(d=[0.1, 0.2], se=[0.1, 0.1]), "cohens_d")
@@ -38,6 +39,7 @@ class Stub:
                 mcse=mcse if spec.free else 0.0,
                 draws={n: rng.normal(0.5, 0.1, (2, draws)) for n in spec.free},
                 seed=arguments[3] if function.__name__ == "fit_model" else 0,
+                fingerprint=fingerprint(arguments[0], spec, arguments[2]),
             )
         )
         return job
@@ -99,3 +101,12 @@ def test_several_failures_are_counted(made, space):
     with pytest.raises(rb.FitError, match=r"\(2 models failed\)") as caught:
         fit_models(TASK, space, seed=1, executor=Stub(made, failing=bad))
     assert len(caught.value.fits) == 4
+
+
+def test_fits_of_other_data_or_settings_are_fitted_again(made, space):
+    known = fit_models(TASK, space, seed=1, executor=Stub(made))
+    other = Task(rb.effect_sizes(d=[0.1, 0.3], se=[0.1, 0.1]), "cohens_d")
+    for task, settings in ((other, None), (TASK, rb.SamplerSettings(chains=3))):
+        stub = Stub(made)
+        fit_models(task, space, settings=settings, seed=1, executor=stub, fits=known)
+        assert len(stub.jobs) == 6

@@ -28,7 +28,7 @@ from pyrobma import SamplerSettings, SettingsError, robma
         ),
         (
             {"adapt_delta": 1.0},
-            r"adapt_delta: expected a number in \(0, 1\); got 1\.0\.",
+            r"adapt_delta: expected a number in \[0\.1, 1\); got 1\.0\.",
         ),
         ({"max_rhat": -1.0}, r"max_rhat: expected a positive number; got -1\.0\."),
         ({"min_ess": 0.0}, r"min_ess: expected a positive number; got 0\.0\."),
@@ -49,7 +49,18 @@ def test_settings_cannot_be_changed():
         SamplerSettings().chains = 8
 
 
-def test_the_settings_that_robma_takes_have_the_same_defaults():
+def test_robma_leaves_what_is_not_given_to_the_settings():
     parameters = inspect.signature(robma).parameters
     for name in ("chains", "warmup", "draws"):
-        assert parameters[name].default == getattr(SamplerSettings(), name)
+        assert parameters[name].default is None
+
+
+def test_settings_and_single_options_cannot_be_mixed():
+    with pytest.raises(SettingsError, match=r"draws: expected None beside settings"):
+        robma(d=[0.1], se=[0.1], draws=500, settings=SamplerSettings())
+
+
+def test_large_ensembles_start_with_fewer_draws_per_model():
+    drawn = [SamplerSettings().resolved(n).draws for n in (1, 8, 12, 36)]
+    assert drawn == [1500, 1500, 1000, 500]
+    assert SamplerSettings(draws=700).resolved(36).draws == 700

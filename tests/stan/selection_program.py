@@ -1,0 +1,219 @@
+"""Data for ``selection.stan``, and its log density through the selection oracle.
+
+The oracle counts intervals from the lowest statistic up, the program from the most
+significant p-value on: weights and cut-offs are turned round here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bridgestan
+import numpy as np
+import numpy.typing as npt
+import quadrature as q
+import selection as s
+from normal_program import NO_BIAS, PARAMETERS, Array, Case, bounds
+from quadrature import Prior
+from scipy import special
+
+from pyrobma.fit.quadrature import Rule
+from pyrobma.programs import library
+
+LogLikelihood = Callable[..., float]
+
+FINE = Rule(0.02, 14.0)
+"""Closer than any likelihood of these tests needs: no error above rounding."""
+
+Z: dict[tuple[int, int], tuple[float, ...]] = {
+    (1, 2): (1.96,),
+    (1, 3): (1.96, 1.645),
+    (1, 4): (1.96, 1.645, 0.0),
+    (2, 2): (1.96,),
+    (2, 3): (1.96, 1.645),
+    (2, 4): (1.96, 1.645, 0.67),
+}
+"""Critical z-values by sides and number of weights, as the program wants them."""
+
+PI = {2: (0.7, 0.3), 3: (0.45, 0.35, 0.2), 4: (0.3, 0.35, 0.2, 0.15)}
+"""Steps between falling weights, by their number."""
+
+
+@dataclass(frozen=True)
+class SelectionCase(Case):
+    """A `Case` with a weight function; exactly one of `omega` and `pi1` is given.
+
+    `z` are critical values in standard errors, falling. `omega` are fixed weights by
+    rising p. `pi1`, and `pi2` for a valley, are where the simplexes are evaluated,
+    under Dirichlet priors with `alpha1` and `alpha2` (None: 1.5 everywhere).
+    """
+
+    z: Sequence[float] = (1.96,)
+    sides: int = 1
+    omega: Sequence[float] | None = None
+    pi1: Sequence[float] | None = None
+    pi2: Sequence[float] | None = None
+    alpha1: Sequence[float] | None = None
+    alpha2: Sequence[float] | None = None
+    rule: Rule = FINE
+
+    @property
+    def cut(self) -> Array:
+        return np.outer(self.se, self.z)
+
+    @property
+    def simplexes(self) -> list[tuple[Array, Array]]:
+        """Points and Dirichlet parameters."""
+        result = []
+        for pi, alpha in ((self.pi1, self.alpha1), (self.pi2, self.alpha2)):
+            if pi is not None:
+                point = np.array(pi, dtype=float)
+                parameters = np.full(point.size, 1.5) if alpha is None else alpha
+                result.append((point, np.array(parameters, dtype=float)))
+        return result
+
+    @property
+    def weights(self) -> Array:
+        """Weights by rising p."""
+        if self.omega is not None:
+            return np.array(self.omega, dtype=float)
+        pi = np.array(self.pi1, dtype=float)
+        falling = np.array([pi[j:].sum() for j in range(pi.size)])
+        if self.pi2 is None:
+            return falling
+        # From the highest p-values down to the interval of p = .5.
+        back = np.array(self.pi2, dtype=float)
+        low = falling[-1]
+        rising = [low + (1 - low) * back[i + 1 :].sum() for i in range(back.size - 1)]
+        return np.concatenate([falling, rising[::-1]])
+
+    def data(self) -> dict[str, Any]:
+        alphas = [alpha.tolist() for _, alpha in self.simplexes] + [[], []]
+        return {
+            **super().data(),
+            "J": len(self.z) + 1,
+            "sides": self.sides,
+            "cut": self.cut.tolist(),
+            "omega_family": len(self.simplexes),
+            "omega_fixed": [] if self.omega is None else list(self.omega),
+            "J1": len(alphas[0]),
+            "alpha1": alphas[0],
+            "alpha2": alphas[1],
+            "Q": self.rule.nodes.size,
+            "node": self.rule.nodes.tolist(),
+            "log_weight": self.rule.log_weights.tolist(),
+        } | dict(self.changes)
+
+    def model(self) -> bridgestan.StanModel:
+        return bridgestan.StanModel(library("selection"), self.json(), warn=False)
+
+    def constrained(self, values: Mapping[str, float]) -> Array:
+        """The program's own parameters at values of the scalar ones."""
+        scalars = [values[p] for p in self.free]
+        if "mu" in self.free:
+            scalars[0] = shifted_mu(self, values)
+        return np.concatenate([scalars, *(pi for pi, _ in self.simplexes)])
+
+    def log_likelihood(
+        self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
+    ) -> float:
+        scale = q.scale_factor(self.prior_measure, self.data_measure)
+        mapped = (
+            float(q.convert_effect(values["mu"], self.prior_measure, self.data_measure))
+            if self.exact
+            else scale * values["mu"]
+        )
+        mean = (
+            self.direction * mapped
+            + values["PET"] * self.se
+            + values["PEESE"] / scale * self.se**2
+        )
+        return oracle(
+            self.direction * self.y,
+            self.se,
+            np.repeat(np.arange(len(self.sizes)), self.sizes),
+            mean,
+            scale * values["tau"],
+            values["rho"],
+            np.asarray(self.data()["cut"])[:, ::-1],
+            self.weights[::-1],
+            self.sides,
+        )
+
+    def log_prior(self, values: Mapping[str, float]) -> float:
+        total = sum(log_dirichlet(pi, alpha) for pi, alpha in self.simplexes)
+        for name in self.free:
+            low, high = bounds(name, self.all_priors[name])
+            prior = self.all_priors[name]._replace(lower=low, upper=high)
+            total += float(q.log_prior(prior, values[name]))
+        return total
+
+    def expected(
+        self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
+    ) -> float:
+        """Log density without Jacobian at values of the free scalar parameters."""
+        whole = with_spikes(self.all_priors, values)
+        likelihood = 0.0 if self.prior_only else self.log_likelihood(whole, oracle)
+        return likelihood + self.log_prior(whole)
+
+    def found(self, values: Mapping[str, float]) -> float:
+        """The same from the program."""
+        model = self.model()
+        whole = with_spikes(self.all_priors, values)
+        point = model.param_unconstrain(self.constrained(whole))
+        return float(model.log_density(point, propto=False, jacobian=False))
+
+
+def with_spikes(
+    priors: Mapping[str, Prior], values: Mapping[str, float]
+) -> dict[str, float]:
+    """Values of all scalar parameters: those of spikes are their locations."""
+    result = {}
+    for name in PARAMETERS:
+        location = q.spike_value(priors[name])
+        result[name] = values[name] if location is None else location
+    return result
+
+
+def shifted_mu(subject: Case, values: Mapping[str, float]) -> float:
+    """The effect of an estimate of average precision, which stands for a free mu."""
+    low, high = bounds("mu", subject.all_priors["mu"])
+    if math.isfinite(low) or math.isfinite(high):
+        return values["mu"]
+    scale = q.scale_factor(subject.prior_measure, subject.data_measure)
+    precision = np.sum(subject.se**-2)
+    bias = values["PET"] * np.average(subject.se, weights=subject.se**-2)
+    bias += values["PEESE"] / scale * len(subject.se) / precision
+    return float(values["mu"] + subject.direction * bias / scale)
+
+
+def log_dirichlet(pi: npt.ArrayLike, alpha: npt.ArrayLike) -> float:
+    """Log density of a Dirichlet distribution, over all but one of its elements."""
+    pi, alpha = np.asarray(pi, dtype=float), np.asarray(alpha, dtype=float)
+    constant = special.gammaln(alpha.sum()) - special.gammaln(alpha).sum()
+    return float(constant + ((alpha - 1) * np.log(pi)).sum())
+
+
+def made(sizes: Sequence[int], seed: int = 7, sd: float = 0.35) -> tuple[Array, Array]:
+    """Estimates over all intervals, and standard errors."""
+    rng = np.random.default_rng([seed, sum(sizes)])
+    se = rng.uniform(0.08, 0.4, sum(sizes))
+    return rng.normal(0.2, sd, se.size), se
+
+
+def case(
+    sizes: Sequence[int],
+    priors: Mapping[str, Prior],
+    J: int = 3,
+    sides: int = 1,
+    **options: Any,
+) -> SelectionCase:
+    """A case with J falling weights at the usual cut-offs unless told otherwise."""
+    if "omega" not in options:
+        options.setdefault("pi1", PI[J])
+    options.setdefault("z", Z[sides, J])
+    y, se = made(sizes)
+    return SelectionCase(y, se, sizes, {**NO_BIAS, **priors}, sides=sides, **options)
