@@ -19,7 +19,9 @@ def main() -> None:
     """Print microseconds per evaluation and nanoseconds per estimate."""
     full = default_space().models[-1]
     print("mu, tau, rho free; median of 5")
-    print(f"{'estimates':>10} {'density us':>11} {'gradient us':>12} {'ns/estimate':>12}")
+    print(
+        f"{'estimates':>10} {'density us':>11} {'gradient us':>12} {'ns/estimate':>12}"
+    )
     for label, effects in (
         ("schools", schools()),
         *((n, made(n)) for n in (20, 200, 2000)),

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import cProfile
 import json
 import pstats
 import subprocess
 import time
 
-import numpy as np
 from common import default_space, made, schools, seconds, task
 
 import pyrobma as rb
 from pyrobma.ensemble import Ensemble
 from pyrobma.fit import SamplerSettings, fit_models, stan_data
 from pyrobma.fit.density import LogDensity
-from pyrobma.fit.sample import quiet_cmdstanpy, run_chains
+from pyrobma.fit.sample import run_chains
 from pyrobma.programs import executable, library
 
 ROBMA_SECONDS = 104.0  # RoBMA 3.6.1, the same four models, a two-core machine
@@ -24,7 +22,8 @@ ROBMA_SECONDS = 104.0  # RoBMA 3.6.1, the same four models, a two-core machine
 
 def stages() -> None:
     """Print the share of each stage in the fit of the three-parameter model."""
-    job, spec, settings = task(schools()), default_space().models[-1], SamplerSettings()
+    job, spec = task(schools()), default_space().models[-1]
+    settings = SamplerSettings().resolved(4)
     data = json.dumps(stan_data(job, spec))
     start = seconds(
         lambda: subprocess.run(
@@ -34,14 +33,19 @@ def stages() -> None:
 
     def sample() -> rb.fit.Chains:
         return run_chains(
-            "normal", data, settings=settings, draws=settings.draws, seed=1, parallel=1
+            "normal",
+            data,
+            settings=settings,
+            warmup=settings.warmup,
+            draws=settings.draws,
+            seed=1,
+            parallel=1,
         )
 
-    with quiet_cmdstanpy():
-        sample()
-        total = seconds(sample, 3)
-        profile = cProfile.Profile()
-        chains = profile.runcall(sample)
+    sample()
+    total = seconds(sample, 3)
+    profile = cProfile.Profile()
+    chains = profile.runcall(sample)
     waited = sum(
         row[3]
         for key, row in pstats.Stats(profile).stats.items()
@@ -49,8 +53,10 @@ def stages() -> None:
     )
     shape = chains.draws.shape
     density = LogDensity(library("normal"), data)
-    points = density.unconstrain(chains.draws.reshape(-1, 3)).reshape(shape)
-    bridge = seconds(lambda: rb.bridge.warp3(density, points, seed=1))
+    points = density.unconstrain(chains.constrained.reshape(-1, 3)).reshape(shape)
+    bridge = seconds(
+        lambda: rb.bridge.warp3(density, points, seed=1, draws_log_density=chains.lp)
+    )
     diagnose = seconds(lambda: rb.fit.diagnostics.diagnose(chains))
     ess = rb.fit.diagnostics.diagnose(chains).ess_bulk.min()
     whole = total + bridge + diagnose
@@ -63,7 +69,9 @@ def stages() -> None:
         ("diagnostics", diagnose),
     ):
         print(f"  {name:34} {1e3 * part:7.1f} ms {100 * part / whole:5.1f} %")
-    print(f"  effective draws per second {ess / total:.0f} (smallest of the parameters)")
+    print(
+        f"  effective draws per second {ess / total:.0f} (smallest of the parameters)"
+    )
 
 
 def ensembles() -> None:
@@ -94,7 +102,5 @@ def ensembles() -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
-    with contextlib.suppress(KeyboardInterrupt):
-        stages()
-        ensembles()
+    stages()
+    ensembles()

@@ -10,7 +10,9 @@ from common import seconds
 
 def fresh(statement: str) -> float:
     """Return the median time of a new interpreter running a statement."""
-    return seconds(lambda: subprocess.run([sys.executable, "-c", statement], check=True))
+    return seconds(
+        lambda: subprocess.run([sys.executable, "-c", statement], check=True)
+    )
 
 
 def main() -> None:

@@ -36,8 +36,8 @@ from pyrobma.priors import (
 )
 from pyrobma.summary import Summary, ensemble_warnings, summarise
 
-TYPICAL_UNITS = 3.0
-"""Size of effects in their own units above which the default priors are doubtful."""
+TYPICAL_UNITS = (0.03, 3.0)
+"""Sizes of effects in their own units outside which default priors are doubtful."""
 
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
@@ -147,7 +147,9 @@ def robma(
         e.g. d / 2 for Fisher's z, is that of the published Bayes factors and shrinks
         large effects; "exact" converts as the data are converted.
     rescale_priors : float
-        Factor on the scale of the default priors of effect and heterogeneity.
+        Factor on the scale of the default priors of effect and heterogeneity; that of
+        PEESE is divided by it. Default priors are made for Cohen's d and used as they
+        are on any other `prior_scale`.
     priors_effect, priors_effect_null : Prior, list of Prior, None or DEFAULT
         Of mu. DEFAULT: Normal(0, 1) against a spike at 0. None leaves a side out.
     priors_heterogeneity, priors_heterogeneity_null
@@ -195,8 +197,11 @@ def robma(
     Warns
     -----
     DataWarning
-        If the linear mapping moves the mean effect by more than 2 %, clusters are not
-        used, or the effect lies on the other side of `effect_direction`.
+        If the linear mapping moves the mean effect by more than 2 %, clusters or priors
+        of rho are not used, there is one cluster only, default priors meet `y` in far
+        other units, or the effect lies on the other side of `effect_direction`.
+    PriorWarning
+        If a prior reaches outside the legal values of its parameter and is truncated.
     ConvergenceWarning
         If a model misses a check after all extensions.
 
@@ -206,7 +211,8 @@ def robma(
     effects integrated out; marginal likelihoods by Warp-III bridge sampling. PET and
     PEESE add PET se or PEESE se^2 to the mean. Under selection the density of a
     cluster is multiplied by the weights of its p-values and divided by the expectation
-    of that product, which is exact whatever the size of the cluster.
+    of that product, a one-dimensional integral whatever the size of the cluster,
+    certified to 1e-3 of the log likelihood.
 
     References
     ----------
@@ -257,7 +263,7 @@ def robma(
             DataWarning,
             stacklevel=2,
         )
-    _check_units(effects, priors_effect, priors_heterogeneity)
+    _check_units(effects, priors_effect, priors_heterogeneity, priors_bias)
     if model_type is not None and not isinstance(priors_bias, Default):
         raise PriorError(
             f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
@@ -354,15 +360,16 @@ def _task(
     return Task(effects, prior_scale, effect_mapping, effect_direction)
 
 
-def _check_units(effects: EffectSizes, *priors: PriorArgument) -> None:
-    """Warn if default priors, made for Cohen's d, meet data in far larger units."""
+def _check_units(effects: EffectSizes, *priors: object) -> None:
+    """Warn if default priors, made for Cohen's d, meet data in far other units."""
     typical = float(np.median(np.hypot(effects.y, effects.se)))
     default = any(isinstance(p, Default) for p in priors)
-    if effects.measure == "none" and default and typical > TYPICAL_UNITS:
+    low, high = TYPICAL_UNITS
+    if effects.measure == "none" and default and not low <= typical <= high:
         warnings.warn(
             f"y: the default priors are made for effects of about 1, as Cohen's d is; "
-            f"here {typical:.3g} is typical. Give priors_effect and "
-            "priors_heterogeneity in the units of y, or set rescale_priors.",
+            f"here {typical:.3g} is typical. Give priors in the units of y, or set "
+            "rescale_priors.",
             DataWarning,
             stacklevel=3,
         )

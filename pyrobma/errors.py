@@ -45,7 +45,3 @@ class PriorWarning(PyrobmaWarning):
 
 class ConvergenceWarning(PyrobmaWarning):
     """The Markov chains of a model did not pass every check."""
-
-
-class BridgeWarning(PyrobmaWarning):
-    """A marginal likelihood is less certain than asked for."""

@@ -196,7 +196,7 @@ model {
                                        head(se_sorted, K_shared),
                                        shared_start, shared_size, node,
                                        log_weight, cut_sorted[1 : K_shared],
-                                       sides, omega, lowest);
+                                       sides, omega);
       } else {
         target += -log_selection_clusters(m, PET, PEESE_data, within,
                                           sqrt(cov),
@@ -215,7 +215,7 @@ model {
                                        tail(se_sorted, K_alone), alone,
                                        rep_array(1, K_alone), [0], [0],
                                        cut_sorted[(K_shared + 1) : K], sides,
-                                       omega, lowest);
+                                       omega);
       } else {
         target += -log_selection_independent(m, PET, PEESE_data, tau2,
                                              tail(se_sorted, K_alone),

@@ -147,7 +147,8 @@ class Ensemble:
 
         Columns: its priors ``effect``, ``heterogeneity``, ``bias``, ``hierarchical``;
         ``prior_prob``, ``logml``, ``logml_mcse``, ``post_prob``, ``post_prob_mcse``,
-        ``inclusion_bf`` (of this model against all others) and ``log_bf_mcse``.
+        ``inclusion_bf`` (of this model against all others), its log ``log_bf`` and
+        ``log_bf_mcse``.
         """
         alone = np.eye(len(self.fits), dtype=bool)
         each = [self._compare(member) for member in alone]
@@ -220,7 +221,7 @@ class Ensemble:
         probabilities = self._weights(parameter if conditional else None)
         to_output = self.converter(parameter, output_scale)
         draws = [self._values(fit, parameter) for fit in self.fits]
-        mixed = Mixture(probabilities, tuple(draws), self._covariance())
+        mixed = Mixture(probabilities, tuple(draws), self._covariance(), self._shared())
         return mixed.transformed(to_output)
 
     def draws(
@@ -279,12 +280,20 @@ class Ensemble:
     def converter(
         self, parameter: str, output_scale: Measure | None
     ) -> Callable[[FloatArray], FloatArray]:
-        """Return the function from the prior scale to an output scale."""
+        """Return the function from the prior scale to an output scale.
+
+        Parameters and errors are those of `mixture`.
+        """
         prior_scale = self.task.prior_scale
         target = prior_scale if output_scale is None else output_scale
         if target not in MEASURES:
             raise DataError(
                 f"output_scale: expected one of {', '.join(MEASURES)}; got {target!r}."
+            )
+        if (target == "none") != (prior_scale == "none"):
+            raise DataError(
+                "output_scale: expected 'none' exactly for effects in units of their "
+                f"own; got {target!r} with priors on {prior_scale!r}."
             )
         if parameter not in ("mu", "tau", "PEESE") or target == prior_scale:
             return _identity
@@ -346,9 +355,13 @@ class Ensemble:
 
     def _covariance(self) -> FloatArray:
         error = np.array([fit.logml_mcse for fit in self.fits])
-        shared = np.array([fit.seed for fit in self.fits])
-        # Models with one posterior share one fit, seed included, and so its error.
+        shared = np.array(self._shared())
         return np.asarray(np.outer(error, error) * (shared[:, None] == shared))
+
+    def _shared(self) -> tuple[int, ...]:
+        """Give models that share one fit, and so its errors, one number."""
+        keys = [(fit.fingerprint, fit.seed) for fit in self.fits]
+        return tuple(keys.index(key) for key in keys)
 
 
 def _identity(x: FloatArray) -> FloatArray:

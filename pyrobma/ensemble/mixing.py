@@ -23,11 +23,15 @@ class Mixture:
         One draw stands for a spike.
     covariance : array of shape (M, M)
         Covariance of the errors of the models' log marginal likelihoods.
+    shared : tuple of int, optional
+        Models with the same number have the same draws; the number is the place of
+        the first of them. None: no two have.
     """
 
     probabilities: FloatArray
     draws: tuple[FloatArray, ...]
     covariance: FloatArray
+    shared: tuple[int, ...] | None = None
 
     def mean(self) -> float:
         """Return the mean over models and draws."""
@@ -70,13 +74,15 @@ class Mixture:
         The models' probabilities and their means both have errors: p_k (m_k - m) times
         the error of the k-th log marginal likelihood, and p_k times the error of m_k.
         """
-        means = self._means()
+        # Relative to one of them: a parameter that is equal everywhere has no error.
+        means = self._means() - self.draws[0].flat[0]
         gradient = self.probabilities * (means - self.probabilities @ means)
         from_weights = gradient @ self.covariance @ gradient
+        groups = self.shared or tuple(range(len(self.draws)))
         from_draws = sum(
-            (p * _mean_error(d)) ** 2
-            for p, d in zip(self.probabilities, self.draws, strict=True)
-            if p > 0
+            (self.probabilities[np.equal(groups, g)].sum() * _mean_error(self.draws[g]))
+            ** 2
+            for g in sorted(set(groups))
         )
         return float(np.sqrt(max(from_weights, 0.0) + from_draws))
 
@@ -86,6 +92,7 @@ class Mixture:
             self.probabilities,
             tuple(function(d) for d in self.draws),
             self.covariance,
+            self.shared,
         )
 
     def _means(self) -> FloatArray:
@@ -93,7 +100,7 @@ class Mixture:
 
 
 def _mean_error(draws: FloatArray) -> float:
-    if draws.size == 1:
+    if np.ptp(draws) == 0:
         return 0.0
     size = effective_sample_size(draws[:, :, None])[0]
     return float(draws.std(ddof=1) / np.sqrt(size))

@@ -57,13 +57,19 @@ class Diagnostics:
         found = []
         if self.divergences:
             found.append(
-                f"{self.divergences} divergent transitions (raise adapt_delta)"
+                f"{_count(self.divergences, 'divergent transition')} (raise "
+                "adapt_delta in settings)"
             )
         if self.deep:
             found.append(
-                f"{self.deep} trajectories at the largest depth (raise max_treedepth)"
+                f"{_count(self.deep, 'transition')} at the largest tree depth (raise "
+                "max_treedepth in settings)"
             )
         return tuple(found)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def diagnose(chains: Chains) -> Diagnostics:

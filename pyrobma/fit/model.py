@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.bridge import BridgeResult, warp3
-from pyrobma.errors import BridgeError, SamplingError, ToolchainError
+from pyrobma.errors import BridgeError, DataError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.fit.quadrature import PILOT_RULE, RULES, TOLERANCE, Rule
@@ -95,6 +95,11 @@ class Fit:
         """
         if parameter == "omega":
             return self._omega()
+        if parameter not in self.spec.priors:
+            raise DataError(
+                f"parameter: expected one of {', '.join(self.spec.priors)}, omega; got "
+                f"{parameter!r}."
+            )
         if self.chains is not None and parameter in self.chains.names:
             return self.chains.draws[:, :, self.chains.names.index(parameter)]
         return np.array([[self.spec.priors[parameter].location]])
@@ -210,6 +215,7 @@ def fit_model(
     A quadrature rule is certified: log densities at draws must agree with a three
     times finer rule to 1e-3, or the model is fitted again with more nodes.
     """
+    settings = settings.resolved(1)
     job = _Job(task, spec, settings, seed, parallel)
     try:
         if not spec.free:
@@ -218,10 +224,10 @@ def fit_model(
         if needs_quadrature(task, spec):
             pilot = job.pilot()
             # The pilot sees less of the tails than the chains that follow.
-            rule = _first_exact(job, pilot, RULES[0], TOLERANCE / 10)
+            rule = _first_exact(job, _spread(pilot), RULES[0], TOLERANCE / 10)
         chains = job.start(rule, pilot)
         while rule is not None:
-            exact = _first_exact(job, chains, rule, TOLERANCE)
+            exact = _first_exact(job, _spread(chains), rule, TOLERANCE)
             if exact == rule:
                 break
             rule = exact
@@ -246,11 +252,18 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
     wanted = 1.2 * have * (fit.logml_mcse / settings.max_mcse) ** 2
-    more = int(min(max(have, wanted - have), settings.max_draws - have))
+    more = int(min(max(have, wanted - have), _most(settings) - have))
     number = fit.round + 1
     try:
         later = job.go_on(fit.rule, number, more, fit.chains)
-        return _evaluate(job, fit.chains.followed_by(later), fit.rule, number)
+        chains = fit.chains.followed_by(later)
+        rule = fit.rule
+        if rule is not None:
+            # Longer chains may have reached where the quadrature is worse.
+            rule = _first_exact(job, _spread(later), rule, TOLERANCE)
+            if rule != fit.rule:
+                chains = job.go_on(rule, number, have + more, fit.chains)
+        return _evaluate(job, chains, rule, number)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
@@ -265,13 +278,28 @@ def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
     return fit.logml_mcse > settings.max_mcse and _can_grow(fit, settings)
 
 
+def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
+    """Return the fit, with a reason against it if its precision is not reached."""
+    if fit.logml_mcse <= settings.max_mcse:
+        return fit
+    reason = (
+        f"error of log(marglik) {fit.logml_mcse:.2g} above {settings.max_mcse:g} with "
+        f"{_most(settings)} draws per chain"
+    )
+    return replace(fit, reasons=(*fit.reasons, reason))
+
+
 def with_spec(fit: Fit, spec: ModelSpec) -> Fit:
     """Return the fit as that of another model with the same posterior."""
     return replace(fit, spec=spec)
 
 
+def _most(settings: SamplerSettings) -> int:
+    return settings.resolved(1).max_draws or 0
+
+
 def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
-    return fit.chains is not None and fit.chains.draws.shape[1] < settings.max_draws
+    return fit.chains is not None and fit.chains.draws.shape[1] < _most(settings)
 
 
 def _converged(fit: Fit, settings: SamplerSettings) -> bool:
@@ -279,9 +307,13 @@ def _converged(fit: Fit, settings: SamplerSettings) -> bool:
 
 
 def _fit_fixed(job: _Job) -> Fit:
-    rule = RULES[-1] if needs_quadrature(job.task, job.spec) else None
+    nothing = np.empty((1, 0))
+    rule = None
+    if needs_quadrature(job.task, job.spec):
+        # One evaluation costs little: far more exact than needed.
+        rule = _first_exact(job, nothing, RULES[0], TOLERANCE / 1000)
     with job.density(rule) as density:
-        logml = float(density(np.empty((1, 0)))[0])
+        logml = float(density(nothing)[0])
     if not np.isfinite(logml):
         raise BridgeError(
             f"the likelihood of these fixed values is exp({logml}); no model average "
@@ -292,14 +324,20 @@ def _fit_fixed(job: _Job) -> Fit:
     )
 
 
-def _first_exact(job: _Job, chains: Chains, rule: Rule, tolerance: float) -> Rule:
+def _spread(chains: Chains) -> FloatArray:
+    """Return some draws of all chains, evenly spaced."""
+    flat = chains.constrained.reshape(-1, chains.constrained.shape[2])
+    chosen: FloatArray = flat[
+        np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS, dtype=int)
+    ]
+    return chosen
+
+
+def _first_exact(job: _Job, draws: FloatArray, rule: Rule, tolerance: float) -> Rule:
     """Return the first rule, from this one on, that is exact enough at draws."""
-    constrained = chains.constrained
-    flat = constrained.reshape(-1, constrained.shape[2])
-    chosen = np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS).astype(int)
     for candidate in RULES[RULES.index(rule) :]:
         with job.density(candidate) as density:
-            points = density.unconstrain(flat[chosen])
+            points = density.unconstrain(draws) if draws.size else draws
             values = density(points)
         with job.density(candidate.refined(3.0)) as finer:
             gap = np.abs(values - finer(points)).max()

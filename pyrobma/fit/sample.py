@@ -214,7 +214,7 @@ def _why(program: str, error: Exception, folder: Path) -> str:
         line
         for console in sorted(folder.glob("*-stdout.txt"))
         for line in console.read_text(errors="replace").splitlines()[-3:]
-        if line.strip() and line not in str(error)
+        if line.strip() and line.strip() not in str(error)
     ]
     # CmdStanPy points to its files, which are gone when the error is read.
     told = str(error).partition("Command and output files:")[0].strip()

@@ -17,10 +17,11 @@ from pyrobma.fit.model import (
     fingerprint,
     fit_model,
     needs_precision,
+    with_precision_checked,
     with_spec,
 )
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, program
+from pyrobma.fit.stan_data import Task, program, refuse_impossible
 from pyrobma.models import ModelSpace
 from pyrobma.programs import executable, library
 
@@ -48,6 +49,10 @@ class FitError(PyrobmaError, RuntimeError):
     def __init__(self, message: str, fits: tuple[Fit, ...]) -> None:
         super().__init__(message)
         self.fits = fits
+
+    def __reduce__(self) -> tuple[type[FitError], tuple[str, tuple[Fit, ...]]]:
+        """Let the error, with its fits, come back from another process."""
+        return FitError, (str(self), self.fits)
 
 
 def fit_models(
@@ -90,6 +95,8 @@ def fit_models(
 
     Raises
     ------
+    PriorError
+        If fixed weights give an observed estimate no chance of publication.
     FitError
         If a model fails; it carries the fits of the others.
     """
@@ -98,6 +105,8 @@ def fit_models(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
     models = space.models
+    for model in models:
+        refuse_impossible(task, model)
     if executor is None:
         for name in {program(model) for model in models}:
             executable(name), library(name)  # a missing one is one error, not many
@@ -138,6 +147,8 @@ def fit_models(
                 },
                 done,
             )
+    for i in _that_matter(done, space, first):
+        done[i] = with_precision_checked(done[i], settings)
     return tuple(
         with_spec(done[i], model) for i, model in zip(first, models, strict=True)
     )
@@ -192,9 +203,10 @@ def _gather(jobs: dict[int, Future[Fit]], done: dict[int, Fit]) -> dict[int, Fit
         first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
         fits = tuple((done | results).values())
+        kept = "1 other fit is" if len(fits) == 1 else f"{len(fits)} other fits are"
         raise FitError(
-            f"{first}{more} The {len(fits)} other fits are kept in this error's "
-            "`fits`; give them as fits=... to go on from there.",
+            f"{first}{more} The {kept} kept in this error's `fits`; give them as "
+            "fits=... to go on from there.",
             fits,
         ) from first
     return results

@@ -40,9 +40,10 @@ class SamplerSettings:
     max_mcse : float
         Largest Monte Carlo standard error of a log marginal likelihood, for models
         that matter (posterior probability above 1e-4).
-    max_draws : int
+    max_draws : int or None
         A model that misses a check is extended until it has this many kept
-        iterations per chain; then it is reported as failing.
+        iterations per chain; then it is reported as failing. None: 32000, or `draws`
+        if these are more.
     """
 
     chains: int = 4
@@ -53,7 +54,7 @@ class SamplerSettings:
     max_rhat: float = 1.01
     min_ess: float = 400.0
     max_mcse: float = 0.01
-    max_draws: int = 32000
+    max_draws: int | None = None
 
     @property
     def adapt_deltas(self) -> tuple[float, ...]:
@@ -61,10 +62,10 @@ class SamplerSettings:
         return (self.adapt_delta, *(d for d in (0.95, 0.99) if d > self.adapt_delta))
 
     def resolved(self, n_models: int) -> SamplerSettings:
-        """Return the settings with `draws` decided for this many models."""
-        if self.draws is not None:
-            return self
-        return replace(self, draws=max(500, min(1500, 12000 // n_models)))
+        """Return the settings with the draws decided for this many models."""
+        draws = self.draws or max(500, min(1500, 12000 // n_models))
+        most = self.max_draws or max(32000, draws)
+        return replace(self, draws=min(draws, most), max_draws=most)
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work."""
@@ -74,7 +75,7 @@ class SamplerSettings:
         }  # fmt: skip
         for name, least in lowest.items():
             value = getattr(self, name)
-            if name == "draws" and value is None:
+            if name in ("draws", "max_draws") and value is None:
                 continue
             whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if not whole or value < least:
@@ -88,7 +89,8 @@ class SamplerSettings:
             )
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name.startswith(("min_", "max_")) and not value > 0:
+            limit = field.name.startswith(("min_", "max_")) and value is not None
+            if limit and not value > 0:
                 raise SettingsError(
                     f"{field.name}: expected a positive number; got {value!r}."
                 )

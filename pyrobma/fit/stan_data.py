@@ -10,6 +10,7 @@ import numpy as np
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects import EffectSizes, Measure
 from pyrobma.effects.cutoffs import critical_values
+from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpec
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
@@ -61,6 +62,28 @@ def needs_quadrature(task: Task, spec: ModelSpec) -> bool:
     rho = spec.priors["rho"]
     dependent = not rho.is_spike or rho.location > 0
     return program(spec) == "selection" and task.effects.clustered and dependent
+
+
+def refuse_impossible(task: Task, spec: ModelSpec) -> None:
+    """Raise PriorError if an estimate has a fixed weight of 0."""
+    weights = spec.bias
+    if not isinstance(weights, WeightFunction) or weights.omega is None:
+        return
+    sign = 1 if task.effect_direction == "positive" else -1
+    statistic = sign * task.effects.y
+    if weights.sides == 2:
+        statistic = np.abs(statistic)
+    cut = critical_values(task.effects, weights.steps, weights.sides)[:, ::-1]
+    interval = (statistic[:, None] < cut).sum(axis=1)
+    for row, j in enumerate(interval):
+        if weights.omega[j] == 0:
+            lo, hi = weights.intervals[j]
+            raise PriorError(
+                f"omega: expected a positive weight for every interval that holds an "
+                f"estimate; got 0 for p-values from {lo:g} to {hi:g} in {weights}, "
+                f'where row {row} ("{task.effects.names[row]}") is. Give it a small '
+                "positive weight."
+            )
 
 
 def stan_data(

@@ -167,14 +167,14 @@ def bias_priors(
         return ()
     name = f"priors_bias{'_null' if null else ''}"
     kinds = (WeightFunction, PET, PEESE, NoBias)
-    items = (argument,) if isinstance(argument, kinds) else argument
-    for item in items if isinstance(items, Iterable) else (items,):
+    items = tuple(argument) if isinstance(argument, Iterable) else (argument,)
+    for item in items:
         if not isinstance(item, kinds):
             raise PriorError(
                 f"{name}: expected priors made by prior_weightfunction(...), "
                 f"prior_PET(...), prior_PEESE(...) or prior_none(); got {item!r}."
             )
-    return tuple(items)
+    return items
 
 
 def _inside(item: object, component: Component, argument: str, scale: Measure) -> Prior:

@@ -34,8 +34,8 @@ def build(
         Python package httpstan. ``"cmdstan"``: the originals; needs CmdStan, found
         as CmdStanPy finds it, and BridgeStan's sources, found as its client does.
     sources : sequence of path, optional
-        Stan files, in any folder (includes are looked up beside each). None: the
-        programs of the package.
+        Stan files, in any folder; includes are looked up beside each by "bundled"
+        and refused by "cmdstan". None: the programs of the package.
 
     Returns
     -------
@@ -92,15 +92,9 @@ def _build_with_cmdstan(file: Path, target: Path) -> None:
 
     with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder:
         source = Path(shutil.copy(file, folder))
-        includes = [str(file.parent)]
         try:
-            model = cmdstanpy.CmdStanModel(
-                stan_file=source,
-                stanc_options={"O1": True, "include-paths": includes},
-            )
-            made = bridgestan.compile_model(
-                source, stanc_args=["--O1", f"--include-paths={file.parent}"]
-            )
+            model = cmdstanpy.CmdStanModel(stan_file=source, stanc_options={"O1": True})
+            made = bridgestan.compile_model(source, stanc_args=["--O1"])
         except (ValueError, RuntimeError, OSError, subprocess.SubprocessError) as error:
             raise ToolchainError(
                 f"toolchain: {file.name} could not be built with CmdStan and "

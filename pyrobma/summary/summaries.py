@@ -96,9 +96,12 @@ def summarise(
             f"type: expected one of {', '.join(get_args(SummaryType))}, or its first "
             f"letter; got {type!r}."
         )
-    levels = [float(p) for p in probs]
-    if not all(0 <= p <= 1 for p in levels):
-        raise DataError(f"probs: expected probabilities in [0, 1]; got {levels}.")
+    levels = [float(p) for p in np.atleast_1d(np.asarray(probs, dtype=np.float64))]
+    labels = {f"{p:g}" for p in levels}
+    if not all(0 <= p <= 1 for p in levels) or len(labels) < len(levels):
+        raise DataError(
+            f"probs: expected different probabilities in [0, 1]; got {levels}."
+        )
     ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
     tables: dict[str, Table]
     if kinds[0] == "ensemble":
@@ -118,7 +121,9 @@ def summarise(
         tables = {"diagnostics": diagnostics_table(ensemble)}
     else:
         tables = {
-            f"model_{i}": individual_table(ensemble, i, output_scale, levels)
+            f"model_{i}": individual_table(
+                ensemble, i, output_scale, levels, log_bf=log_bf, bf01=bf01
+            )
             for i in range(1, len(ensemble.fits) + 1)
         }
     return Summary(_heading(ensemble), tables, ensemble_warnings(ensemble))
@@ -194,7 +199,8 @@ def estimates_table(
     if not rows:
         return Table(title, frame, notes=("No model has an alternative prior.",))
     formats = {name: fixed(3) for name in frame.columns} | {"error(Mean)": error}
-    return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
+    sides = None if ensemble.p_values is None else ensemble.p_values.sides
+    return Table(title, frame, formats, _scale_notes(ensemble, output_scale, sides))
 
 
 def models_table(
@@ -273,15 +279,21 @@ def individual_table(
     number: int,
     output_scale: Measure | None,
     probs: Sequence[float],
+    *,
+    log_bf: bool = False,
+    bf01: bool = False,
 ) -> Table:
     """Tabulate the estimates of one model, numbered from 1."""
     fit = ensemble.fits[number - 1]
+    name, values, written = _bayes_factor_column(
+        ensemble.models["log_bf"], log_bf, bf01
+    )
     column = {name: ensemble.models[name].to_numpy() for name in ensemble.models}
     facts = [
         f"Prior prob. {column['prior_prob'][number - 1]:.3f}",
         f"log(marglik) {fit.logml:.2f} (error {error(fit.logml_mcse)})",
         f"Post. prob. {column['post_prob'][number - 1]:.3f}",
-        f"Inclusion BF {bayes_factor(column['inclusion_bf'][number - 1])}",
+        f"{name} {written(float(values.to_numpy()[number - 1]))}",
     ]
     title = f"Model {number}: {fit.spec}\n{', '.join(facts)}"
     rows = {
@@ -296,8 +308,9 @@ def individual_table(
     if not rows:
         return Table(title, frame, notes=("No free parameters.",))
     formats: dict[str, Format] = {name: fixed(3) for name in frame.columns}
-    formats |= {"error(MCMC)": fixed(5), "ESS": integer}
-    return Table(title, frame, formats, _scale_notes(ensemble, output_scale))
+    formats |= {"error(MCMC)": error, "ESS": integer}
+    sides = fit.spec.bias.sides if isinstance(fit.spec.bias, WeightFunction) else None
+    return Table(title, frame, formats, _scale_notes(ensemble, output_scale, sides))
 
 
 def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
@@ -311,7 +324,11 @@ def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
 
 def _heading(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
-    clusters = f" in {effects.L} clusters" if effects.clustered else ""
+    shared = int((np.bincount(effects.cluster) > 1).sum())
+    alone = effects.L - shared
+    clusters = f" in {shared} cluster{'' if shared == 1 else 's'}" if shared else ""
+    if shared and alone:
+        clusters += f" and {alone} independent"
     estimates = "1 estimate" if effects.K == 1 else f"{effects.K} estimates"
     count = len(ensemble.fits)
     if count == 1:
@@ -339,7 +356,10 @@ def _estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
 
 def _individual(values: FloatArray, probs: Sequence[float]) -> dict[str, float]:
     if np.ptp(values) == 0:
-        return {"Mean": float(values.flat[0]), "Median": float(values.flat[0])}
+        value = float(values.flat[0])
+        empty = dict.fromkeys(("error(MCMC)", "error(MCMC)/SD", "ESS", "R-hat"), np.nan)
+        same = dict.fromkeys(("Median", *(f"{p:g}" for p in probs)), value)
+        return {"Mean": value, "SD": 0.0} | same | empty
     stacked = values[:, :, None]
     sd = float(values.std(ddof=1))
     size = float(effective_sample_size(stacked)[0])
@@ -382,20 +402,22 @@ def _bayes_factor_column(
         return name, shown.apply(np.exp), bayes_factor
 
 
-def _scale_notes(ensemble: Ensemble, output_scale: Measure | None) -> tuple[str, ...]:
+def _scale_notes(
+    ensemble: Ensemble, output_scale: Measure | None, sides: int | None
+) -> tuple[str, ...]:
     prior_scale = ensemble.task.prior_scale
     shown = output_scale or prior_scale
     notes = []
-    if ensemble.p_values is not None:
-        sides = "one" if ensemble.p_values.sides == 1 else "two"
+    if sides is not None:
         notes.append(
             "omega[lo,hi] is the relative publication probability of estimates with "
-            f"{sides}-sided p-values from lo to hi."
+            f"{'one' if sides == 1 else 'two'}-sided p-values from lo to hi."
         )
     if prior_scale == "none":
         return ("Estimates and priors are on the scale of the data.", *notes)
     note = f"Estimates are on the {_SCALES[shown]} scale"
-    if shown in ("r", "OR"):
+    if shown in ("r", "OR") and shown != prior_scale:
         other: Measure = "fishers_z" if shown == "r" else "logOR"
-        note += f" (tau on the {_SCALES[other]} scale)"
+        linear = "tau and PEESE" if "PEESE" in ensemble.parameters else "tau"
+        note += f" ({linear} on the {_SCALES[other]} scale)"
     return (f"{note}; priors are on the {_SCALES[prior_scale]} scale.", *notes)

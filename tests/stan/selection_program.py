@@ -6,9 +6,8 @@ significant p-value on: weights and cut-offs are turned round here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bridgestan
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import quadrature as q
 import selection as s
-from normal_program import NO_BIAS, PARAMETERS, Array, Case, bounds
+from normal_program import NO_BIAS, PARAMETERS, VALUES, Array, Case, bounds
 from quadrature import Prior
 from scipy import special
 
@@ -112,9 +111,7 @@ class SelectionCase(Case):
 
     def constrained(self, values: Mapping[str, float]) -> Array:
         """The program's own parameters at values of the scalar ones."""
-        scalars = [values[p] for p in self.free]
-        if "mu" in self.free:
-            scalars[0] = shifted_mu(self, values)
+        scalars = self.program_values(values)
         return np.concatenate([scalars, *(pi for pi, _ in self.simplexes)])
 
     def log_likelihood(
@@ -151,6 +148,18 @@ class SelectionCase(Case):
             total += float(q.log_prior(prior, values[name]))
         return total
 
+    def settled(self) -> SelectionCase:
+        """The case at simplexes as the program has them.
+
+        The last element is one minus the others there: one of 1e-12 keeps four digits.
+        """
+        model = self.model()
+        values = with_spikes(self.all_priors, VALUES)
+        there = model.param_constrain(model.param_unconstrain(self.constrained(values)))
+        assert self.pi1 is not None
+        assert self.pi2 is None
+        return replace(self, pi1=there[len(self.free) :].tolist())
+
     def expected(
         self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
     ) -> float:
@@ -176,18 +185,6 @@ def with_spikes(
         location = q.spike_value(priors[name])
         result[name] = values[name] if location is None else location
     return result
-
-
-def shifted_mu(subject: Case, values: Mapping[str, float]) -> float:
-    """The effect of an estimate of average precision, which stands for a free mu."""
-    low, high = bounds("mu", subject.all_priors["mu"])
-    if math.isfinite(low) or math.isfinite(high):
-        return values["mu"]
-    scale = q.scale_factor(subject.prior_measure, subject.data_measure)
-    precision = np.sum(subject.se**-2)
-    bias = values["PET"] * np.average(subject.se, weights=subject.se**-2)
-    bias += values["PEESE"] / scale * len(subject.se) / precision
-    return float(values["mu"] + subject.direction * bias / scale)
 
 
 def log_dirichlet(pi: npt.ArrayLike, alpha: npt.ArrayLike) -> float:

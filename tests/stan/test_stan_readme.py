@@ -15,17 +15,20 @@ import httpstan
 import numpy as np
 import pytest
 import quadrature as q
-from normal_program import Case
+import selection as s
+from normal_program import NO_BIAS, Case
+from selection_program import SelectionCase
 
 import pyrobma as rb
 from pyrobma.effects import effect_sizes
+from pyrobma.fit.quadrature import Rule
 from pyrobma.fit.stan_data import Task, stan_data
 from pyrobma.models import ModelSpec
-from pyrobma.priors import FAMILIES, prior
-from pyrobma.programs import executable, library
+from pyrobma.priors import FAMILIES, prior, prior_none, prior_weightfunction
+from pyrobma.programs import PROGRAMS, executable, library
 
 STAN = Path(__file__).parents[2] / "stan"
-EXAMPLE = STAN / "examples" / "normal"
+EXAMPLES = STAN / "examples"
 README = (STAN / "README.md").read_text()
 STANC = Path(httpstan.__file__).parent / "stanc"
 
@@ -33,19 +36,30 @@ STANC = Path(httpstan.__file__).parent / "stanc"
 DENSITY_ATOL = 1e-9
 # Conversions of effect sizes on another machine.
 DATA_RTOL = 1e-13
+# The quadrature of the selection example, which is coarse to keep the file short.
+RULE_ATOL = 1e-6
 
 
-def read(name: str) -> dict[str, Any]:
-    return dict(json.loads((EXAMPLE / f"{name}.json").read_text()))
+# The rule that the example of the selection program carries.
+RULE = Rule(0.3, 6.0)
+DEFAULTS = {
+    "mu": q.DEFAULT_EFFECT,
+    "tau": q.DEFAULT_HETEROGENEITY,
+    "rho": q.DEFAULT_HIERARCHICAL,
+}
+
+
+def read(program: str, name: str) -> dict[str, Any]:
+    return dict(json.loads((EXAMPLES / program / f"{name}.json").read_text()))
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def data_variables() -> dict[str, Any]:
+def data_variables(program: str) -> dict[str, Any]:
     told = subprocess.run(
-        [STANC, "--info", f"--include-paths={STAN}", STAN / "normal.stan"],
+        [STANC, "--info", f"--include-paths={STAN}", STAN / f"{program}.stan"],
         check=True,
         capture_output=True,
         text=True,
@@ -53,17 +67,20 @@ def data_variables() -> dict[str, Any]:
     return dict(json.loads(told)["inputs"])
 
 
-@pytest.fixture
-def model() -> bridgestan.StanModel:
+def model_of(program: str) -> bridgestan.StanModel:
     return bridgestan.StanModel(
-        library("normal"), str(EXAMPLE / "data.json"), warn=False
+        library(program), str(EXAMPLES / program / "data.json"), warn=False
     )
 
 
-def test_example_density_and_gradient_are_what_the_library_gives(
-    model: bridgestan.StanModel,
-) -> None:
-    point, expected = read("point"), read("expected")
+def test_every_program_has_an_example() -> None:
+    assert {folder.name for folder in EXAMPLES.iterdir()} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_example_density_and_gradient_are_what_the_library_gives(program: str) -> None:
+    model = model_of(program)
+    point, expected = read(program, "point"), read(program, "expected")
     assert model.param_unc_names() == point["names"]
     value, gradient = model.log_density_gradient(
         np.array(point["unconstrained"]), propto=False, jacobian=True
@@ -72,43 +89,63 @@ def test_example_density_and_gradient_are_what_the_library_gives(
     np.testing.assert_allclose(gradient, expected["gradient"], rtol=0, atol=1e-9)
 
 
-def test_example_density_is_the_oracles(model: bridgestan.StanModel) -> None:
-    point = np.array(read("point")["unconstrained"])
+def schools_on_z() -> tuple[Any, Any, list[int]]:
+    d, se_d, district = q.schools()
+    y, se = q.d_to_z(d, se_d)
+    return y, se, np.unique(district, return_counts=True)[1].tolist()
+
+
+def test_example_density_of_the_normal_program_is_the_oracles() -> None:
+    model = model_of("normal")
+    point = np.array(read("normal", "point")["unconstrained"])
     values = dict(
         zip(("mu", "tau", "rho"), list(model.param_constrain(point)), strict=True)
     )
-    d, se_d, district = q.schools()
-    y, se = q.d_to_z(d, se_d)
-    sizes = np.unique(district, return_counts=True)[1].tolist()
-    subject = Case(
-        y,
-        se,
-        sizes,
-        {
-            "mu": q.DEFAULT_EFFECT,
-            "tau": q.DEFAULT_HETEROGENEITY,
-            "rho": q.DEFAULT_HIERARCHICAL,
-        },
-    )
-    assert read("expected")["log_density"] == pytest.approx(
+    subject = Case(*schools_on_z(), DEFAULTS)
+    assert read("normal", "expected")["log_density"] == pytest.approx(
         subject.log_density(values, True), abs=DENSITY_ATOL
     )
 
 
-def test_example_data_are_what_the_package_sends_for_the_default_priors() -> None:
+def test_example_density_of_the_selection_program_is_the_oracles() -> None:
+    model = model_of("selection")
+    point = np.array(read("selection", "point")["unconstrained"])
+    mu, tau, rho, *pi = model.param_constrain(point)
+    d, se_d, _ = q.schools()
+    cut = s.cut_offs(d, se_d, "d", "z", (0.025, 0.05), 1)[:, ::-1]
+    subject = SelectionCase(
+        *schools_on_z(),
+        {**DEFAULTS, **NO_BIAS},
+        z=(1.96, 1.645),
+        pi1=pi,
+        alpha1=(1.0, 1.0, 1.0),
+        changes={"cut": cut.tolist()},
+    )
+    found = model.log_density(point, propto=False, jacobian=False)
+    values = {"mu": mu, "tau": tau, "rho": rho}
+    assert found == pytest.approx(subject.expected(values), abs=RULE_ATOL)
+    np.testing.assert_allclose(read("selection", "data")["cut"], cut, rtol=DATA_RTOL)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_example_data_are_what_the_package_sends_for_the_default_priors(
+    program: str,
+) -> None:
     effects = effect_sizes(
         rb.load_dataset("konstantopoulos2011"), d="yi", v="vi", study_ids="district"
     )
+    selection = prior_weightfunction("one.sided", steps=[0.025, 0.05], alpha=[1, 1, 1])
     spec = ModelSpec(
         prior("normal", mean=0, sd=1),
         prior("inv_gamma", shape=1, scale=0.15),
         prior("beta", alpha=1, beta=1),
+        selection if program == "selection" else prior_none(),
         frozenset(),
         1.0,
     )
-    example = read("data")
-    sent = stan_data(Task(effects, "cohens_d"), spec)
-    assert set(example) == set(sent) == set(data_variables())
+    example = read(program, "data")
+    sent = stan_data(Task(effects, "cohens_d"), spec, RULE)
+    assert set(example) == set(sent) == set(data_variables(program))
     for name, value in sent.items():
         np.testing.assert_allclose(
             np.array(example[name], dtype=float),
@@ -118,9 +155,33 @@ def test_example_data_are_what_the_package_sends_for_the_default_priors() -> Non
         )
 
 
-@pytest.mark.parametrize("name", sorted(data_variables()))
-def test_readme_names_every_data_variable(name: str) -> None:
-    assert f"`{name}`" in README
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_readme_names_every_data_variable_and_parameter(program: str) -> None:
+    told = [*data_variables(program), *model_of(program).param_names(include_tp=True)]
+    for name in told:
+        assert f"`{name.partition('.')[0]}`" in README, name
+    assert f"## {program}.stan" in README
+
+
+def test_readme_states_how_mu_is_shifted() -> None:
+    y, se, sizes = schools_on_z()
+    priors = {"PET": q.Prior("cauchy", (0.0, 1.0)), "PEESE": q.Prior("cauchy", (0, 1))}
+    model = Case(y, se, sizes, priors, direction=-1).model()
+    mu_free, tau, rho, PET, PEESE = 0.3, 0.2, 0.5, 0.7, 1.3
+    point = model.param_unconstrain(np.array([mu_free, tau, rho, PET, PEESE]))
+    names = model.param_names(include_tp=True)
+    output = dict(
+        zip(names, model.param_constrain(point, include_tp=True), strict=True)
+    )
+    formulas = re.findall(r"^    (?:mu_free|a) = .*$", README, flags=re.MULTILINE)
+    assert [formula.strip() for formula in formulas] == [
+        "mu_free = mu + effect_direction (PET a + PEESE / s b) / s",
+        "a = sum(1 / se) / sum(1 / se^2);   b = K / sum(1 / se^2)",
+    ]
+    scale = 0.5
+    a, b = (1 / se).sum() / (1 / se**2).sum(), len(se) / (1 / se**2).sum()
+    mu = mu_free + (PET * a + PEESE / scale * b) / scale
+    assert output["mu"] == pytest.approx(mu, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
@@ -128,11 +189,17 @@ def test_readme_lists_every_family_with_its_code(name: str) -> None:
     assert f"| {FAMILIES[name].code} | {name} |" in README
 
 
-def test_readme_states_the_example_to_its_last_printed_digit() -> None:
-    expected = read("expected")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_readme_states_the_example_to_its_last_printed_digit(program: str) -> None:
+    expected = read(program, "expected")
     gradient = ", ".join(f"{g:.7f}" for g in expected["gradient"])
-    assert f"{expected['log_density']:.10f} with gradient ({gradient})" in README
-    point = "[" + ", ".join(f"{x:g}" for x in read("point")["unconstrained"]) + "]"
+    stated = f"{expected['log_density']:.10f} with gradient ({gradient})"
+    assert stated in " ".join(README.split())
+
+
+def test_worked_calls_of_the_readme_are_at_the_point_of_the_example() -> None:
+    numbers = read("normal", "point")["unconstrained"]
+    point = "[" + ", ".join(f"{x:g}" for x in numbers) + "]"
     for language, name in (("python", point), ("julia", point), ("js", point)):
         assert any(name in block for block in blocks(language)), language
 
@@ -157,8 +224,10 @@ def test_python_calls_of_the_readme_run_as_they_stand() -> None:
     mu, tau, rho, lp, *gradient = map(float, done.stdout.split())
     # The posterior means by quadrature, and five Monte Carlo standard errors.
     assert (mu, tau, rho) == pytest.approx((0.180, 0.308, 0.626), abs=0.03)
-    assert lp == pytest.approx(read("expected")["log_density"], abs=DENSITY_ATOL)
-    assert gradient == pytest.approx(read("expected")["gradient"], abs=1e-9)
+    assert lp == pytest.approx(
+        read("normal", "expected")["log_density"], abs=DENSITY_ATOL
+    )
+    assert gradient == pytest.approx(read("normal", "expected")["gradient"], abs=1e-9)
 
 
 def test_command_line_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
