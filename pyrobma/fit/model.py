@@ -13,7 +13,7 @@ from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.errors import BridgeError, DataError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
-from pyrobma.fit.quadrature import PILOT_RULE, RULES, TOLERANCE, Rule
+from pyrobma.fit.quadrature import COARSEST, PILOT, TOLERANCE, Rule, first_exact
 from pyrobma.fit.sample import Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
@@ -138,7 +138,7 @@ class _Job:
 
     def pilot(self) -> Chains:
         """Adapt with a coarse quadrature, which costs little, and look around."""
-        return self._run(PILOT_RULE, -1, self.settings, 200, 50, None)
+        return self._run(PILOT, -1, self.settings, 200, 50, None)
 
     def start(self, rule: Rule | None, pilot: Chains | None) -> Chains:
         """Run chains, with smaller steps if transitions diverge."""
@@ -224,7 +224,7 @@ def fit_model(
         if needs_quadrature(task, spec):
             pilot = job.pilot()
             # The pilot sees less of the tails than the chains that follow.
-            rule = _first_exact(job, _spread(pilot), RULES[0], TOLERANCE / 10)
+            rule = _first_exact(job, _spread(pilot), COARSEST, TOLERANCE / 10)
         chains = job.start(rule, pilot)
         while rule is not None:
             exact = _first_exact(job, _spread(chains), rule, TOLERANCE)
@@ -311,7 +311,7 @@ def _fit_fixed(job: _Job) -> Fit:
     rule = None
     if needs_quadrature(job.task, job.spec):
         # One evaluation costs little: far more exact than needed.
-        rule = _first_exact(job, nothing, RULES[0], TOLERANCE / 1000)
+        rule = _first_exact(job, nothing, COARSEST, TOLERANCE / 1000)
     with job.density(rule) as density:
         logml = float(density(nothing)[0])
     if not np.isfinite(logml):
@@ -333,21 +333,21 @@ def _spread(chains: Chains) -> FloatArray:
     return chosen
 
 
-def _first_exact(job: _Job, draws: FloatArray, rule: Rule, tolerance: float) -> Rule:
+def _first_exact(job: _Job, draws: FloatArray, start: Rule, tolerance: float) -> Rule:
     """Return the first rule, from this one on, that is exact enough at draws."""
-    for candidate in RULES[RULES.index(rule) :]:
-        with job.density(candidate) as density:
+
+    def values(rule: Rule) -> FloatArray:
+        with job.density(rule) as density:
             points = density.unconstrain(draws) if draws.size else draws
-            values = density(points)
-        with job.density(candidate.refined(3.0)) as finer:
-            gap = np.abs(values - finer(points)).max()
-        if gap <= tolerance:
-            return candidate
-    raise BridgeError(
-        f"the quadrature over clusters is off by {gap:.2g}, more than {tolerance:.2g}, "
-        f"even with {len(RULES[-1].nodes)} nodes: rho or tau is extreme. "
-        "Use priors that leave less room there."
-    )
+            return density(points)
+
+    rule = first_exact(values, start, tolerance)
+    if rule is None:
+        raise BridgeError(
+            f"the quadrature over clusters misses {tolerance:.2g} with "
+            "any rule: rho or tau is extreme. Use priors that leave less room there."
+        )
+    return rule
 
 
 def _evaluate(job: _Job, chains: Chains, rule: Rule | None, number: int) -> Fit:

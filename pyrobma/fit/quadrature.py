@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,26 +53,62 @@ class Rule:
         values = -0.5 * self.nodes**2
         return np.asarray(values - np.logaddexp.reduce(values))
 
-    def refined(self, factor: float) -> Rule:
-        """Return the rule with closer nodes that reach further out."""
-        return Rule(self.spacing / factor, self.reach + 1.0)
+
+SPACINGS: Final = (
+    0.75, 0.65, 0.55, 0.48, 0.42, 0.36, 0.3, 0.24, 0.18, 0.12, 0.07, 0.04,
+)  # fmt: skip
+"""Spacings in the order in which they are tried."""
+
+REACHES: Final = (4.5, 6.0, 8.0, 11.0, 15.0)
+"""Reaches in the order in which they are tried. Strong selection of estimates far
+above their mean moves the mass of the integrand many standard deviations out."""
+
+COARSEST: Final = Rule(SPACINGS[0], REACHES[0])
+
+PILOT: Final = Rule(1.0, 8.0)
+"""A coarse and wide rule for chains that only adapt."""
 
 
-PILOT_RULE: Final = Rule(1.0, 4.0)
-"""A coarse rule for chains that only adapt."""
+def first_exact(
+    values: Callable[[Rule], FloatArray], start: Rule, tolerance: float
+) -> Rule | None:
+    """Return the coarsest rule, from one on, that is exact enough.
 
-RULES: Final = (
-    Rule(0.75, 4.5),
-    Rule(0.65, 4.55),
-    Rule(0.55, 4.95),
-    Rule(0.48, 5.28),
-    Rule(0.42, 5.46),
-    Rule(0.36, 5.4),
-    Rule(0.3, 5.7),
-    Rule(0.24, 6.0),
-    Rule(0.18, 6.12),
-    Rule(0.12, 6.36),
-    Rule(0.07, 6.3),
-    Rule(0.04, 6.8),
-)
-"""Rules in the order in which they are tried."""
+    Parameters
+    ----------
+    values : callable
+        Maps a rule to log densities at some points.
+    start : Rule
+        Where to begin: neither spacing nor reach is made coarser.
+    tolerance : float
+        Largest difference to the values of a wider rule, and of a three times finer
+        one.
+
+    Returns
+    -------
+    Rule or None
+        None if even the last ones differ by more.
+    """
+    reach = next(
+        (
+            r
+            for r in REACHES
+            if r >= start.reach
+            and _gap(values, Rule(start.spacing, r), Rule(start.spacing, r + 3.0))
+            <= tolerance
+        ),
+        None,
+    )
+    if reach is None:
+        return None
+    for spacing in SPACINGS:
+        if spacing > start.spacing:
+            continue
+        rule = Rule(spacing, reach)
+        if _gap(values, rule, Rule(spacing / 3.0, reach)) <= tolerance:
+            return rule
+    return None
+
+
+def _gap(values: Callable[[Rule], FloatArray], one: Rule, other: Rule) -> float:
+    return float(np.abs(values(one) - values(other)).max())

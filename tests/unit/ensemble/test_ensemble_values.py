@@ -166,7 +166,7 @@ def test_output_scale_converts_mu_draw_by_draw_and_tau_linearly(ensemble):
         ),
         (
             {"parameter": "mu", "output_scale": "none"},
-            r'expected "none" for both scales',
+            r"output_scale: expected 'none' exactly for effects",
         ),
     ],
 )

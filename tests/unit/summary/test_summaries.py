@@ -211,7 +211,9 @@ def test_data_in_units_of_their_own_have_a_footnote_of_their_own(made):
         prior_scale="none",
     )
     assert "Estimates and priors are on the scale of the data." in str(raw.summary())
-    with pytest.raises(rb.DataError, match='expected "none" for both scales'):
+    with pytest.raises(
+        rb.DataError, match="output_scale: expected 'none' exactly for effects"
+    ):
         raw.summary(output_scale="cohens_d")
 
 
