@@ -100,7 +100,7 @@ def summarise(
     labels = {f"{p:g}" for p in levels}
     if not all(0 <= p <= 1 for p in levels) or len(labels) < len(levels):
         raise DataError(
-            f"probs: expected probabilities in [0, 1]; got {levels}. Give different ones."
+            f"probs: expected probabilities in [0, 1]; got {levels}. Give each once."
         )
     ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
     tables: dict[str, Table]
