@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import pyrobma as rb
+from pyrobma.priors import bias_priors
 
 robma = partial(rb.robma, priors_bias=None)
 
@@ -274,3 +275,32 @@ def test_nothing_to_analyse_is_refused():
         robma(TABLE)
     with pytest.raises(rb.DataError, match=r"^data: expected a pandas DataFrame"):
         robma([1, 2], d="es", se="error")
+
+
+def test_a_fixed_weight_of_zero_where_an_estimate_is_names_the_row():
+    never = rb.prior_weightfunction("one.sided.fixed", steps=[0.05], omega=[1, 0])
+    with pytest.raises(rb.PriorError, match=r'got 0 for p-values .* row 1 \("Study 2"'):
+        rb.robma(d=[0.9, 0.1], se=[0.1, 0.1], priors_bias=never)
+
+
+@pytest.mark.parametrize("unit", [0.001, 100.0])
+def test_default_priors_warn_about_effects_in_far_other_units(unit):
+    y, se = unit * np.array([0.5, 0.8, 0.6]), unit * np.array([0.2, 0.2, 0.2])
+    with pytest.warns(rb.DataWarning, match="default priors are made for effects of"):
+        rb.robma(
+            y=y,
+            se=se,
+            priors_effect_null=None,
+            priors_heterogeneity=None,
+            priors_bias=None,
+            draws=200,
+            seed=1,
+        )
+
+
+def test_bias_priors_may_come_from_a_generator():
+    chosen = bias_priors(p for p in rb.default_bias("PP"))
+    assert [str(p) for p in chosen] == [
+        "PET ~ Cauchy(0, 1)[0, Inf]",
+        "PEESE ~ Cauchy(0, 5)[0, Inf]",
+    ]

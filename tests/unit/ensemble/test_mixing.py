@@ -98,3 +98,16 @@ def test_shares_of_draws_sum_to_their_number_and_are_never_off_by_one(n):
     counts = allocate(probabilities, n)
     assert counts.sum() == n
     assert np.abs(counts - probabilities * n).max() < 1
+
+
+def test_models_that_share_their_draws_share_their_error():
+    draws = np.random.default_rng(7).normal(size=(4, 200))
+    alone = Mixture(np.ones(1), (draws,), np.zeros((1, 1)))
+    twice = Mixture(np.full(2, 0.5), (draws, draws), np.zeros((2, 2)), (0, 0))
+    assert twice.mcse() == pytest.approx(alone.mcse(), rel=ROUNDING)
+
+
+def test_a_parameter_that_is_the_same_everywhere_has_no_error():
+    one = np.full((2, 100), 0.1)
+    mixed = Mixture(np.array([0.3, 0.7]), (one, np.array([[0.1]])), np.ones((2, 2)))
+    assert mixed.mcse() == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import Future
 
 import numpy as np
@@ -110,3 +111,10 @@ def test_fits_of_other_data_or_settings_are_fitted_again(made, space):
         stub = Stub(made)
         fit_models(task, space, settings=settings, seed=1, executor=stub, fits=known)
         assert len(stub.jobs) == 6
+
+
+def test_a_failure_and_its_fits_survive_another_process(made, space):
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made))
+    error = pickle.loads(pickle.dumps(rb.FitError("it failed", fits)))
+    assert str(error) == "it failed"
+    assert [fit.spec for fit in error.fits] == list(space.models)

@@ -64,3 +64,9 @@ def test_large_ensembles_start_with_fewer_draws_per_model():
     drawn = [SamplerSettings().resolved(n).draws for n in (1, 8, 12, 36)]
     assert drawn == [1500, 1500, 1000, 500]
     assert SamplerSettings(draws=700).resolved(36).draws == 700
+
+
+def test_more_draws_than_the_default_limit_raise_the_limit():
+    settings = SamplerSettings(draws=40_000).resolved(4)
+    assert settings.max_draws == 40_000
+    assert SamplerSettings(max_draws=300).resolved(4).draws == 300
