@@ -310,8 +310,10 @@ def _fit_fixed(job: _Job) -> Fit:
     nothing = np.empty((1, 0))
     rule = None
     if needs_quadrature(job.task, job.spec):
-        # One evaluation costs little: far more exact than needed.
-        rule = _first_exact(job, nothing, COARSEST, TOLERANCE / 1000)
+        try:  # one evaluation costs little: far more exact than needed
+            rule = _first_exact(job, nothing, COARSEST, TOLERANCE * 1e-6)
+        except BridgeError:
+            rule = _first_exact(job, nothing, COARSEST, TOLERANCE)
     with job.density(rule) as density:
         logml = float(density(nothing)[0])
     if not np.isfinite(logml):
