@@ -100,8 +100,7 @@ class Ensemble:
         names = ["mu", "tau"]
         if self.space.hierarchical:
             names.append("rho")
-        if self.p_values is not None:
-            names += [f"omega[{lo:g},{hi:g}]" for lo, hi in self.p_values.intervals]
+        names += self._weight_names()
         names += [kind for kind in ("PET", "PEESE") if kind in self.bias_components]
         return tuple(names)
 
@@ -256,7 +255,7 @@ class Ensemble:
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise DataError(f"n: expected a positive number of draws; got {n!r}.")
         if parameter == "omega":
-            names = [p for p in self.parameters if p.startswith("omega[")]
+            names = self._weight_names()
             if names:
                 return np.stack(
                     [self.draws(p, conditional=conditional, n=n) for p in names], axis=1
@@ -326,8 +325,13 @@ class Ensemble:
         if not isinstance(fit.spec.bias, WeightFunction):
             return weights[:, :, 0]
         fine = on_grid(weights.reshape(-1, weights.shape[2]), fit.spec.bias, grid)
-        names = [p for p in self.parameters if p.startswith("omega[")]
-        return fine[:, names.index(parameter)].reshape(weights.shape[:2])
+        column = self._weight_names().index(parameter)
+        return fine[:, column].reshape(weights.shape[:2])
+
+    def _weight_names(self) -> list[str]:
+        if self.p_values is None:
+            return []
+        return [f"omega[{lo:g},{hi:g}]" for lo, hi in self.p_values.intervals]
 
     def _with_models(
         self, names: tuple[Hypothesis, ...], always: tuple[Hypothesis, ...] = ()

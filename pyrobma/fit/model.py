@@ -212,8 +212,9 @@ def fit_model(
 
     Notes
     -----
-    A quadrature rule is certified: log densities at draws must agree with a three
-    times finer rule to 1e-3, or the model is fitted again with more nodes.
+    A quadrature rule is certified: log densities at draws must agree with those of a
+    wider and of a three times finer rule to 1e-3, or the model is fitted again with
+    more nodes.
     """
     settings = settings.resolved(1)
     job = _Job(task, spec, settings, seed, parallel)
