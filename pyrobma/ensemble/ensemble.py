@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.effects import MEASURES, Measure, scale_factor, transform_effect
+from pyrobma.effects import Measure, scale_factor
+from pyrobma.ensemble.joint import JointDraws, joint_draws
 from pyrobma.ensemble.mixing import Mixture, allocate
 from pyrobma.ensemble.probabilities import (
     Inclusion,
@@ -17,10 +18,18 @@ from pyrobma.ensemble.probabilities import (
     posterior_probabilities,
     posterior_probability_errors,
 )
+from pyrobma.ensemble.scales import Converter, check_output_scale, effect_converter
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings, Task
 from pyrobma.models import BIAS_COMPONENTS, COMPONENTS, Hypothesis, ModelSpace
-from pyrobma.priors import NoBias, PValueGrid, WeightFunction, common_grid, on_grid
+from pyrobma.priors import (
+    NoBias,
+    Prior,
+    PValueGrid,
+    WeightFunction,
+    common_grid,
+    on_grid,
+)
 
 _COMPONENT_OF: dict[str, Hypothesis] = {
     "mu": "effect",
@@ -178,7 +187,7 @@ class Ensemble:
 
     def evidence(self, component: Hypothesis) -> Inclusion:
         """Return probabilities and Bayes factor of a component or kind of bias."""
-        return self._compare(self._members(component))
+        return self._compare(self.members(component))
 
     # ---- parameters ----------------------------------------------------------
     def mixture(
@@ -217,10 +226,12 @@ class Ensemble:
                 f"parameter: expected one of {', '.join(self.parameters)}; got "
                 f"{parameter!r}."
             )
-        probabilities = self._weights(parameter if conditional else None)
+        given = self._alternatives(parameter) if conditional else None
         to_output = self.converter(parameter, output_scale)
         draws = [self._values(fit, parameter) for fit in self.fits]
-        mixed = Mixture(probabilities, tuple(draws), self._covariance(), self._shared())
+        mixed = Mixture(
+            self._probabilities(given), tuple(draws), self._covariance(), self._shared()
+        )
         return mixed.transformed(to_output)
 
     def draws(
@@ -276,45 +287,107 @@ class Ensemble:
             parts.append(flat[chosen] if flat.size > 1 else np.repeat(flat, int(count)))
         return np.concatenate(parts)
 
-    def converter(
-        self, parameter: str, output_scale: Measure | None
-    ) -> Callable[[FloatArray], FloatArray]:
+    def derived(
+        self,
+        function: Callable[..., FloatArray],
+        *parameters: str,
+        given: BoolArray | None = None,
+    ) -> Mixture:
+        """Return the posterior of a function of parameters over all models.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the draws of `parameters` on the prior scale, each of shape (chains,
+            draws) or (1, 1) where fixed, and returns values of their common shape.
+        *parameters : str
+            Scalar parameters: "mu", "tau", "rho", "PET", "PEESE".
+        given : array of bool, shape (number of models,), optional
+            Only over these models, e.g. ``ensemble.members("effect")``.
+
+        Returns
+        -------
+        Mixture
+        """
+        draws = [
+            function(*(fit.draws(name) for name in parameters)) for fit in self.fits
+        ]
+        return Mixture(
+            self._probabilities(given), tuple(draws), self._covariance(), self._shared()
+        )
+
+    def joint(
+        self, *parameters: str, given: BoolArray | None = None, size: int = 4000
+    ) -> JointDraws:
+        """Return draws of several parameters that belong together.
+
+        Parameters
+        ----------
+        *parameters : str
+            Scalar parameters: "mu", "tau", "rho", "PET", "PEESE".
+        given : array of bool, shape (number of models,), optional
+            Only over these models.
+        size : int
+            About how many draws; models are thinned to their share of them.
+
+        Returns
+        -------
+        JointDraws
+        """
+        return joint_draws(self.fits, self._probabilities(given), parameters, size)
+
+    def priors(
+        self, parameter: str, *, conditional: bool = False
+    ) -> tuple[tuple[float, Prior], ...]:
+        """Return the prior of a scalar parameter over all models.
+
+        Parameters
+        ----------
+        parameter : str
+            "mu", "tau", "rho", "PET" or "PEESE".
+        conditional : bool
+            Only over models that count as alternative for its component.
+
+        Returns
+        -------
+        tuple of (float, Prior)
+            Prior probabilities, summing to one, and what has them; equal priors are
+            merged, and a model without the parameter has a spike at 0.
+        """
+        member = self._alternatives(parameter) if conditional else None
+        total: list[tuple[float, Prior]] = []
+        for probability, model in zip(
+            self._prior_given(member), self.space.models, strict=True
+        ):
+            mine = model.priors[parameter]
+            for i, (sum_, other) in enumerate(total):
+                if mine.same_density(other):
+                    total[i] = (sum_ + probability, other)
+                    break
+            else:
+                total.append((float(probability), mine))
+        return tuple((float(p), prior) for p, prior in total if p > 0)
+
+    def members(self, component: Hypothesis) -> BoolArray:
+        """Return which models count as alternative for a component or kind of bias."""
+        return np.array([component in m.alternative for m in self.space.models])
+
+    def converter(self, parameter: str, output_scale: Measure | None) -> Converter:
         """Return the function from the prior scale to an output scale.
 
         Parameters and errors are those of `mixture`.
         """
         prior_scale = self.task.prior_scale
-        target = prior_scale if output_scale is None else output_scale
-        if target not in MEASURES:
-            raise DataError(
-                f"output_scale: expected one of {', '.join(MEASURES)}; got {target!r}."
-            )
-        if (target == "none") != (prior_scale == "none"):
-            raise DataError(
-                "output_scale: expected 'none' exactly for effects in units of their "
-                f"own; got {target!r} with priors on {prior_scale!r}."
-            )
-        if parameter not in ("mu", "tau", "PEESE") or target == prior_scale:
-            return _identity
+        target = check_output_scale(self.task, output_scale)
+        if parameter == "mu":
+            return effect_converter(self.task, target)
+        if parameter not in ("tau", "PEESE") or target == prior_scale:
+            return lambda x: x
         if parameter == "PEESE":
             # A coefficient of se^2, so that its product is on the effect's measure.
-            inverse = scale_factor(target, prior_scale)
-            return lambda x: x * inverse
+            prior_scale, target = target, prior_scale
         factor = scale_factor(prior_scale, target)
-        if parameter == "tau":
-            return lambda x: x * factor
-
-        def convert(x: FloatArray) -> FloatArray:
-            # The linear mapping lets a mean correlation leave its range.
-            if prior_scale == "r" and np.abs(x).max() >= 1:
-                raise DataError(
-                    "output_scale: expected draws of mu between -1 and 1, as a "
-                    f"correlation is; got {float(x.flat[np.abs(x).argmax()]):.3f}. "
-                    "Truncate the priors of mu to (-1, 1)."
-                )
-            return transform_effect(x, prior_scale, target)
-
-        return convert
+        return lambda x: x * factor
 
     # ---- inside --------------------------------------------------------------
     def _values(self, fit: Fit, parameter: str) -> FloatArray:
@@ -336,26 +409,29 @@ class Ensemble:
     def _with_models(
         self, names: tuple[Hypothesis, ...], always: tuple[Hypothesis, ...] = ()
     ) -> tuple[Hypothesis, ...]:
-        return tuple(n for n in names if n in always or self._members(n).any())
-
-    def _members(self, component: Hypothesis) -> BoolArray:
-        return np.array([component in m.alternative for m in self.space.models])
+        return tuple(n for n in names if n in always or self.members(n).any())
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(member, self.logml, self.prior_prob, self._covariance())
 
-    def _weights(self, conditional_on: str | None) -> FloatArray:
-        if conditional_on is None:
-            return self.post_prob
-        component = component_of(conditional_on)
-        member = self._members(component)
+    def _alternatives(self, parameter: str) -> BoolArray:
+        component = component_of(parameter)
+        member = self.members(component)
         if not member.any():
             raise DataError(
                 f"conditional: expected a model with an alternative prior for "
                 f"{component}; there is none. Give one in robma()."
             )
-        prior_prob = np.where(member, self.prior_prob, 0.0)
-        return posterior_probabilities(self.logml, prior_prob / prior_prob.sum())
+        return member
+
+    def _prior_given(self, given: BoolArray | None) -> FloatArray:
+        if given is None:
+            return self.prior_prob
+        prior_prob = np.where(given, self.prior_prob, 0.0)
+        return np.asarray(prior_prob / prior_prob.sum())
+
+    def _probabilities(self, given: BoolArray | None) -> FloatArray:
+        return posterior_probabilities(self.logml, self._prior_given(given))
 
     def _covariance(self) -> FloatArray:
         error = np.array([fit.logml_mcse for fit in self.fits])
@@ -366,10 +442,6 @@ class Ensemble:
         """Give models that share one fit, and so its errors, one number."""
         keys = [(fit.fingerprint, fit.seed) for fit in self.fits]
         return tuple(keys.index(key) for key in keys)
-
-
-def _identity(x: FloatArray) -> FloatArray:
-    return x
 
 
 def _exp(value: float) -> float:

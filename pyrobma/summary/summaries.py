@@ -12,6 +12,7 @@ from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture, component_of
+from pyrobma.ensemble.scales import SCALE_NAMES
 from pyrobma.errors import DataError
 from pyrobma.priors import WeightFunction
 from pyrobma.summary.table import (
@@ -26,14 +27,6 @@ from pyrobma.summary.table import (
 
 SummaryType: TypeAlias = Literal["ensemble", "models", "diagnostics", "individual"]
 
-_SCALES: dict[Measure, str] = {
-    "cohens_d": "Cohen's d",
-    "fishers_z": "Fisher's z",
-    "r": "correlation",
-    "logOR": "log odds ratio",
-    "OR": "odds ratio",
-    "none": "the data",
-}
 _TITLES = {
     "effect": "Effect",
     "heterogeneity": "Heterogeneity",
@@ -415,9 +408,9 @@ def _scale_notes(
         )
     if prior_scale == "none":
         return ("Estimates and priors are on the scale of the data.", *notes)
-    note = f"Estimates are on the {_SCALES[shown]} scale"
+    note = f"Estimates are on the {SCALE_NAMES[shown]} scale"
     if shown in ("r", "OR") and shown != prior_scale:
         other: Measure = "fishers_z" if shown == "r" else "logOR"
         linear = "tau and PEESE" if "PEESE" in ensemble.parameters else "tau"
-        note += f" ({linear} on the {_SCALES[other]} scale)"
-    return (f"{note}; priors are on the {_SCALES[prior_scale]} scale.", *notes)
+        note += f" ({linear} on the {SCALE_NAMES[other]} scale)"
+    return (f"{note}; priors are on the {SCALE_NAMES[prior_scale]} scale.", *notes)

@@ -185,7 +185,7 @@ def test_a_mean_correlation_out_of_range_cannot_be_converted(made):
     assert outside.mixture("mu").mean() == 1.2
     with pytest.raises(
         rb.DataError,
-        match=r"output_scale: expected draws of mu between -1 and 1, as a correlation "
+        match=r"output_scale: expected effects between -1 and 1, as a correlation "
         r"is; got 1\.200\. Truncate the priors of mu",
     ):
         outside.mixture("mu", output_scale="cohens_d")

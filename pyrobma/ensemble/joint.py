@@ -1,0 +1,65 @@
+"""Stage 5: draws of several parameters that belong together, over all models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyrobma._types import FloatArray, IntArray
+from pyrobma.fit import Fit
+
+_FEWEST = 20
+"""Draws of a model that hardly counts: enough for its share of a mixture."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointDraws:
+    """Weighted draws from the model-averaged joint posterior.
+
+    Attributes
+    ----------
+    weights : array of shape (S,)
+        Sum to one; a draw weighs its model's probability over the draws of it.
+    model : array of shape (S,)
+        Position in the model space of the model a draw is from, from 0.
+    values : mapping of str to array of shape (S,)
+        By parameter, on the prior scale. Draws of one row belong together.
+    """
+
+    weights: FloatArray
+    model: IntArray
+    values: Mapping[str, FloatArray]
+
+    def __getitem__(self, parameter: str) -> FloatArray:
+        """Return the draws of one parameter."""
+        return self.values[parameter]
+
+
+def joint_draws(
+    fits: tuple[Fit, ...],
+    probabilities: FloatArray,
+    parameters: tuple[str, ...],
+    size: int,
+) -> JointDraws:
+    """Thin every model to about its share of `size` draws, evenly over its chains."""
+    weights, model = [], []
+    values: dict[str, list[FloatArray]] = {name: [] for name in parameters}
+    for k, (fit, probability) in enumerate(zip(fits, probabilities, strict=True)):
+        if probability == 0:
+            continue
+        available = 1 if fit.chains is None else fit.chains.size
+        count = min(available, max(_FEWEST, math.ceil(size * probability)))
+        rows = np.linspace(0, available - 1, count).round().astype(np.int64)
+        weights.append(np.full(count, probability / count))
+        model.append(np.full(count, k))
+        for name in parameters:
+            flat = fit.draws(name).ravel()
+            values[name].append(flat[rows] if flat.size > 1 else np.repeat(flat, count))
+    return JointDraws(
+        np.concatenate(weights),
+        np.concatenate(model),
+        {name: np.concatenate(parts) for name, parts in values.items()},
+    )
