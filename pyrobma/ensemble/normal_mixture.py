@@ -69,8 +69,9 @@ class NormalMixture:
             near = points[np.abs(points[:, None] - high).argmin(axis=0)]
             high = np.where(np.abs(near - high) <= 1e-12 * (1 + width), near, high)
         spread = bool((self.sd[used] > 0).any())
-        high = np.where(spread & (levels == 0), -np.inf, high)
-        return np.where(spread & (levels == 1), np.inf, high)
+        ends = (-np.inf, np.inf) if spread else (points.min(), points.max())
+        high = np.where(levels == 0, ends[0], high)
+        return np.where(levels == 1, ends[1], high)
 
     def mean_of(self, function: Callable[[FloatArray], FloatArray]) -> float:
         """Return the expectation of a smooth function, by Gauss-Hermite quadrature."""
