@@ -5,11 +5,8 @@ from pyrobma.priors.bias import (
     PET,
     BiasPrior,
     NoBias,
-    PValueGrid,
     WeightFunction,
-    common_grid,
     default_bias,
-    on_grid,
     prior_none,
     prior_PEESE,
     prior_PET,
@@ -27,6 +24,9 @@ from pyrobma.priors.defaults import (
     default_priors,
 )
 from pyrobma.priors.distributions import FAMILIES, Family, Prior, prior
+from pyrobma.priors.grid import PValueGrid, common_grid, on_grid
+from pyrobma.priors.informed import informed_priors, prior_informed
+from pyrobma.priors.text import prior_from_text
 
 __all__ = [
     "DEFAULT",
@@ -49,10 +49,13 @@ __all__ = [
     "component_priors",
     "default_bias",
     "default_priors",
+    "informed_priors",
     "on_grid",
     "prior",
     "prior_PEESE",
     "prior_PET",
+    "prior_from_text",
+    "prior_informed",
     "prior_none",
     "prior_weightfunction",
 ]

@@ -35,8 +35,13 @@ DEFAULT: Final = Default.DEFAULT
 """Use the default prior of a component (None leaves that side out instead)."""
 
 Component: TypeAlias = Literal["effect", "heterogeneity", "hierarchical"]
+"""Components that have a prior of one parameter."""
+
 PriorArgument: TypeAlias = Prior | Iterable[Prior] | Default | None
+"""What `robma` accepts for a component: None leaves that side out."""
+
 BiasArgument: TypeAlias = BiasPrior | Iterable[BiasPrior] | Default | None
+"""What `robma` accepts for publication bias: None leaves that side out."""
 
 SUPPORT: Final[dict[Component, tuple[str, float, float]]] = {
     "effect": ("mu", -float("inf"), float("inf")),

@@ -48,12 +48,11 @@ def prior_from_text(text: str) -> Prior:
             f"{text!r}. Known are {known}."
         )
     values = [_number(part, text) for part in match["values"].split(",")]
-    ends = {
-        side: _number(match[side], text)
+    lower, upper = (
+        None if match[side] is None else _number(match[side], text)
         for side in ("lower", "upper")
-        if match[side] is not None
-    }
-    return prior(match["name"], values, **ends)
+    )
+    return prior(match["name"], values, lower=lower, upper=upper)
 
 
 def _number(part: str, text: str) -> float:
