@@ -9,7 +9,7 @@
 
 from importlib.metadata import version as _version
 
-from pyrobma.api import RobmaFit, robma
+from pyrobma.api import RobmaFit, load, robma
 from pyrobma.effects import (
     EffectSizes,
     OR2d,
@@ -135,6 +135,7 @@ __all__ = [
     "default_priors",
     "effect_sizes",
     "informed_priors",
+    "load",
     "load_dataset",
     "logOR2OR",
     "logOR2d",

@@ -5,13 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
-from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble import (
+    Ensemble,
+    cluster_effects,
+    save,
+    to_datatree,
+    true_effects,
+)
+from pyrobma.ensemble import load as load_ensemble
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
     EffectDirection,
@@ -23,7 +31,7 @@ from pyrobma.fit import (
     Task,
     fit_models,
 )
-from pyrobma.models import model_space
+from pyrobma.models import ModelSpace, model_space
 from pyrobma.priors import (
     DEFAULT,
     BiasArgument,
@@ -34,7 +42,18 @@ from pyrobma.priors import (
     bias_priors,
     component_priors,
 )
-from pyrobma.summary import Summary, ensemble_warnings, summarise
+from pyrobma.summary import (
+    Summary,
+    ensemble_warnings,
+    heterogeneity_summary,
+    interpret,
+    pooled_effect,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from plotnine import ggplot
+    from xarray import DataTree
 
 TYPICAL_UNITS = (0.03, 3.0)
 """Sizes of effects in their own units outside which default priors are doubtful."""
@@ -69,12 +88,184 @@ class RobmaFit(Ensemble):
             bias_components=bias_components,
         )
 
+    def heterogeneity(
+        self,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        probs: Sequence[float] = (0.025, 0.975),
+        type: str = "ensemble",
+    ) -> Summary:
+        """Tabulate tau, tau2, I2, H2, a prediction interval and the cluster parts.
+
+        See `pyrobma.summary.heterogeneity_summary`.
+        """
+        return heterogeneity_summary(
+            self,
+            conditional=conditional,
+            output_scale=output_scale,
+            probs=probs,
+            type=type,
+        )
+
+    def pooled_effect(
+        self,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        probs: Sequence[float] = (0.025, 0.975),
+    ) -> Summary:
+        """Tabulate the averaged effect and the prediction interval of a new one.
+
+        See `pyrobma.summary.pooled_effect`.
+        """
+        return pooled_effect(
+            self, conditional=conditional, output_scale=output_scale, probs=probs
+        )
+
+    def true_effects(
+        self,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        probs: Sequence[float] = (0.025, 0.975),
+    ) -> pd.DataFrame:
+        """Return the posterior of every study's true effect.
+
+        See `pyrobma.ensemble.true_effects`.
+        """
+        return true_effects(
+            self, conditional=conditional, output_scale=output_scale, probs=probs
+        )
+
+    def cluster_effects(
+        self,
+        *,
+        conditional: bool = False,
+        output_scale: Measure | None = None,
+        probs: Sequence[float] = (0.025, 0.975),
+    ) -> pd.DataFrame:
+        """Return the posterior of every cluster's mean effect.
+
+        See `pyrobma.ensemble.cluster_effects`.
+        """
+        return cluster_effects(
+            self, conditional=conditional, output_scale=output_scale, probs=probs
+        )
+
+    def interpret(self, *, output_scale: Measure | None = None) -> str:
+        """Say the results in a paragraph; see `pyrobma.summary.interpret`."""
+        return interpret(self, output_scale=output_scale)
+
+    def plot(
+        self,
+        parameter: str = "mu",
+        *,
+        conditional: bool = False,
+        prior: bool = False,
+        output_scale: Measure | None = None,
+    ) -> ggplot:
+        """Draw the posterior of a parameter.
+
+        Parameters
+        ----------
+        parameter : str
+            "mu", "tau", "rho", "PET" or "PEESE": its density, spikes as bars.
+            "omega" (or "weightfunction"): publication probability by p-value.
+            "PET-PEESE": the regression of effects on standard errors.
+        conditional : bool
+            Only over models with the parameter's component.
+        prior : bool
+            Draw the prior too.
+        output_scale : str, optional
+            Measure of effects, as in `mixture`. None: the prior scale.
+
+        Returns
+        -------
+        plotnine.ggplot
+
+        Raises
+        ------
+        DataError
+            If the ensemble has no such parameter.
+        """
+        if parameter in ("omega", "weightfunction"):
+            return plot_weightfunction(self, conditional=conditional, prior=prior)
+        if parameter == "PET-PEESE":
+            return plot_pet_peese(
+                self, conditional=conditional, prior=prior, output_scale=output_scale
+            )
+        return plot_posterior(
+            self,
+            parameter,
+            conditional=conditional,
+            prior=prior,
+            output_scale=output_scale,
+        )
+
+    def plot_forest(self, **options: Any) -> ggplot:
+        """Draw estimates, true effects and average; see `pyrobma.plots.plot_forest`."""
+        return plot_forest(self, **options)
+
+    def plot_funnel(self, **options: Any) -> ggplot:
+        """Draw estimates by standard error; see `pyrobma.plots.plot_funnel`."""
+        return plot_funnel(self, **options)
+
+    def plot_models(self, parameter: str = "mu", **options: Any) -> ggplot:
+        """Draw a parameter model by model; see `pyrobma.plots.plot_models`."""
+        return plot_models(self, parameter, **options)
+
+    def plot_probabilities(self, **options: Any) -> ggplot:
+        """Draw model probabilities; see `pyrobma.plots.plot_probabilities`."""
+        return plot_probabilities(self, **options)
+
+    def plot_mcmc(self, model: int, **options: Any) -> Any:
+        """Draw the Markov chains of a model; see `pyrobma.plots.plot_mcmc`."""
+        return plot_mcmc(self, model, **options)
+
+    def plot_overview(self, **options: Any) -> Any:
+        """Draw all of it on one page; see `pyrobma.plots.plot_overview`."""
+        return plot_overview(self, **options)
+
+    def report(self, path: str | Path, **options: Any) -> None:
+        """Write a self-contained HTML report; see `pyrobma.report.report_html`."""
+        Path(path).write_text(report_html(self, **options), encoding="utf-8")
+
+    def to_datatree(self, model: int | None = None, *, n: int = 10_000) -> DataTree:
+        """Return the draws for ArviZ and xarray; see `pyrobma.ensemble.to_datatree`."""
+        return to_datatree(self, model, n=n)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file that `pyrobma.load` reads."""
+        save(self, path)
+
     def __repr__(self) -> str:
         """Return the ensemble summary."""
         return str(self.summary())
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
+
+
+def load(path: str | Path) -> RobmaFit:
+    """Read a fit that `RobmaFit.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        Nothing in the file is executed.
+
+    Returns
+    -------
+    RobmaFit
+        Equal to the one that was saved, and as good as new for ``fits=fit.fits``.
+
+    Raises
+    ------
+    DataError
+        If the file is not one of ours, damaged, or of a newer format.
+    """
+    return load_ensemble(path, RobmaFit)
 
 
 def robma(
@@ -115,6 +306,7 @@ def robma(
     seed: int | None = None,
     cores: int | None = None,
     executor: Executor | None = None,
+    progress: bool | None = None,
     fits: Sequence[Fit] = (),
 ) -> RobmaFit:
     """Fit a Bayesian model-averaged meta-analysis.
@@ -179,6 +371,9 @@ def robma(
         Processes at the same time. None: as many as there are.
     executor : executor, optional
         Anything with the `submit` of `concurrent.futures` to run models elsewhere.
+    progress : bool, optional
+        Show on stderr how many models are done and the time left. None: if stderr is a
+        terminal.
     fits : sequence of Fit, optional
         Models fitted before, e.g. those of a `FitError`, to go on from there.
 
@@ -291,11 +486,18 @@ def robma(
     )
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    fitted = fit_models(
-        task, space, settings=settings, seed=seed, cores=cores, executor=executor,
-        fits=fits,
-    )  # fmt: skip
-    result = RobmaFit(task, space, fitted, settings.resolved(len(space)), seed)
+    chosen = settings.resolved(len(space))
+    try:
+        fitted = fit_models(
+            task, space, settings=settings, seed=seed, cores=cores, executor=executor,
+            progress=progress, fits=fits,
+        )  # fmt: skip
+    except FitError as error:
+        if error.fits:
+            finished = ModelSpace(tuple(fit.spec for fit in error.fits))
+            error.finished = RobmaFit(task, finished, error.fits, chosen, seed)
+        raise
+    result = RobmaFit(task, space, fitted, chosen, seed)
     for text in ensemble_warnings(result):
         warnings.warn(text, ConvergenceWarning, stacklevel=2)
     _check_mapping(result)

@@ -29,6 +29,7 @@ Measure: TypeAlias = Literal["cohens_d", "fishers_z", "r", "logOR", "OR", "none"
 """Effect-size measures; "none" is an effect in units of its own."""
 
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
+"""Every measure by name."""
 
 LOGISTIC_SD: Final = float(np.pi / np.sqrt(3.0))
 """Standard deviation of the standard logistic distribution: logOR = d π/√3."""

@@ -1,6 +1,13 @@
 """Stage 5: ensembles."""
 
+from pyrobma.ensemble.datatree import to_datatree
 from pyrobma.ensemble.ensemble import Ensemble, component_of
+from pyrobma.ensemble.heterogeneity import (
+    CLUSTER_MEASURES,
+    heterogeneity,
+    prediction_interval,
+    typical_variance,
+)
 from pyrobma.ensemble.joint import JointDraws
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.normal_mixture import NormalMixture
@@ -11,16 +18,27 @@ from pyrobma.ensemble.probabilities import (
     posterior_probabilities,
     posterior_probability_errors,
 )
+from pyrobma.ensemble.storage import load, save
+from pyrobma.ensemble.true_effects import cluster_effects, true_effects
 
 __all__ = [
+    "CLUSTER_MEASURES",
     "Ensemble",
     "Inclusion",
     "JointDraws",
     "Mixture",
     "NormalMixture",
+    "cluster_effects",
     "component_of",
+    "heterogeneity",
     "inclusion",
+    "load",
     "new_effect",
     "posterior_probabilities",
     "posterior_probability_errors",
+    "prediction_interval",
+    "save",
+    "to_datatree",
+    "true_effects",
+    "typical_variance",
 ]

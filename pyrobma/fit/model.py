@@ -287,6 +287,8 @@ def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
         f"error of log(marglik) {fit.logml_mcse:.2g} above {settings.max_mcse:g} with "
         f"{_most(settings)} draws per chain"
     )
+    if reason in fit.reasons:  # of a fit made before
+        return fit
     return replace(fit, reasons=(*fit.reasons, reason))
 
 

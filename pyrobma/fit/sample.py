@@ -91,8 +91,8 @@ class Chains:
         """Scalar parameters and the weights that vary: what has to converge."""
         if self.omega is None:
             return self.draws
-        # The first weight is 1 in every draw.
-        moving = np.ptp(self.omega, axis=(0, 1)) > 0
+        # The first weight is 1 in every draw, up to the rounding of a sum.
+        moving = np.ptp(self.omega, axis=(0, 1)) > 1e-12
         return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -20,13 +20,17 @@ from pyrobma.fit.model import (
     with_precision_checked,
     with_spec,
 )
+from pyrobma.fit.progress import ProgressLine, Work
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, program, refuse_impossible
-from pyrobma.models import ModelSpace
+from pyrobma.fit.stan_data import Task, needs_quadrature, program, refuse_impossible
+from pyrobma.models import ModelSpace, ModelSpec
+from pyrobma.priors import WeightFunction
 from pyrobma.programs import executable, library
 
 MATTERS = 1e-4
 """Posterior probability above which a model's marginal likelihood must be precise."""
+
+_QUADRATURE_COST = 12.0
 
 
 class Executor(Protocol):
@@ -44,7 +48,11 @@ class FitError(PyrobmaError, RuntimeError):
     fits : tuple of Fit
         What was computed before. Give it to `fit_models` or `robma` as ``fits`` to
         go on from there.
+    finished : RobmaFit or None
+        The same as an ensemble, which can be saved; set by `robma`.
     """
+
+    finished: Any = None
 
     def __init__(self, message: str, fits: tuple[Fit, ...]) -> None:
         super().__init__(message)
@@ -64,6 +72,7 @@ def fit_models(
     cores: int | None = None,
     executor: Executor | None = None,
     fits: Sequence[Fit] = (),
+    progress: bool | None = None,
 ) -> tuple[Fit, ...]:
     """Fit every model of a space.
 
@@ -86,6 +95,9 @@ def fit_models(
     fits : sequence of Fit
         Models fitted before. Those of the same data, priors and settings are not
         fitted again; others are ignored.
+    progress : bool, optional
+        Whether a line on stderr shows the models done, the first unfinished one, and
+        the time gone and left. It vanishes at the end. None: if stderr is a terminal.
 
     Returns
     -------
@@ -122,15 +134,17 @@ def fit_models(
     )
     parallel = 1 if executor is not None else max(1, cores // max(1, len(todo)))
     with _pool(executor, cores) as pool:
-        done |= _gather(
+        done |= _run(
+            pool,
             {
-                i: pool.submit(
+                i: (
                     fit_model, task, models[i], settings, _model_seed(seed, i), parallel
                 )
                 for i in todo
             },
             done,
-        )
+            ProgressLine(_work(task, models, todo), progress, "models"),
+        )  # fmt: skip
         while True:
             imprecise = [
                 i
@@ -140,12 +154,11 @@ def fit_models(
             if not imprecise:
                 break
             parallel = 1 if executor is not None else max(1, cores // len(imprecise))
-            done |= _gather(
-                {
-                    i: pool.submit(extend, task, done[i], settings, parallel)
-                    for i in imprecise
-                },
+            done |= _run(
+                pool,
+                {i: (extend, task, done[i], settings, parallel) for i in imprecise},
                 done,
+                ProgressLine(_work(task, models, imprecise), progress, "refined"),
             )
     for i in _that_matter(done, space, first):
         done[i] = with_precision_checked(done[i], settings)
@@ -187,18 +200,59 @@ def _pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=cores) as threads:
+    threads = ThreadPoolExecutor(max_workers=cores)
+    try:
         yield threads
+    finally:
+        # Nothing is left unless the user interrupts: then no model must start.
+        threads.shutdown(cancel_futures=True)
 
 
-def _gather(jobs: dict[int, Future[Fit]], done: dict[int, Fit]) -> dict[int, Fit]:
+def _work(
+    task: Task, models: Sequence[ModelSpec], chosen: Sequence[int]
+) -> dict[int, Work]:
+    """Name models by their number in the summaries and by what is estimated."""
+    work = {}
+    for i in chosen:
+        free = ", ".join(models[i].free)
+        label = f"model {i + 1} ({free})" if free else f"model {i + 1}"
+        work[i] = Work(label, _cost(task, models[i]))
+    return work
+
+
+def _cost(task: Task, model: ModelSpec) -> float:
+    """Guess how long a model takes, relative to one without selection."""
+    if not isinstance(model.bias, WeightFunction):
+        return 1.0
+    quadrature = needs_quadrature(task, model)
+    return len(model.bias.intervals) * (_QUADRATURE_COST if quadrature else 1.0)
+
+
+def _run(
+    pool: Executor,
+    calls: dict[int, tuple[Any, ...]],
+    done: dict[int, Fit],
+    line: ProgressLine,
+) -> dict[int, Fit]:
+    """Run jobs, each a function and its arguments, and collect their fits."""
     results: dict[int, Fit] = {}
     failures: list[Exception] = []
-    for i, job in jobs.items():
-        try:
-            results[i] = job.result()
-        except Exception as error:  # a broken pool must not lose finished fits
-            failures.append(error)
+    with line:
+        jobs = {}
+        for i, call in calls.items():
+            try:
+                jobs[i] = pool.submit(*call)
+            except Exception as error:  # a broken pool must not lose finished fits
+                failures.append(error)
+            else:
+                line.watch(i, jobs[i])
+        line.started()
+        for i, job in jobs.items():
+            try:
+                results[i] = job.result()
+            except Exception as error:
+                failures.append(error)
+            line.finished(i)
     if failures:
         first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""

@@ -16,7 +16,10 @@ from pyrobma.models import ModelSpec
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
 
 EffectMapping: TypeAlias = Literal["linear", "exact"]
+"""How mu goes from the prior scale to the measure of the likelihood."""
+
 EffectDirection: TypeAlias = Literal["positive", "negative"]
+"""Sign of the effects that publication bias favours."""
 
 MEASURE_CODES: dict[Measure, int] = {
     "none": 0,

@@ -33,7 +33,10 @@ COMPONENTS: Final[tuple[Hypothesis, ...]] = (
     "bias",
     "hierarchical",
 )
+"""Components of a model, in the order in which they are combined."""
+
 BIAS_COMPONENTS: Final[tuple[Hypothesis, ...]] = ("selection", "PET", "PEESE")
+"""Kinds of publication bias."""
 
 P = TypeVar("P")
 

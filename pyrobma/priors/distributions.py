@@ -78,6 +78,7 @@ FAMILIES: dict[str, Family] = {
         Family("uniform", 9, "Uniform", ("a", "b"), (), _REALS, ("unif",)),
     )
 }  # fmt: skip
+"""Every distribution by name."""
 
 _NAMES = {
     re.sub(r"[^a-z0-9]", "", alias): name

@@ -12,6 +12,7 @@ from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture, component_of
+from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import SCALE_NAMES
 from pyrobma.errors import DataError
 from pyrobma.priors import WeightFunction
@@ -19,7 +20,8 @@ from pyrobma.summary.table import (
     Format,
     Summary,
     Table,
-    bayes_factor,
+    bayes_factor_of_log,
+    by_row,
     error,
     fixed,
     integer,
@@ -89,12 +91,7 @@ def summarise(
             f"type: expected one of {', '.join(get_args(SummaryType))}, or its first "
             f"letter; got {type!r}."
         )
-    levels = [float(p) for p in np.atleast_1d(np.asarray(probs, dtype=np.float64))]
-    labels = {f"{p:g}" for p in levels}
-    if not all(0 <= p <= 1 for p in levels) or len(labels) < len(levels):
-        raise DataError(
-            f"probs: expected probabilities in [0, 1]; got {levels}. Give each once."
-        )
+    levels = tuple(check_probs(probs).values())
     ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
     tables: dict[str, Table]
     if kinds[0] == "ensemble":
@@ -119,7 +116,7 @@ def summarise(
             )
             for i in range(1, len(ensemble.fits) + 1)
         }
-    return Summary(_heading(ensemble), tables, ensemble_warnings(ensemble))
+    return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
 
 
 def components_table(
@@ -144,10 +141,10 @@ def _evidence_table(
     title: str, ensemble: Ensemble, found: pd.DataFrame, log_bf: bool, bf01: bool
 ) -> Table:
     name, values, formats = _bayes_factor_column(found["log_bf"], log_bf, bf01)
-    total = len(ensemble.fits)
+    models = tuple(f"{n}/{len(ensemble.fits)}" for n in found["models"])
     frame = pd.DataFrame(
         {
-            "Models": [f"{n}/{total}" for n in found["models"]],
+            "Models": models,
             "Prior prob.": found["prior_prob"],
             "Post. prob.": found["post_prob"],
             name: values,
@@ -158,6 +155,7 @@ def _evidence_table(
         title,
         frame,
         {
+            "Models": models,
             "Prior prob.": fixed(3),
             "Post. prob.": fixed(3),
             name: formats,
@@ -181,7 +179,7 @@ def estimates_table(
         if not conditional or component_of(p) in _alternatives(ensemble)
     ]
     rows = {
-        p: _estimate(
+        p: estimate(
             ensemble.mixture(p, conditional=conditional, output_scale=output_scale),
             probs,
         )
@@ -191,9 +189,9 @@ def estimates_table(
     title = "Conditional estimates:" if conditional else "Model-averaged estimates:"
     if not rows:
         return Table(title, frame, notes=("No model has an alternative prior.",))
-    formats = {name: fixed(3) for name in frame.columns} | {"error(Mean)": error}
     sides = None if ensemble.p_values is None else ensemble.p_values.sides
-    return Table(title, frame, formats, _scale_notes(ensemble, output_scale, sides))
+    notes = scale_notes(ensemble, output_scale, sides)
+    return Table(title, frame, estimate_formats(frame), notes)
 
 
 def models_table(
@@ -278,17 +276,7 @@ def individual_table(
 ) -> Table:
     """Tabulate the estimates of one model, numbered from 1."""
     fit = ensemble.fits[number - 1]
-    name, values, written = _bayes_factor_column(
-        ensemble.models["log_bf"], log_bf, bf01
-    )
-    column = {name: ensemble.models[name].to_numpy() for name in ensemble.models}
-    facts = [
-        f"Prior prob. {column['prior_prob'][number - 1]:.3f}",
-        f"log(marglik) {fit.logml:.2f} (error {error(fit.logml_mcse)})",
-        f"Post. prob. {column['post_prob'][number - 1]:.3f}",
-        f"{name} {written(float(values.to_numpy()[number - 1]))}",
-    ]
-    title = f"Model {number}: {fit.spec}\n{', '.join(facts)}"
+    title = model_title(ensemble, number, log_bf=log_bf, bf01=bf01)
     rows = {
         p: _individual(ensemble.converter(p, output_scale)(fit.draws(p)), probs)
         for p in fit.names
@@ -300,10 +288,33 @@ def individual_table(
     frame = pd.DataFrame.from_dict(rows, orient="index")
     if not rows:
         return Table(title, frame, notes=("No free parameters.",))
-    formats: dict[str, Format] = {name: fixed(3) for name in frame.columns}
-    formats |= {"error(MCMC)": error, "ESS": integer}
+    estimates = frame.columns[: frame.columns.get_loc("error(MCMC)")]
+    formats: dict[str, Format | tuple[str, ...]] = {
+        **by_row(frame[estimates]),
+        "error(MCMC)": error,
+        "error(MCMC)/SD": fixed(3),
+        "ESS": integer,
+        "R-hat": fixed(3),
+    }
     sides = fit.spec.bias.sides if isinstance(fit.spec.bias, WeightFunction) else None
-    return Table(title, frame, formats, _scale_notes(ensemble, output_scale, sides))
+    return Table(title, frame, formats, scale_notes(ensemble, output_scale, sides))
+
+
+def model_title(
+    ensemble: Ensemble, number: int, *, log_bf: bool = False, bf01: bool = False
+) -> str:
+    """Name a model, numbered from 1, with its priors and its evidence."""
+    fit = ensemble.fits[number - 1]
+    found = ensemble.models
+    name, _, written = _bayes_factor_column(found["log_bf"], log_bf, bf01)
+    column = {key: found[key].to_numpy() for key in found}
+    facts = [
+        f"Prior prob. {column['prior_prob'][number - 1]:.3f}",
+        f"log(marglik) {fit.logml:.2f} (error {error(fit.logml_mcse)})",
+        f"Post. prob. {column['post_prob'][number - 1]:.3f}",
+        f"{name} {written[number - 1]}",
+    ]
+    return f"Model {number}: {fit.spec}\n{', '.join(facts)}"
 
 
 def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
@@ -315,7 +326,8 @@ def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
     )
 
 
-def _heading(ensemble: Ensemble) -> str:
+def heading(ensemble: Ensemble) -> str:
+    """Say what was fitted to what, in a few words."""
     effects = ensemble.task.effects
     shared = int((np.bincount(effects.cluster) > 1).sum())
     alone = effects.L - shared
@@ -337,14 +349,22 @@ def _alternatives(ensemble: Ensemble) -> set[str]:
     return {c for model in ensemble.space.models for c in model.alternative}
 
 
-def _estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
+def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
+    """Return a row of a table of estimates."""
     median, *quantiles = mixture.quantiles([0.5, *probs])
+    mean, mcse = mixture.mean(), mixture.mcse()
     return {
-        "Mean": mixture.mean(),
+        "Mean": mean,
         "Median": float(median),
         **{f"{p:g}": float(q) for p, q in zip(probs, quantiles, strict=True)},
-        "error(Mean)": mixture.mcse(),
+        # A parameter that is equal in all draws can differ in their last digits.
+        "error(Mean)": mcse if mcse > np.finfo(np.float64).eps * abs(mean) else 0.0,
     }
+
+
+def estimate_formats(frame: pd.DataFrame) -> dict[str, Format | tuple[str, ...]]:
+    """Return how a table of such rows is printed."""
+    return {**by_row(frame.drop(columns="error(Mean)")), "error(Mean)": error}
 
 
 def _individual(values: FloatArray, probs: Sequence[float]) -> dict[str, float]:
@@ -385,19 +405,28 @@ def _prior_columns(ensemble: Ensemble) -> dict[str, pd.Series[str]]:
 
 
 def _bayes_factor_column(
-    values: pd.Series[float], log_bf: bool, bf01: bool
-) -> tuple[str, pd.Series[float], Format]:
+    log_values: pd.Series[float], log_bf: bool, bf01: bool
+) -> tuple[str, pd.Series[float], tuple[str, ...]]:
+    """Return heading, numbers and texts."""
     name = "Exclusion BF" if bf01 else "Inclusion BF"
-    shown = -values if bf01 else values
+    shown = -log_values if bf01 else log_values
     if log_bf:
-        return f"log({name})", shown, fixed(3)
+        return f"log({name})", shown, tuple(map(fixed(3), shown))
     with np.errstate(over="ignore"):
-        return name, shown.apply(np.exp), bayes_factor
+        return name, shown.apply(np.exp), tuple(map(bayes_factor_of_log, shown))
 
 
-def _scale_notes(
-    ensemble: Ensemble, output_scale: Measure | None, sides: int | None
+def scale_notes(
+    ensemble: Ensemble,
+    output_scale: Measure | None,
+    sides: int | None = None,
+    linear: str | None = None,
 ) -> tuple[str, ...]:
+    """Say on which scale estimates and priors are, and what omega is.
+
+    `linear` names what is on a linear scale where the effect is on none; None: tau and
+    PEESE.
+    """
     prior_scale = ensemble.task.prior_scale
     shown = output_scale or prior_scale
     notes = []
@@ -411,6 +440,8 @@ def _scale_notes(
     note = f"Estimates are on the {SCALE_NAMES[shown]} scale"
     if shown in ("r", "OR") and shown != prior_scale:
         other: Measure = "fishers_z" if shown == "r" else "logOR"
-        linear = "tau and PEESE" if "PEESE" in ensemble.parameters else "tau"
-        note += f" ({linear} on the {SCALE_NAMES[other]} scale)"
+        if linear is None:
+            linear = "tau and PEESE" if "PEESE" in ensemble.parameters else "tau"
+        if linear:
+            note += f" ({linear} on the {SCALE_NAMES[other]} scale)"
     return (f"{note}; priors are on the {SCALE_NAMES[prior_scale]} scale.", *notes)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from pyrobma._types import FloatArray
+
 Format = Callable[[float], str]
+
+
+PAD = "\u2007"
+"""Stands for a digit that is not there, so that decimal points stay in line."""
+
+_LARGEST_LOG = 700.0  # beyond it exp() overflows or loses digits
 
 
 def fixed(digits: int) -> Format:
@@ -29,11 +36,68 @@ def _fixed(digits: int, value: float) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def decimals(values: Iterable[float]) -> int:
+    """Return how many decimals suit values of one unit.
+
+    Three between 0.01 and 100, as is usual for effect sizes; otherwise as many as show
+    three significant digits of the typical value (the median of those that are neither
+    0 nor infinite) if it is small, and five if it is large.
+    """
+    sizes = np.abs(np.asarray(list(values), dtype=np.float64))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not sizes.size:
+        return 3
+    typical = float(np.median(sizes))
+    if 0.01 <= typical < 100:
+        return 3
+    order = math.floor(math.log10(typical))
+    return min(2 - order, 15) if order < 0 else max(4 - order, 0)
+
+
+def by_row(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Write numbers with the decimals that suit each row: one quantity, one unit.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Texts by column, padded so that decimal points are in line.
+    """
+    values: FloatArray = frame.to_numpy(dtype=np.float64)
+    digits = [decimals(row) for row in values]
+    most = max(digits, default=0)
+    texts = [
+        [_padded(_fixed(few, value), most - few, few) for value in row]
+        for row, few in zip(values, digits, strict=True)
+    ]
+    return {
+        str(name): tuple(row[j] for row in texts)
+        for j, name in enumerate(frame.columns)
+    }
+
+
+def _padded(text: str, missing: int, digits: int) -> str:
+    if not text or text.endswith("Inf"):
+        return text
+    point = 1 if missing and not digits else 0
+    return text + PAD * (missing + point)
+
+
 def bayes_factor(value: float) -> str:
     """Write a Bayes factor: three decimals, or an exponent where these say little."""
     if math.isfinite(value) and value != 0 and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.3e}"
     return fixed(3)(value)
+
+
+def bayes_factor_of_log(log_bf: float) -> str:
+    """Write a Bayes factor from its natural log, which may be too large for exp()."""
+    if not math.isfinite(log_bf) or abs(log_bf) < _LARGEST_LOG:
+        return bayes_factor(math.exp(log_bf))
+    exponent, rest = divmod(log_bf / math.log(10), 1)
+    mantissa = f"{10**rest:.3f}"
+    if mantissa == "10.000":
+        mantissa, exponent = "1.000", exponent + 1
+    return f"{mantissa}e{int(exponent):+d}"
 
 
 def error(value: float) -> str:
@@ -62,47 +126,77 @@ class Table:
     frame : DataFrame
         Numbers in full precision; what a program should use.
     formats : mapping
-        How each numeric column is printed; others are printed as they are.
+        How each numeric column is printed: a function of a number, or the texts of the
+        column. Others are printed as they are.
     notes : tuple of str
         Printed below.
     """
 
     title: str
     frame: pd.DataFrame
-    formats: Mapping[str, Format] = field(default_factory=dict)
+    formats: Mapping[str, Format | tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def formatted(self) -> pd.DataFrame:
         """Return the table with every number as printed text."""
-        columns = {
-            name: [
-                self.formats[name](float(value)) if name in self.formats else str(value)
-                for value in column
-            ]
-            for name, column in self._columns()
-        }
+        columns = {str(name): self._texts(str(name)) for name in self.frame.columns}
         return pd.DataFrame(columns, index=self.frame.index)
 
-    def _columns(self) -> list[tuple[str, pd.Series[Any]]]:
-        return [(str(name), self.frame[name]) for name in self.frame.columns]
+    def _texts(self, name: str) -> list[str]:
+        written = self.formats.get(name, str)
+        if isinstance(written, tuple):
+            return list(written)
+        if name not in self.formats:
+            return ["" if value is None else str(value) for value in self.frame[name]]
+        return [written(float(value)) for value in self.frame[name]]
 
     def __str__(self) -> str:
         """Return the table as aligned text."""
         shown = self.formatted()
         shown.index.name = None
         shown.columns.name = None
-        body = [] if shown.empty else [shown.to_string()]
+        text = "" if shown.empty else shown.to_string().replace(PAD, " ")
+        body = [line.rstrip() for line in text.splitlines()]
         return "\n".join([self.title, *body, *self.notes])
 
+    def to_markdown(self) -> str:
+        """Return the table as Markdown: a bold title, a pipe table and the notes.
+
+        Returns
+        -------
+        str
+            As GitHub and Pandoc read it.
+        """
+        from pyrobma.summary.export import table_to_markdown
+
+        return table_to_markdown(self)
+
+    def to_html(self) -> str:
+        """Return the table as a fragment of HTML that carries its own style.
+
+        Returns
+        -------
+        str
+            A ``<div>`` for a notebook or a report, without scripts or links.
+        """
+        from pyrobma.summary.export import table_to_html
+
+        return table_to_html(self)
+
+    def to_latex(self) -> str:
+        r"""Return the table as LaTeX.
+
+        Returns
+        -------
+        str
+            A ``table`` environment; the document needs ``\usepackage{booktabs}``.
+        """
+        from pyrobma.summary.export import table_to_latex
+
+        return table_to_latex(self)
+
     def _repr_html_(self) -> str:
-        shown = self.formatted()
-        shown.index.name = None
-        notes = "".join(
-            f"<div><small>{html.escape(n)}</small></div>" for n in self.notes
-        )
-        heading = f"<div><strong>{html.escape(self.title)}</strong></div>"
-        body = "" if shown.empty else shown.to_html(border=0)
-        return heading + body + notes
+        return self.to_html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +241,23 @@ class Summary:
         """Print as `str`: a summary is looked at, not evaluated."""
         return str(self)
 
+    def to_markdown(self) -> str:
+        """Return heading, tables and warnings as Markdown."""
+        from pyrobma.summary.export import summary_to_markdown
+
+        return summary_to_markdown(self)
+
+    def to_html(self) -> str:
+        """Return heading, tables and warnings as a fragment of HTML."""
+        from pyrobma.summary.export import summary_to_html
+
+        return summary_to_html(self)
+
+    def to_latex(self) -> str:
+        """Return heading, tables and warnings as LaTeX, as `Table.to_latex` does."""
+        from pyrobma.summary.export import summary_to_latex
+
+        return summary_to_latex(self)
+
     def _repr_html_(self) -> str:
-        body = "".join(table._repr_html_() for table in self.tables.values())
-        notes = "".join(
-            f"<div><em>Warning: {html.escape(text)}</em></div>"
-            for text in self.warnings
-        )
-        return f"<div>{html.escape(self.heading)}</div>{body}{notes}"
+        return self.to_html()

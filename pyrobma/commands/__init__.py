@@ -1,0 +1,32 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pyrobma.commands import example, fit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        None: those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pyrobma",
+        description="Hierarchical, robust Bayesian model-averaged meta-analysis.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (fit, example):
+        module.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130

@@ -1,0 +1,223 @@
+"""Ensembles in the layout of ArviZ, for its plots and statistics."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from pyrobma._types import FloatArray
+from pyrobma.ensemble.ensemble import Ensemble
+from pyrobma.ensemble.mixing import allocate
+from pyrobma.errors import DataError
+from pyrobma.fit import Fit
+from pyrobma.priors import WeightFunction
+
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
+
+_SAMPLE: tuple[str, str] = ("chain", "draw")
+_ROUNDING = 1e-12
+_Variables: TypeAlias = dict[str, tuple[tuple[str, ...], Any]]
+
+
+def to_datatree(
+    ensemble: Ensemble, model: int | None = None, *, n: int = 10_000
+) -> DataTree:
+    """Return the draws in the layout that ArviZ reads.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Fitted models.
+    model : int, optional
+        Number of one model, from 1, as in the summaries. None: the averaged posterior
+        and, below ``/models``, every model.
+    n : int
+        Number of averaged draws, positive.
+
+    Returns
+    -------
+    xarray.DataTree
+        Of one model: groups ``posterior`` (its free parameters on the prior scale,
+        and ``omega``, the weights by interval of p-values; dimensions chain and draw),
+        ``sample_stats`` (``lp``, ``diverging``, ``reached_max_treedepth``,
+        ``step_size``) and ``observed_data`` (``y`` and ``se`` on the measure of the
+        likelihood; coordinates ``study``, ``cluster``, ``cluster_label``, which is
+        empty for an independent estimate). A model without free parameters has only
+        the last. Attributes: its priors, probabilities, log marginal likelihood and
+        missed checks.
+
+        Of all models: ``posterior`` holds equally weighted averaged draws of every
+        parameter (absent ones are 0, absent weights 1) as one chain, and
+        ``sample_stats`` the number of the model that each comes from; model 3 is at
+        ``/models/model_3``.
+
+    Raises
+    ------
+    DataError
+        If there is no such model, or `n` is not positive.
+    ImportError
+        If xarray is not installed.
+
+    Notes
+    -----
+    Averaged draws are in random order. They are not a Markov chain: R-hat and
+    effective sample sizes mean something for single models only.
+
+    The result can be written with ``to_netcdf(path, engine="h5netcdf")`` and read with
+    ``xarray.open_datatree(path, engine="h5netcdf")``.
+    """
+    from xarray import DataTree
+
+    if model is not None:
+        count = len(ensemble.fits)
+        whole = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
+        if not whole or not 1 <= model <= count:
+            raise DataError(
+                f"model: expected the number of a model, 1 to {count}, or None; got "
+                f"{model!r}."
+            )
+        return DataTree.from_dict(_model_groups(ensemble, int(model)))
+    groups = _averaged_groups(ensemble, n)
+    for number in range(1, len(ensemble.fits) + 1):
+        for group, dataset in _model_groups(ensemble, number).items():
+            groups[f"/models/model_{number}{group}"] = dataset
+    return DataTree.from_dict(groups)
+
+
+def _averaged_groups(ensemble: Ensemble, n: int) -> dict[str, Dataset]:
+    draws = {name: ensemble.draws(name, n=n) for name in _parameters(ensemble)}
+    # In the order of the models they would look like a chain that never mixed.
+    order = np.random.default_rng([ensemble.seed, 2]).permutation(n)
+    posterior: _Variables = {
+        name: (_SAMPLE, values[None, order]) for name, values in draws.items()
+    }
+    coords = _sample_coords(1, n)
+    if ensemble.p_values is not None:
+        posterior["omega"] = (
+            (*_SAMPLE, "p_value"),
+            _exactly_one(ensemble.draws("omega", n=n)[None, order]),
+        )
+        coords["p_value"] = _labels(ensemble.p_values.intervals)
+    shares = allocate(ensemble.post_prob, n).astype(np.int64)
+    number = np.repeat(np.arange(1, len(shares) + 1), shares)
+    stats: _Variables = {"model": (_SAMPLE, number[None, order])}
+    return {
+        "/": _dataset({}, {}, _ensemble_attributes(ensemble)),
+        "/posterior": _dataset(posterior, coords, _library()),
+        "/sample_stats": _dataset(stats, _sample_coords(1, n), _library()),
+        "/observed_data": _observed(ensemble),
+    }
+
+
+def _model_groups(ensemble: Ensemble, number: int) -> dict[str, Dataset]:
+    fit = ensemble.fits[number - 1]
+    groups = {"/": _dataset({}, {}, _model_attributes(ensemble, number))}
+    chains = fit.chains
+    if chains is not None:
+        size = chains.divergent.shape
+        stats: _Variables = {
+            "lp": (_SAMPLE, chains.lp),
+            "diverging": (_SAMPLE, chains.divergent),
+            "reached_max_treedepth": (_SAMPLE, chains.deep),
+            "step_size": (
+                _SAMPLE,
+                np.repeat(chains.step_size[:, None], size[1], axis=1),
+            ),
+        }
+        groups["/posterior"] = _posterior(fit)
+        groups["/sample_stats"] = _dataset(stats, _sample_coords(*size), _library())
+    groups["/observed_data"] = _observed(ensemble)
+    return groups
+
+
+def _posterior(fit: Fit) -> Dataset:
+    assert fit.chains is not None
+    variables: _Variables = {name: (_SAMPLE, fit.draws(name)) for name in fit.names}
+    coords = _sample_coords(*fit.chains.divergent.shape)
+    bias = fit.spec.bias
+    if isinstance(bias, WeightFunction) and not bias.is_fixed:
+        variables["omega"] = (*_SAMPLE, "p_value"), _exactly_one(fit.draws("omega"))
+        coords["p_value"] = _labels(bias.intervals)
+    return _dataset(variables, coords, _library())
+
+
+def _observed(ensemble: Ensemble) -> Dataset:
+    frame = ensemble.task.effects.to_frame()
+    coords = {
+        "study": ("study", frame["study"].to_numpy(dtype=str)),
+        "cluster": ("study", frame["cluster"].to_numpy()),
+        "cluster_label": (
+            "study",
+            frame["cluster_label"].fillna("").to_numpy(dtype=str),
+        ),
+    }
+    variables: _Variables = {
+        name: (("study",), frame[name].to_numpy()) for name in ("y", "se")
+    }
+    return _dataset(variables, coords, _library())
+
+
+def _ensemble_attributes(ensemble: Ensemble) -> dict[str, str | int | float]:
+    task = ensemble.task
+    return {
+        **_library(),
+        "prior_scale": task.prior_scale,
+        "measure": task.effects.measure,
+        "effect_mapping": task.effect_mapping,
+        "effect_direction": task.effect_direction,
+        # Text, because a seed may be larger than the integers of a file.
+        "seed": str(ensemble.seed),
+    }
+
+
+def _model_attributes(ensemble: Ensemble, number: int) -> dict[str, str | int | float]:
+    fit = ensemble.fits[number - 1]
+    return {
+        **_ensemble_attributes(ensemble),
+        "model": number,
+        "priors": str(fit.spec),
+        "alternative": ", ".join(sorted(fit.spec.alternative)),
+        "logml": float(fit.logml),
+        "logml_mcse": float(fit.logml_mcse),
+        "prior_prob": float(ensemble.prior_prob[number - 1]),
+        "post_prob": float(ensemble.post_prob[number - 1]),
+        "missed_checks": "; ".join(fit.reasons),
+    }
+
+
+def _parameters(ensemble: Ensemble) -> list[str]:
+    return [name for name in ensemble.parameters if not name.startswith("omega[")]
+
+
+def _exactly_one(omega: FloatArray) -> FloatArray:
+    # The first weight is a sum that rounds; densities of the rounding cannot be drawn.
+    return np.where(np.abs(omega - 1.0) < _ROUNDING, 1.0, omega)
+
+
+def _labels(intervals: tuple[tuple[float, float], ...]) -> list[str]:
+    # ArviZ prints omega[0,0.025] then, the name that the summaries use.
+    return [f"{low:g},{high:g}" for low, high in intervals]
+
+
+def _sample_coords(chains: int, draws: int) -> dict[str, Any]:
+    return {"chain": np.arange(chains), "draw": np.arange(draws)}
+
+
+def _library() -> dict[str, str | int | float]:
+    return {
+        "inference_library": "pyrobma",
+        "inference_library_version": version("pyrobma"),
+    }
+
+
+def _dataset(
+    variables: _Variables,
+    coords: dict[str, Any],
+    attributes: dict[str, str | int | float],
+) -> Dataset:
+    from xarray import Dataset
+
+    return Dataset(variables, coords, attributes)

@@ -1,0 +1,258 @@
+"""Stage 5: how much true effects differ, and where that of a new study lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from pyrobma._types import BoolArray, FloatArray
+from pyrobma.effects import EffectSizes, Measure
+from pyrobma.ensemble.ensemble import Ensemble
+from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.mixing import Mixture
+from pyrobma.ensemble.prediction import new_effect
+from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.ensemble.scales import data_mean, data_sd
+from pyrobma.errors import DataError
+from pyrobma.models import Hypothesis
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
+# Nodes in pairs of opposite sign: the mean of a symmetric distribution is exact.
+_NODES, _WEIGHTS = _NODES[10:], _WEIGHTS[10:] / (2 * _WEIGHTS[10:].sum())
+
+CLUSTER_MEASURES: Final = (
+    "tau_between",
+    "tau_within",
+    "ICC",
+    "I2_between",
+    "I2_within",
+)
+"""What `heterogeneity` adds if there are clusters."""
+
+
+def typical_variance(effects: EffectSizes) -> float:
+    """Return the sampling variance of a typical estimate.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Two estimates or more.
+
+    Returns
+    -------
+    float
+        ``(K − 1) Σw / ((Σw)² − Σw²)`` with w = 1/se², in units of se²; NaN for one
+        estimate.
+
+    Notes
+    -----
+    It is the s² of Higgins & Thompson (2002, equation 9), doi:10.1002/sim.1186.
+    """
+    if effects.K < 2:
+        return float("nan")
+    least = float(effects.se.min()) ** 2
+    w = least / effects.se**2
+    # The denominator is Σ w_i (Σw − w_i), the bracket as a sum: nothing cancels.
+    up, down = np.cumsum(w), np.cumsum(w[::-1])[::-1]
+    others = np.append(0.0, up[:-1]) + np.append(down[1:], 0.0)
+    return float((effects.K - 1) * w.sum() / (w @ others) * least)
+
+
+def heterogeneity(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    given: BoolArray | None = None,
+) -> dict[str, Mixture]:
+    """Return the posteriors of measures of heterogeneity.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its models are averaged.
+    conditional : bool
+        Only over models that count as alternative for heterogeneity; ICC only over
+        those for the hierarchical component.
+    output_scale : str, optional
+        Measure of tau, tau2, tau_between and tau_within, as in `Ensemble.mixture`.
+        None: the prior scale.
+    given : array of bool, shape (number of models,), optional
+        Only over these models.
+
+    Returns
+    -------
+    dict of str to Mixture
+        ``tau``, the sd of true effects, and ``tau2``, its square. For two estimates or
+        more ``I2``, the percentage of the variance of estimates that is heterogeneity,
+        and ``H2``, that variance over the sampling variance. If there are clusters
+        ``tau_between`` and ``tau_within``, the sd of clusters' mean true effects and
+        that of true effects around them; ``ICC``, the correlation of two true effects
+        of one cluster; ``I2_between`` and ``I2_within``, which sum to ``I2``. What no
+        model has is left out.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale, or if `conditional` leaves no model.
+
+    Notes
+    -----
+    With T the value of tau on the measure of the likelihood and v the sampling
+    variance of a typical estimate (`typical_variance`), I² = 100 T²/(T² + v) and H² =
+    (T² + v)/v in every draw [1]_; between and within clusters are ρτ² and (1 − ρ)τ².
+
+    A model without a correlation takes true effects as independent: all of its
+    heterogeneity is within clusters, and its ICC is 0. Where τ is fixed at 0, true
+    effects are equal: every other measure is 0 (H² is 1) and is averaged so, but they
+    have no correlation, so that ICC is averaged over the other models only.
+
+    References
+    ----------
+    .. [1] Higgins J. P. T., Thompson S. G. (2002). Quantifying heterogeneity in a
+       meta-analysis. Statistics in Medicine 21(11). doi:10.1002/sim.1186
+    """
+    everything = np.ones(len(ensemble.fits), dtype=bool)
+    kept = everything if given is None else given
+    task = ensemble.task
+    to_output = ensemble.converter("tau", output_scale)
+    member = kept
+    if conditional:
+        member = _restricted(ensemble, kept, "heterogeneity")
+    typical = typical_variance(task.effects)
+
+    def ratio(tau: FloatArray) -> FloatArray:
+        return data_sd(task, tau) ** 2 / typical
+
+    def percentage(tau: FloatArray) -> FloatArray:
+        x = ratio(tau)
+        return np.asarray(100 * x / (1 + x))
+
+    functions: dict[str, Callable[..., FloatArray]] = {
+        "tau": lambda tau, rho: to_output(tau),
+        "tau2": lambda tau, rho: to_output(tau) ** 2,
+    }
+    if task.effects.K > 1:
+        functions |= {
+            "I2": lambda tau, rho: percentage(tau),
+            "H2": lambda tau, rho: 1 + ratio(tau),
+        }
+    found = {
+        name: ensemble.derived(function, "tau", "rho", given=member)
+        for name, function in functions.items()
+    }
+    if not (member & _correlated(ensemble)).any():
+        return found
+    functions = {
+        "tau_between": lambda tau, rho: np.sqrt(rho) * to_output(tau),
+        "tau_within": lambda tau, rho: np.sqrt(1 - rho) * to_output(tau),
+        "I2_between": lambda tau, rho: rho * percentage(tau),
+        "I2_within": lambda tau, rho: (1 - rho) * percentage(tau),
+    }
+    clustered = {
+        name: ensemble.derived(function, "tau", "rho", given=member)
+        for name, function in functions.items()
+    }
+    member = member & _heterogeneous(ensemble)
+    if conditional and ensemble.members("hierarchical").any():
+        member = _restricted(ensemble, kept, "hierarchical")
+    clustered["ICC"] = ensemble.derived(lambda rho: rho, "rho", given=member)
+    return found | {name: clustered[name] for name in CLUSTER_MEASURES}
+
+
+def prediction_interval(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+    given: BoolArray | None = None,
+) -> dict[str, float]:
+    """Return mean, median and quantiles of the true effect of a new study.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its models and draws are averaged.
+    conditional : bool
+        Only over models with an effect.
+    output_scale : str, optional
+        Measure of the effect, as in `Ensemble.mixture`. None: the prior scale.
+    probs : sequence of float
+        Quantiles to give, in [0, 1]; those for 0.025 and 0.975 bound the 95 %
+        prediction interval.
+    given : array of bool, shape (number of models,), optional
+        Only over these models.
+
+    Returns
+    -------
+    dict of str to float
+        ``Mean``, ``Median``, one value per quantile, named by its probability, and
+        ``error(Mean)``, the Monte Carlo standard error of the mean.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale, probabilities outside [0, 1], or if no model is left.
+
+    Notes
+    -----
+    The study is in a cluster of its own: N(m, T²) in every draw, on the measure of the
+    likelihood (`new_effect`). Its quantiles are converted, its mean is that of the
+    converted effect (Gauss-Hermite quadrature). Publication bias is not part of it.
+    The mean is NaN if it does not exist: true effects on the correlation scale are
+    normal, and a part of them beyond ±1 has no value on another scale.
+    """
+    levels = check_probs(probs)
+    convert = extended_converter(ensemble.task, output_scale)
+    member = np.ones(len(ensemble.fits), dtype=bool) if given is None else given
+    if conditional:
+        member = _restricted(ensemble, member, "effect")
+
+    def expectation(mu: FloatArray, tau: FloatArray) -> FloatArray:
+        mean = data_mean(ensemble.task, mu)[..., None]
+        away = data_sd(ensemble.task, tau)[..., None] * _NODES
+        with np.errstate(invalid="ignore"):
+            pairs = convert(mean + away) + convert(mean - away)
+            return np.asarray(pairs @ _WEIGHTS)
+
+    # By draw, not from the mixture: the mean then has a Monte Carlo error.
+    average = ensemble.derived(expectation, "mu", "tau", given=member)
+    quantiles = convert(
+        new_effect(ensemble, given=member).quantiles([0.5, *levels.values()])
+    )
+    exists = all(
+        np.isfinite(d).all()
+        for d, p in zip(average.draws, average.probabilities, strict=True)
+        if p > 0
+    )
+    return {
+        "Mean": average.mean() if exists else float("nan"),
+        "Median": float(quantiles[0]),
+        **{name: float(q) for name, q in zip(levels, quantiles[1:], strict=True)},
+        "error(Mean)": average.mcse() if exists else float("nan"),
+    }
+
+
+def _restricted(
+    ensemble: Ensemble, kept: BoolArray, component: Hypothesis
+) -> BoolArray:
+    member = ensemble.members(component) & kept
+    if not member.any():
+        raise DataError(
+            f"conditional: expected a model with an alternative prior for {component}; "
+            "there is none. Give one in robma()."
+        )
+    return member
+
+
+def _correlated(ensemble: Ensemble) -> BoolArray:
+    return np.array([model.rho is not None for model in ensemble.space.models])
+
+
+def _heterogeneous(ensemble: Ensemble) -> BoolArray:
+    return np.array(
+        [not (m.tau.is_spike and m.tau.location == 0) for m in ensemble.space.models]
+    )

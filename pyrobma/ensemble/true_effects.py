@@ -1,0 +1,322 @@
+"""Stage 5: the true effects of the studies and of their clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma.effects import Measure
+from pyrobma.ensemble.ensemble import Ensemble
+from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.quantiles import check_probs, weighted_quantiles
+from pyrobma.ensemble.scales import (
+    Converter,
+    data_bias,
+    data_mean,
+    data_sd,
+    estimate_converter,
+)
+from pyrobma.errors import DataError
+from pyrobma.fit import Task
+
+_POINTS = 4000
+_BLOCK = 200  # studies at a time: a few arrays of _BLOCK x _POINTS in memory
+_GOLDEN = 0.6180339887498949
+
+
+def true_effects(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+) -> pd.DataFrame:
+    """Return the posterior of every study's true effect.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its models and draws are averaged.
+    conditional : bool
+        Only over models with an effect.
+    output_scale : str, optional
+        Measure of the effects, as in `Ensemble.mixture`. None: the prior scale.
+    probs : sequence of float
+        Quantiles to give, in [0, 1].
+
+    Returns
+    -------
+    DataFrame
+        One row per estimate, in the order of the data. Columns: ``study``, ``cluster``
+        (its label; None if independent), ``estimate`` (the observed effect),
+        ``Mean``, ``SD``, ``Median`` and one per quantile, named by its probability.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale, probabilities outside [0, 1], or if no model has an
+        effect and `conditional` asks for one.
+
+    Notes
+    -----
+    The estimates of a cluster are y_i = m + b_i + u + v_i + e_i with the mean m, the
+    bias b_i of PET or PEESE, and independent u ~ N(0, ρT²), v_i ~ N(0, (1 − ρ)T²),
+    e_i ~ N(0, s_i²), all on the measure of the likelihood. Given the parameters the
+    true effect θ_i = m + u + v_i is normal. With r_i = y_i − m − b_i,
+    D_i = s_i² + (1 − ρ)T², λ_i = (1 − ρ)T²/D_i and B = ρT²,
+
+        E(u) = V Σ r_i/D_i,  V = Var(u) = B/(1 + B Σ 1/D_i),
+        E(θ_i) = m + λ_i r_i + (1 − λ_i) E(u),
+        Var(θ_i) = λ_i s_i² + (1 − λ_i)² V,
+
+    the best linear unbiased predictor and its variance [1]_; what is returned is the
+    mixture of these normal distributions over models and draws. Selection does not
+    change it: the chance of publication depends on θ only through y, so that it
+    cancels once y is given. A quantile comes from normal deviates, spread evenly over
+    the draws instead of drawn at random, so that the result is reproducible and the
+    error is that of the draws. Mean and SD are infinite or NaN where they do not
+    exist, as for normal true effects on the correlation scale that another scale
+    cannot hold.
+
+    References
+    ----------
+    .. [1] Robinson G. K. (1991). That BLUP is a good thing. Statistical Science 6(1).
+       doi:10.1214/ss/1177011926
+    """
+    levels = check_probs(probs)
+    effects = ensemble.task.effects
+    convert = extended_converter(ensemble.task, output_scale)
+    draws = _Parameters.of(ensemble, conditional)
+    found = np.empty((effects.K, 3 + len(levels)))
+    for common in draws.common_parts():
+        for some in _slices(len(common.rows)):
+            found[common.rows[some]] = draws.summary(
+                *draws.study_effects(common, some), convert, tuple(levels.values())
+            )
+    return pd.DataFrame(
+        {
+            "study": list(effects.names),
+            "cluster": _labels(effects.cluster_labels, effects.cluster),
+            "estimate": estimate_converter(ensemble.task, output_scale)(effects.y),
+            **_columns(found, tuple(levels)),
+        }
+    )
+
+
+def cluster_effects(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+) -> pd.DataFrame:
+    """Return the posterior of the mean true effect of every cluster.
+
+    Parameters
+    ----------
+    ensemble, conditional, output_scale, probs
+        As in `true_effects`.
+
+    Returns
+    -------
+    DataFrame
+        One row per cluster of two estimates or more, in their order. Columns:
+        ``cluster`` (its label), ``estimates`` (their number), ``estimate`` (their mean,
+        weighted by 1/s_i² on the measure of the likelihood), ``Mean``, ``SD``,
+        ``Median`` and one per quantile.
+
+    Raises
+    ------
+    DataError
+        If there is no such cluster, and as in `true_effects`.
+
+    Notes
+    -----
+    The mean true effect is m + u in the notation of `true_effects`: what the studies
+    that the cluster could have had average to, not only those that it has. In models
+    without a correlation within clusters (ρ = 0, or τ = 0) it is m.
+    """
+    levels = check_probs(probs)
+    effects = ensemble.task.effects
+    sizes = np.bincount(effects.cluster)
+    shared = np.flatnonzero(sizes > 1)
+    if not shared.size:
+        raise DataError(
+            "cluster_effects: expected estimates that share clusters; got "
+            f"{effects.K} independent ones. Give study_ids in robma()."
+        )
+    convert = extended_converter(ensemble.task, output_scale)
+    draws = _Parameters.of(ensemble, conditional)
+    found = np.empty((effects.L, 3 + len(levels)))
+    for common in draws.common_parts():
+        found[common.clusters] = draws.summary(
+            draws.mean + common.mean,
+            common.variance,
+            convert,
+            tuple(levels.values()),
+        )
+    precision = effects.se**-2.0
+    means = np.bincount(effects.cluster, precision * effects.y) / np.bincount(
+        effects.cluster, precision
+    )
+    return pd.DataFrame(
+        {
+            "cluster": _labels(effects.cluster_labels, shared),
+            "estimates": sizes[shared],
+            "estimate": estimate_converter(ensemble.task, output_scale)(means[shared]),
+            **_columns(found[shared], tuple(levels)),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """Weighted draws of what the true effects depend on, each of shape (S,).
+
+    On the measure of the likelihood: mean, variance between and within clusters; PET
+    and PEESE on the prior scale.
+    """
+
+    task: Task
+    weights: FloatArray
+    model: IntArray
+    mean: FloatArray
+    between: FloatArray
+    within: FloatArray
+    PET: FloatArray
+    PEESE: FloatArray
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, conditional: bool) -> _Parameters:
+        names = ("mu", "tau", "rho", "PET", "PEESE")
+        given = _given_effect(ensemble) if conditional else None
+        joint = ensemble.joint(*names, given=given, size=_POINTS)
+        # A draw that stands for many, as a model without free parameters has, needs
+        # as many normal deviates as those would have.
+        copies = np.maximum(np.ceil(joint.weights * _POINTS), 1).astype(np.int64)
+        mu, tau, rho, PET, PEESE = (np.repeat(joint[name], copies) for name in names)
+        variance = data_sd(ensemble.task, tau) ** 2
+        return cls(
+            ensemble.task,
+            np.repeat(joint.weights / copies, copies),
+            np.repeat(joint.model, copies),
+            data_mean(ensemble.task, mu),
+            rho * variance,
+            (1 - rho) * variance,
+            PET,
+            PEESE,
+        )
+
+    def residuals(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return r and D of some estimates, each of shape (rows, S)."""
+        se = self.task.effects.se[rows, None]
+        bias = data_bias(self.task, se, self.PET, self.PEESE)
+        residual = self.task.effects.y[rows, None] - self.mean - bias
+        return residual, se**2 + self.within
+
+    def common_parts(self) -> Iterator[_Common]:
+        """Yield what clusters have in common, for some clusters at a time."""
+        cluster = self.task.effects.cluster
+        order = np.argsort(cluster, kind="stable")
+        ends = np.cumsum(np.bincount(cluster))
+        first = 0
+        while first < len(ends):
+            start = int(ends[first - 1]) if first else 0
+            # As many whole clusters as fit into a block, or one that does not.
+            beyond = int(np.searchsorted(ends, start + _BLOCK, side="right"))
+            beyond = max(beyond, first + 1)
+            rows = order[start : int(ends[beyond - 1])]
+            yield self._common(np.arange(first, beyond), rows, cluster[rows] - first)
+            first = beyond
+
+    def _common(self, clusters: IntArray, rows: IntArray, place: IntArray) -> _Common:
+        residuals = np.zeros((len(clusters), len(self.weights)))
+        precision = np.zeros_like(residuals)
+        for some in _slices(len(rows)):
+            r, D = self.residuals(rows[some])
+            present, starts = np.unique(place[some], return_index=True)
+            residuals[present] += np.add.reduceat(r / D, starts, axis=0)
+            precision[present] += np.add.reduceat(1 / D, starts, axis=0)
+        variance = self.between / (1 + self.between * precision)
+        return _Common(clusters, rows, place, variance * residuals, variance)
+
+    def study_effects(
+        self, common: _Common, some: slice
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of some true effects given each draw."""
+        rows, place = common.rows[some], common.place[some]
+        r, D = self.residuals(rows)
+        own = self.within / D
+        mean = self.mean + own * r + (1 - own) * common.mean[place]
+        variance = (
+            own * self.task.effects.se[rows, None] ** 2
+            + (1 - own) ** 2 * common.variance[place]
+        )
+        return mean, variance
+
+    def summary(
+        self,
+        mean: FloatArray,
+        variance: FloatArray,
+        convert: Converter,
+        probs: Sequence[float],
+    ) -> FloatArray:
+        """Return mean, sd, median and quantiles of mixtures of normals, row by row."""
+        low = mean.min(axis=1, keepdims=True)
+        width = np.ptp(mean, axis=1, keepdims=True)
+        # Deviates by model, and in it by rank, fill both dimensions evenly.
+        rank = self.model + 0.999 * (mean - low) / np.where(width > 0, width, 1.0)
+        deviates = np.empty_like(mean)
+        even = ndtri((0.5 + _GOLDEN * np.arange(mean.shape[1])) % 1)
+        np.put_along_axis(deviates, np.argsort(rank, axis=1), even[None], axis=1)
+        values = convert(mean + np.sqrt(variance) * deviates)
+        with np.errstate(invalid="ignore"):
+            first = values @ self.weights
+            second = (values - first[:, None]) ** 2 @ self.weights
+        quantiles = weighted_quantiles(values, self.weights, [0.5, *probs])
+        return np.column_stack([first, np.sqrt(second), quantiles])
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """The common parts u of some clusters.
+
+    ``rows`` are their estimates, those of one cluster together; ``place`` tells which
+    of ``clusters`` a row is in; ``mean`` and ``variance`` have a row per cluster and a
+    column per draw.
+    """
+
+    clusters: IntArray
+    rows: IntArray
+    place: IntArray
+    mean: FloatArray
+    variance: FloatArray
+
+
+def _slices(length: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, length, _BLOCK))
+
+
+def _given_effect(ensemble: Ensemble) -> BoolArray:
+    given = ensemble.members("effect")
+    if not given.any():
+        raise DataError(
+            "conditional: expected a model with an alternative prior for effect; there "
+            "is none. Give one in robma()."
+        )
+    return given
+
+
+def _labels(labels: Sequence[str | None], numbers: IntArray) -> pd.Series[Any]:
+    return pd.Series([labels[number] for number in numbers], dtype=object)
+
+
+def _columns(found: FloatArray, levels: Sequence[str]) -> dict[str, FloatArray]:
+    names = ("Mean", "SD", "Median", *levels)
+    return {name: found[:, j] for j, name in enumerate(names)}

@@ -1,0 +1,88 @@
+"""Stage 7: what the figures of estimates share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyrobma._types import BoolArray, FloatArray
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.scales import check_output_scale, estimate_converter
+from pyrobma.errors import DataError
+from pyrobma.fit import Task
+
+
+def models_given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
+    """Return the models to average over: those with an effect, or None for all."""
+    if not conditional:
+        return None
+    given = ensemble.members("effect")
+    if not given.any():
+        raise DataError(
+            "conditional: expected a model with an alternative prior for effect; there "
+            "is none. Give one in robma()."
+        )
+    return given
+
+
+def check_interval(probs: Sequence[float]) -> tuple[float, float]:
+    """Return the two probabilities of an interval's ends."""
+    levels = np.asarray(probs, dtype=np.float64)
+    if levels.shape != (2,) or not 0 < levels[0] < levels[1] < 1:
+        raise DataError(
+            "probs: expected two increasing probabilities between 0 and 1, both "
+            f"excluded; got {probs!r}. For example (0.025, 0.975)."
+        )
+    return float(levels[0]), float(levels[1])
+
+
+def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatArray:
+    """Return estimates, or ends of their intervals, on the output scale.
+
+    An end beyond a correlation of 1 or -1 becomes what that converts to, which may be
+    infinite.
+    """
+    target = check_output_scale(task, output_scale)
+    convert = estimate_converter(task, target)
+    if task.effects.measure != "r":
+        return convert(y)
+    if target == "r":
+        return np.clip(y, -1.0, 1.0)
+    inside = np.abs(y) < 1
+    low, high = (0.0, np.inf) if target == "OR" else (-np.inf, np.inf)
+    result = np.where(y > 0, high, low)
+    result[inside] = convert(y[inside])
+    return result
+
+
+def no_effect(measure: Measure) -> float:
+    """Return the value that stands for no effect."""
+    return 1.0 if measure == "OR" else 0.0
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with a minus sign of the width of a plus."""
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:.{digits}f}"
+    if not text.strip("-0."):
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def plain_labels(values: Sequence[float]) -> list[str]:
+    """Write the numbers of an axis as short as they are."""
+    return [f"{float(v):.10g}".replace("-", "−") for v in values]
+
+
+def effect_axis(measure: Measure, **options: Any) -> Any:
+    """Return the horizontal axis of effects: logarithmic for odds ratios."""
+    from plotnine import scale_x_continuous, scale_x_log10
+
+    options.setdefault("labels", plain_labels)
+    if measure == "OR":
+        return scale_x_log10(**options)
+    return scale_x_continuous(**options)

@@ -1,0 +1,385 @@
+"""Stage 7: the funnel plot, with the regions where estimates are expected."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.scales import (
+    check_output_scale,
+    data_bias,
+    data_mean,
+    data_sd,
+)
+from pyrobma.errors import DataError
+from pyrobma.plots.estimates import converted, effect_axis, models_given
+from pyrobma.plots.theme import FILL, INK, SOFT, theme_print, with_unit
+from pyrobma.priors import PValueGrid, WeightFunction, on_grid
+
+SAMPLING: Final = "sampling error"
+HETEROGENEITY: Final = "heterogeneity"
+BIAS: Final = "publication bias"
+
+_LOOKS: Final = {
+    SAMPLING: ("sampling error", SOFT, "solid"),
+    HETEROGENEITY: ("+ heterogeneity", FILL, "dashed"),
+    BIAS: ("+ publication bias", "none", "dotted"),
+}
+"""Name in the legend, shade and line of each region, the narrowest first."""
+
+_TITLE: Final = "95% of estimates:"
+_AFTER_TITLE: Final = {"r": 8, "unit": "pt"}
+_COVERAGE: Final = (0.025, 0.975)
+_DRAWS: Final = 500
+_BISECTIONS: Final = 40  # of some 20 sd: to 1e-11 of an sd
+_REACH: Final = 9.0  # sd beyond which a normal density has no mass to speak of
+_WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
+_MANY: Final = 100  # estimates, drawn as smaller points
+_SMALLEST: Final = 1e-3  # their smallest se over the largest: p-values need one
+
+
+def funnel_frame(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    incorporate_heterogeneity: bool = True,
+    incorporate_publication_bias: bool = True,
+    n: int = 41,
+) -> pd.DataFrame:
+    """Return estimates, their standard errors and the regions that hold 95 % of them.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its models and draws are averaged.
+    conditional : bool
+        Only over models with an effect.
+    output_scale : str, optional
+        Measure of the estimates, as in `Ensemble.mixture`. None: the prior scale.
+        Standard errors stay on the measure of the likelihood.
+    incorporate_heterogeneity, incorporate_publication_bias : bool
+        Whether regions account for the spread of true effects and for the models of
+        publication bias.
+    n : int
+        Number of standard errors at which the regions are evaluated, at least 2.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``part``, ``study``, ``se``, ``value``, ``lower``, ``upper``. Rows with
+        the part "estimate" have a study, its standard error and estimate. Regions have
+        `n` rows each, by rising standard error, with median (``value``) and 0.025 and
+        0.975 quantiles: "sampling error", "heterogeneity" (and sampling error) and
+        "publication bias" (and all before), which is absent if no model has it.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale, too small an `n`, or if no model has an effect and
+        `conditional` asks for one.
+
+    Notes
+    -----
+    Everything is computed on the measure of the likelihood and then converted as
+    estimates are. The first region is m ± 1.96 s around the averaged mean m. The
+    second is the predictive distribution of an unselected estimate: the mixture over
+    models and draws of N(m, s² + T²). The third is that of a published estimate: PET
+    and PEESE add their part to the mean, and under a weight function the density is
+
+        ω(y) φ(y; m, s² + T²) / Σ_j ω_j P_j,
+
+    with P_j the probability of the p-values of interval j before selection [1]_. Each
+    region is a mixture over about 500 draws; quantiles are found by bisection of its
+    cdf. p-values are those of a normal test of y / s: a t test of a small study has a
+    slightly higher critical value. An estimate is taken as the only one of its cluster.
+
+    References
+    ----------
+    .. [1] Vevea J. L., Hedges L. V. (1995). A general linear model for estimating
+       effect size in the presence of publication bias. Psychometrika 60(3).
+       doi:10.1007/BF02294384
+    """
+    if not isinstance(n, (int, np.integer)) or n < 2:
+        raise DataError(f"n: expected a whole number of at least 2; got {n!r}.")
+    task = ensemble.task
+    effects = task.effects
+    check_output_scale(task, output_scale)
+    given = models_given(ensemble, conditional)
+    se = effects.se.max() * np.linspace(_SMALLEST, _WIDEST, n)
+    regions = {SAMPLING: _sampling_error(ensemble, given, se)}
+    if incorporate_heterogeneity:
+        regions[HETEROGENEITY] = _predicted(ensemble, given, se, True, False)
+    if incorporate_publication_bias and ensemble.bias_components:
+        regions[BIAS] = _predicted(ensemble, given, se, incorporate_heterogeneity, True)
+    estimates = pd.DataFrame(
+        {
+            "part": "estimate",
+            "study": list(effects.names),
+            "se": effects.se,
+            "value": converted(task, output_scale, effects.y),
+        }
+    )
+    parts = [estimates]
+    for name, quantiles in regions.items():
+        value, lower, upper = converted(task, output_scale, quantiles)
+        parts.append(
+            pd.DataFrame(
+                {"part": name, "se": se, "value": value, "lower": lower, "upper": upper}
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[
+        ["part", "study", "se", "value", "lower", "upper"]
+    ]
+
+
+def plot_funnel(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    incorporate_heterogeneity: bool = True,
+    incorporate_publication_bias: bool = True,
+    n: int = 41,
+) -> Any:
+    """Draw the estimates against their standard errors, with what is expected there.
+
+    Parameters and errors are those of `funnel_frame`, whose rows are drawn.
+
+    Returns
+    -------
+    plotnine.ggplot
+        Standard errors fall upwards. The vertical line is the averaged mean; each
+        region holds 95 % of the estimates that a study of that standard error gives.
+    """
+    frame = funnel_frame(
+        ensemble,
+        conditional=conditional,
+        output_scale=output_scale,
+        incorporate_heterogeneity=incorporate_heterogeneity,
+        incorporate_publication_bias=incorporate_publication_bias,
+        n=n,
+    )
+    return draw_funnel(frame, ensemble, output_scale)
+
+
+def draw_funnel(
+    frame: pd.DataFrame,
+    ensemble: Ensemble,
+    output_scale: Measure | None,
+    *,
+    width: float = 6.5,
+    height: float = 4.6,
+    base_size: int = 10,
+) -> Any:
+    """Draw a frame of `funnel_frame` at a size in inches."""
+    from plotnine import (
+        aes,
+        element_text,
+        geom_path,
+        geom_point,
+        geom_polygon,
+        geom_segment,
+        ggplot,
+        labs,
+        scale_fill_manual,
+        scale_linetype_manual,
+        scale_y_reverse,
+        theme,
+    )
+
+    measure = check_output_scale(ensemble.task, output_scale)
+    estimates = frame[frame["part"] == "estimate"]
+    names = [n for n in _LOOKS if (frame["part"] == n).any()]
+    regions = _outlines(frame, names)
+    centre = frame[frame["part"] == SAMPLING].iloc[[0, -1]]
+    line = pd.DataFrame(
+        {
+            "x": centre["value"].iloc[:1],
+            "se": centre["se"].iloc[0],
+            "to": centre["se"].iloc[1],
+        }
+    )
+    legend = [_LOOKS[name][0] for name in names]
+    return (
+        ggplot(regions, aes("value", "se"))
+        + geom_polygon(aes(fill="part"), color="none")
+        + geom_path(aes(linetype="part", group="side"), color=INK, size=0.45)
+        + geom_segment(
+            aes("x", "se", xend="x", yend="to"), line, color=INK, size=0.45
+        )
+        + geom_point(
+            data=estimates,
+            fill="white",
+            color=INK,
+            shape="o",
+            size=2.2 if len(estimates) <= _MANY else 1.4,
+            stroke=0.45,
+        )
+        + scale_fill_manual([_LOOKS[n][1] for n in names], labels=legend)
+        + scale_linetype_manual([_LOOKS[n][2] for n in names], labels=legend)
+        + effect_axis(measure)
+        + scale_y_reverse(expand=(0.02, 0, 0.02, 0))
+        + labs(
+            x=with_unit("Effect", measure),
+            y=with_unit("Standard error", ensemble.task.effects.measure),
+            fill=_TITLE,
+            linetype=_TITLE,
+        )
+        + theme_print(width=width, height=height, base_size=base_size)
+        + theme(
+            legend_title=element_text(size=0.8 * base_size, margin=_AFTER_TITLE),
+            legend_box_spacing=0.02,
+        )
+    )
+
+
+def _outlines(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the regions as closed lines, the widest first: it is drawn behind."""
+    regions = frame[frame["part"].isin(names)]
+    ends = frame[["value", "lower", "upper"]].to_numpy()
+    finite = ends[np.isfinite(ends)]
+    lines = []
+    for name in reversed(names):
+        region = regions[regions["part"] == name]
+        back = region.iloc[::-1]
+        lines.append(
+            pd.DataFrame(
+                {
+                    "part": name,
+                    "side": [f"{name} {s}" for s in "lu" for _ in region.index],
+                    "se": [*region["se"], *back["se"]],
+                    "value": np.clip(
+                        [*region["lower"], *back["upper"]], finite.min(), finite.max()
+                    ),
+                }
+            )
+        )
+    outline = pd.concat(lines, ignore_index=True)
+    outline["part"] = pd.Categorical(outline["part"], names)
+    return outline
+
+
+def _sampling_error(
+    ensemble: Ensemble, given: BoolArray | None, se: FloatArray
+) -> FloatArray:
+    """Return median and quantiles, shape (3, G), of estimates of the averaged mean."""
+    draws = ensemble.joint("mu", given=given)
+    mean = float(draws.weights @ data_mean(ensemble.task, draws["mu"]))
+    return mean + np.outer([0.0, *ndtri(_COVERAGE)], se)
+
+
+def _predicted(
+    ensemble: Ensemble,
+    given: BoolArray | None,
+    se: FloatArray,
+    heterogeneity: bool,
+    bias: bool,
+) -> FloatArray:
+    """Return median and quantiles, shape (3, G), of the estimates of new studies."""
+    task = ensemble.task
+    draws = ensemble.joint("mu", "tau", "PET", "PEESE", given=given, size=_DRAWS)
+    mean = np.tile(data_mean(task, draws["mu"]), (len(se), 1))
+    spread = data_sd(task, draws["tau"]) * heterogeneity
+    cuts, omega = np.empty((len(se), 0)), np.ones((len(draws.weights), 1))
+    if bias:
+        mean += data_bias(task, se[:, None], draws["PET"], draws["PEESE"])
+        if ensemble.p_values is not None:
+            z, omega = _selection(ensemble, ensemble.p_values, draws.model)
+            cuts = np.outer(se, z)
+    return published_quantiles(
+        draws.weights,
+        mean,
+        np.hypot(se[:, None], spread),
+        cuts,
+        omega,
+        (0.5, *_COVERAGE),
+    )
+
+
+def _selection(
+    ensemble: Ensemble, grid: PValueGrid, model: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return z values at which the weight changes, and the weights of each draw.
+
+    Both from the lowest estimates to the highest; weights of shape (S, J).
+    """
+    steps = np.array(grid.cuts[1:-1])
+    weights = np.ones((len(model), len(grid.intervals)))
+    for k in np.unique(model):
+        fit = ensemble.fits[k]
+        bias = fit.spec.bias
+        if not isinstance(bias, WeightFunction):
+            continue
+        rows = np.flatnonzero(model == k)
+        omega = fit.draws("omega").reshape(-1, len(bias.intervals))
+        # The draws that a joint posterior of this many rows is thinned to.
+        chosen = np.linspace(0, len(omega) - 1, len(rows)).round().astype(np.int64)
+        weights[rows] = on_grid(omega[chosen], bias, grid)
+    if grid.sides == 2:
+        z = -ndtri(steps / 2)
+        middle = weights[:, ::-1]
+        return np.concatenate([-z, z[::-1]]), np.hstack([weights, middle[:, 1:]])
+    if ensemble.task.effect_direction == "negative":
+        return ndtri(steps), weights
+    return -ndtri(steps[::-1]), weights[:, ::-1]
+
+
+def published_quantiles(
+    weights: FloatArray,
+    mean: FloatArray,
+    sd: FloatArray,
+    cuts: FloatArray,
+    omega: FloatArray,
+    probs: tuple[float, ...],
+) -> FloatArray:
+    """Return quantiles of a mixture of selected normal distributions.
+
+    Parameters
+    ----------
+    weights : array of shape (S,)
+        Of the components, summing to one.
+    mean, sd : arrays of shape (G, S)
+        Before selection, for each of G distributions; sd positive.
+    cuts : array of shape (G, J - 1)
+        Where the weight of publication changes, increasing along rows.
+    omega : array of shape (S, J)
+        Weights of publication from the lowest values to the highest.
+    probs : tuple of float in (0, 1)
+
+    Returns
+    -------
+    array of shape (len(probs), G)
+    """
+    flat = (*mean.shape, 1)
+    below = ndtr((cuts[:, None] - mean[:, :, None]) / sd[:, :, None])
+    ends = np.concatenate([np.zeros(flat), below, np.ones(flat)], axis=2)
+    published = np.einsum("gsj,sj->gs", np.diff(ends, axis=2), omega)
+    # A draw that lets nothing be published at some standard error tells nothing there.
+    shares = np.where(published > 0, weights, 0.0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(published > 0, shares / published, 0.0)
+
+    def cdf(x: FloatArray) -> FloatArray:
+        upto = ndtr((x[:, None] - mean) / sd)
+        parts = np.diff(np.minimum(ends, upto[:, :, None]), axis=2)
+        return np.asarray(np.einsum("gsj,sj,gs->g", parts, omega, shares))
+
+    found = np.empty((len(probs), len(mean)))
+    for i, p in enumerate(probs):
+        low = (mean - _REACH * sd).min(axis=1)
+        high = (mean + _REACH * sd).max(axis=1)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            reached = cdf(middle) >= p
+            high = np.where(reached, middle, high)
+            low = np.where(reached, low, middle)
+        found[i] = high
+    return found

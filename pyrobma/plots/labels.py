@@ -1,0 +1,186 @@
+"""Stage 7: numbers, models and parameters in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble, component_of
+from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.errors import DataError
+from pyrobma.models import ModelSpace, ModelSpec
+from pyrobma.plots.estimates import number
+from pyrobma.plots.theme import with_unit
+from pyrobma.priors import BiasPrior, NoBias, Prior, WeightFunction
+
+SCALARS: Final = ("mu", "tau", "rho", "PET", "PEESE")
+"""Parameters with one number per draw and a prior of their own."""
+
+_TITLES: Final = {
+    "mu": "Effect",
+    "tau": "Heterogeneity",
+    "rho": "Correlation within clusters",
+    "PET": "PET coefficient",
+    "PEESE": "PEESE coefficient",
+}
+SYMBOLS: Final = {"mu": "μ", "tau": "τ", "rho": "ρ", "PET": "PET", "PEESE": "PEESE"}
+_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
+
+
+def bayes_factor(value: float) -> str:
+    """Write a Bayes factor: three decimals, or an exponent where these say little."""
+    if math.isfinite(value) and value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}".replace("-", "−")
+    return number(value, 3)
+
+
+def short(value: float) -> str:
+    """Write a value with as few digits as it needs, at most four."""
+    return f"{value + 0.0:.4g}".replace("-", "−")
+
+
+def short_labels(values: Sequence[float]) -> list[str]:
+    """Write the numbers of an axis."""
+    return [short(float(value)) for value in values]
+
+
+def p_value(value: float) -> str:
+    """Write a p-value without the leading zero, as in ``.05``."""
+    text = f"{value:.4g}"
+    return text.lstrip("0") if 0 < value < 1 else text
+
+
+def scalar(parameter: str) -> str:
+    """Return a parameter that has a density; raise DataError for another one."""
+    if parameter not in SCALARS:
+        hint = "See plot_weightfunction for the weights."
+        raise DataError(
+            f"parameter: expected one of {', '.join(SCALARS)}; got {parameter!r}. "
+            f"{hint if str(parameter).startswith('omega') else 'Choose one of them.'}"
+        )
+    return parameter
+
+
+def parameter_title(
+    ensemble: Ensemble,
+    parameter: str,
+    output_scale: Measure | None,
+    *,
+    conditional: bool = False,
+) -> str:
+    """Return an axis title, e.g. ``Conditional effect (Cohen's d)``."""
+    title = _TITLES[parameter]
+    if conditional:
+        first = title if title.startswith("PE") else title[0].lower() + title[1:]
+        title = f"Conditional {first}"
+    measure = check_output_scale(ensemble.task, output_scale)
+    if parameter == "mu":
+        return with_unit(title, measure)
+    linear = _LINEAR.get(measure, measure)
+    if parameter == "tau":
+        return with_unit(title, linear)
+    if parameter == "PEESE":
+        return with_unit(title, linear).replace("(", "(per unit of ", 1)
+    return title
+
+
+def bias_name(bias: BiasPrior) -> str:
+    """Return a kind of bias in words, as in ``one-sided (.025, .05)``."""
+    if isinstance(bias, NoBias):
+        return "no bias"
+    if not isinstance(bias, WeightFunction):
+        return type(bias).__name__
+    side = "one" if bias.sides == 1 else "two"
+    return f"{side}-sided ({', '.join(map(p_value, bias.steps))})"
+
+
+def model_names(space: ModelSpace) -> tuple[str, ...]:
+    """Return short names of models, as in ``Effect + heterogeneity + PET``.
+
+    A component is named where a model counts as its alternative, with the prior if
+    several were given; names that are still equal end in the number of the model.
+    """
+    parts = [_parts(space, model) for model in space.models]
+    names = [" + ".join(p) for p in parts]
+    names = [n[0].upper() + n[1:] if n else "Null" for n in names]
+    return _told_apart(names)
+
+
+def group_names(space: ModelSpace) -> tuple[tuple[str, str], ...]:
+    """Return what a model says of the true effects, and of publication bias.
+
+    The second may be empty: no model of the space has bias.
+    """
+    groups = []
+    anyone = any(not isinstance(model.bias, NoBias) for model in space.models)
+    for model in space.models:
+        *about, bias = _parts(space, model, full=True)
+        name = " + ".join(about)
+        name = name[0].upper() + name[1:] if name else "No effect, no heterogeneity"
+        groups.append((name, bias if anyone else ""))
+    return tuple(groups)
+
+
+def _parts(space: ModelSpace, model: ModelSpec, *, full: bool = False) -> list[str]:
+    """Name a model's components; in full, its kind of bias comes last in any case."""
+    parts = []
+    for parameter, component in (
+        ("mu", "effect"),
+        ("tau", "heterogeneity"),
+        ("rho", "clusters"),
+    ):
+        hypothesis = component_of(parameter)
+        has = hypothesis in model.alternative
+        if component == "clusters" and not _clusters_vary(space):
+            continue
+        rivals = [
+            getattr(other, parameter)
+            for other in space.models
+            if (hypothesis in other.alternative) == has
+        ]
+        prior = getattr(model, parameter)
+        several = prior is not None and _several(rivals)
+        if has:
+            parts.append(f"{component} {prior}" if several else component)
+        elif several:
+            parts.append(f"no {component} {prior}")
+    bias = _bias_part(space, model)
+    if full:
+        parts.append(bias or "no bias")
+    elif bias:
+        parts.append(bias)
+    return parts
+
+
+def _bias_part(space: ModelSpace, model: ModelSpec) -> str:
+    if isinstance(model.bias, NoBias):
+        return ""
+    name = bias_name(model.bias)
+    same = [m.bias for m in space.models if bias_name(m.bias) == name]
+    if all(model.bias.same_density(other) for other in same):
+        return name
+    return str(model.bias)
+
+
+def _several(priors: Sequence[Prior | None]) -> bool:
+    given = [p for p in priors if p is not None]
+    return any(not given[0].same_density(other) for other in given[1:])
+
+
+def _clusters_vary(space: ModelSpace) -> bool:
+    """Whether some model is heterogeneous without correlation within clusters."""
+    return any(
+        "heterogeneity" in model.alternative and "hierarchical" not in model.alternative
+        for model in space.models
+    ) and any("hierarchical" in model.alternative for model in space.models)
+
+
+def _told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    counts = Counter(names)
+    return tuple(
+        f"{name} (model {i})" if counts[name] > 1 else name
+        for i, name in enumerate(names, start=1)
+    )

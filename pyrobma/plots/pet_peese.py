@@ -1,0 +1,272 @@
+"""Stage 7: the regression of effects on their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._types import BoolArray, FloatArray
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.scales import (
+    check_output_scale,
+    data_bias,
+    data_mean,
+    true_effect_converter,
+)
+from pyrobma.errors import DataError
+from pyrobma.plots.estimates import check_interval, converted
+from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print, with_unit
+from pyrobma.priors.density import random
+
+_DRAWS: Final = 20_000
+"""From the prior, over all models."""
+_FEWEST: Final = 50  # from the prior of one model
+_BEYOND: Final = 1.05  # the largest se of the curve over that of the estimates
+
+_PARAMETERS: Final = ("mu", "PET", "PEESE")
+
+
+def pet_peese_frame(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    prior: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+    n: int = 101,
+) -> pd.DataFrame:
+    """Tabulate the model-averaged regression of effects on standard errors.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        With PET or PEESE in some model.
+    conditional : bool
+        Only over models with an effect and PET or PEESE.
+    prior : bool
+        Add the prior, over the same models.
+    output_scale : str, optional
+        Measure of the effects, as in `Ensemble.mixture`. None: the prior scale.
+    probs : sequence of two float
+        Levels of the band, increasing, inside (0, 1).
+    n : int
+        Number of standard errors, from 0 to a little beyond the largest; at least 2.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``kind`` ("posterior", "prior" or "estimate"), ``name`` (of the study;
+        empty for curves), ``se`` (standard error on the measure of the likelihood),
+        ``effect`` (the median of a curve, or the estimate, on the output scale),
+        ``lower`` and ``upper`` (missing for estimates).
+
+    Raises
+    ------
+    DataError
+        If no model has PET or PEESE, or, with `conditional`, none has an effect too.
+
+    Notes
+    -----
+    Quantiles of mu + PET se + PEESE se² on the measure of the likelihood, with the
+    sign of the effect's direction (Stanley and Doucouliagos 2014); at se = 0 this is
+    the effect. Curves are converted as mu is, estimates exactly.
+
+    References
+    ----------
+    .. [1] Stanley, Doucouliagos (2014). Meta-regression approximations to reduce
+       publication selection bias. Research Synthesis Methods 5(1), 60-78.
+       doi:10.1002/jrsm.1095
+    """
+    levels = check_interval(probs)
+    if not isinstance(n, (int, np.integer)) or n < 2:
+        raise DataError(f"n: expected a number of standard errors from 2 up; got {n}.")
+    task = ensemble.task
+    convert = true_effect_converter(task, output_scale)
+    given = _given(ensemble, conditional)
+    se = np.linspace(0, _BEYOND * task.effects.se.max(), n)
+    draws = ensemble.joint(*_PARAMETERS, given=given)
+    curves = {
+        "posterior": _quantiles(ensemble, dict(draws.values), draws.weights, se, levels)
+    }
+    if prior:
+        values, weights = _from_prior(ensemble, given)
+        curves["prior"] = _quantiles(ensemble, values, weights, se, levels)
+    parts = [
+        pd.DataFrame(
+            {
+                "kind": kind,
+                "name": "",
+                "se": se,
+                "effect": convert(curve[:, 1]),
+                "lower": convert(curve[:, 0]),
+                "upper": convert(curve[:, 2]),
+            }
+        )
+        for kind, curve in curves.items()
+    ]
+    parts.append(
+        pd.DataFrame(
+            {
+                "kind": "estimate",
+                "name": task.effects.names,
+                "se": task.effects.se,
+                "effect": converted(task, output_scale, task.effects.y),
+                "lower": np.nan,
+                "upper": np.nan,
+            }
+        )
+    )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
+    regression = ensemble.members("PET") | ensemble.members("PEESE")
+    if not any(name in ensemble.parameters for name in ("PET", "PEESE")):
+        raise DataError(
+            "ensemble: expected a model with PET or PEESE; got none. Give prior_PET "
+            "or prior_PEESE in priors_bias."
+        )
+    if not conditional:
+        return None
+    given: BoolArray = regression & ensemble.members("effect")
+    if not given.any():
+        raise DataError(
+            "conditional: expected a model with an alternative prior for effect, and "
+            "PET or PEESE; there is none. Give them in robma()."
+        )
+    return given
+
+
+def _quantiles(
+    ensemble: Ensemble,
+    values: dict[str, FloatArray],
+    weights: FloatArray,
+    se: FloatArray,
+    levels: tuple[float, float],
+) -> FloatArray:
+    """Return lower end, median and upper end at each standard error, shape (n, 3)."""
+    centre = data_mean(ensemble.task, values["mu"])
+    PET, PEESE = values["PET"], values["PEESE"]
+    return np.array(
+        [
+            np.quantile(
+                centre + data_bias(ensemble.task, at, PET, PEESE),
+                [levels[0], 0.5, levels[1]],
+                weights=weights,
+                method="inverted_cdf",
+            )
+            for at in se
+        ]
+    )
+
+
+def _from_prior(
+    ensemble: Ensemble, given: BoolArray | None
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Draw mu, PET and PEESE from the prior; weights sum to one."""
+    chance = ensemble.prior_prob
+    if given is not None:
+        chance = np.where(given, chance, 0.0)
+    chance = chance / chance.sum()
+    rng = np.random.default_rng([ensemble.seed, 3])
+    values: dict[str, list[FloatArray]] = {name: [] for name in _PARAMETERS}
+    weights = []
+    for probability, model in zip(chance, ensemble.space.models, strict=True):
+        if probability == 0:
+            continue
+        size = max(_FEWEST, round(_DRAWS * probability))
+        weights.append(np.full(size, probability / size))
+        for name in _PARAMETERS:
+            values[name].append(random(model.priors[name], size, rng))
+    together = {name: np.concatenate(parts) for name, parts in values.items()}
+    return together, np.concatenate(weights)
+
+
+def plot_pet_peese(
+    ensemble: Ensemble,
+    *,
+    conditional: bool = False,
+    prior: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+    n: int = 101,
+) -> Any:
+    """Draw the regression of effects on standard errors, with the estimates.
+
+    Parameters
+    ----------
+    ensemble, conditional, prior, output_scale, probs, n
+        As in `pet_peese_frame`, whose rows are drawn. The line is the median; that of
+        the prior is dashed and grey, the ends of its band are dotted and cut where
+        they leave the estimates and the posterior.
+
+    Returns
+    -------
+    plotnine.ggplot
+
+    Raises
+    ------
+    DataError
+        As in `pet_peese_frame`.
+    """
+    import plotnine as p9
+
+    frame = pet_peese_frame(
+        ensemble,
+        conditional=conditional,
+        prior=prior,
+        output_scale=output_scale,
+        probs=probs,
+        n=n,
+    )
+    curves = frame[frame["kind"] != "estimate"]
+    posterior = curves[curves["kind"] == "posterior"]
+    ends = curves[curves["kind"] == "prior"].melt(
+        ["se"], ["lower", "upper"], var_name="end", value_name="y"
+    )
+    shown = frame.loc[frame["kind"] != "prior", ["effect", "lower", "upper"]]
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    spare = 0.04 * (high - low)
+    figure = p9.ggplot() + p9.geom_ribbon(
+        p9.aes("se", ymin="lower", ymax="upper"), posterior, fill=FILL
+    )
+    if prior:
+        figure += p9.geom_line(
+            p9.aes("se", "y", group="end"),
+            ends,
+            color=MIDDLE,
+            linetype="dotted",
+            size=0.6,
+        )
+    measure = check_output_scale(ensemble.task, output_scale)
+    return (
+        figure
+        + p9.geom_line(
+            p9.aes("se", "effect", linetype="kind", color="kind"),
+            curves,
+            size=0.9,
+            show_legend=prior,
+        )
+        + p9.geom_point(
+            p9.aes("se", "effect"),
+            frame[frame["kind"] == "estimate"],
+            shape="o",
+            fill="none",
+            color=INK,
+            size=2,
+            stroke=0.5,
+        )
+        + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
+        + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
+        + p9.scale_x_continuous(expand=(0, 0))
+        + p9.coord_cartesian(ylim=(low - spare, high + spare), expand=False)
+        + p9.labs(
+            x=with_unit("Standard error", ensemble.task.effects.measure),
+            y=with_unit("Conditional effect" if conditional else "Effect", measure),
+        )
+        + theme_print()
+    )

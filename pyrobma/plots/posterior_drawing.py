@@ -1,0 +1,195 @@
+"""Stage 7: densities with spikes, on an axis each."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._types import FloatArray
+from pyrobma.plots.estimates import number
+from pyrobma.plots.labels import short
+from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print
+
+_FULL_HEIGHT: Final = 0.1
+"""Continuous probability below which the density no longer fills the figure."""
+_SMALLEST: Final = 1e-6  # continuous probability: keeps the axis finite
+_PROBABILITIES: Final = [0.0, 0.25, 0.5, 0.75, 1.0]
+_LINE: Final = 0.075  # height of a line of text, of that of probability one
+_LETTER: Final = 0.0125  # width of a letter, of that of the panel
+_BESIDE: Final = 0.004  # from the middle of two bars to either, of that of the panel
+
+
+def draw_posterior(frame: pd.DataFrame, *, symbol: str, title: str) -> Any:
+    """Draw a frame of `posterior_frame`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `posterior_frame`.
+    symbol : str
+        Of the parameter, for the labels of spikes.
+    title : str
+        Of the horizontal axis.
+
+    Returns
+    -------
+    plotnine.ggplot
+    """
+    import plotnine as p9
+
+    prior = bool((frame["which"] == "prior").any())
+    curves = frame[frame["kind"] == "density"]
+    spikes = frame[frame["kind"] == "spike"]
+    top = _top(curves, spikes)
+    left, right = _x_range(frame)
+    captions, lines = _captions(spikes, symbol, left, right)
+    # Beside each other, not one over the other.
+    aside = _BESIDE * (right - left) * (1 if prior else 0)
+    bars = spikes.assign(
+        height=spikes["probability"] * top,
+        x=spikes["x"] + np.where(spikes["which"] == "prior", aside, -aside),
+    )
+    captions["y"] = top * (1 + _LINE * (lines - captions["line"] - 0.3))
+    figure = (
+        p9.ggplot()
+        + p9.geom_area(
+            p9.aes("x", "density"),
+            curves[curves["which"] == "posterior"],
+            fill=FILL,
+            color="none",
+        )
+        + p9.geom_line(
+            p9.aes("x", "density", linetype="which", color="which"),
+            curves,
+            size=0.8,
+            show_legend=prior,
+        )
+        + p9.geom_segment(
+            p9.aes("x", 0, xend="x", yend="height", color="which"),
+            bars,
+            size=2.4,
+            show_legend=False,
+        )
+        + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
+        + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
+        + p9.coord_cartesian(
+            xlim=(left, right), ylim=(0, top * (1.04 + _LINE * lines)), expand=False
+        )
+        + p9.labs(
+            x=title,
+            y="Density" if len(curves) else "Probability",
+        )
+        + theme_print()
+    )
+    for ha, some in captions.groupby("ha"):
+        figure += p9.geom_text(
+            p9.aes("x", "y", label="label", color="which"),
+            some,
+            ha=ha,
+            va="center",
+            size=8.5,
+            show_legend=False,
+        )
+    if not len(curves):
+        return figure + p9.scale_y_continuous(breaks=_PROBABILITIES)
+    figure += p9.scale_y_continuous(breaks=_below(top))
+    if len(spikes):
+        figure += _probability_axis()(top=top)
+        figure += p9.theme(plot_margin_right=0.11)
+    return figure
+
+
+def _below(top: float) -> Any:
+    """Return a rule for breaks that leaves out the room of the captions."""
+
+    def breaks(limits: tuple[float, float]) -> FloatArray:
+        from mizani.breaks import breaks_extended
+
+        found = np.asarray(breaks_extended(n=5)((0.0, top)), dtype=np.float64)
+        return found[found <= top]
+
+    return breaks
+
+
+def _top(curves: pd.DataFrame, spikes: pd.DataFrame) -> float:
+    """Return the density at the height of probability one."""
+    tops = []
+    for which, curve in curves.groupby("which"):
+        fixed = spikes.loc[spikes["which"] == which, "probability"].sum()
+        share = min(1.0, max(1 - fixed, _SMALLEST) / _FULL_HEIGHT)
+        tops.append(float(curve["density"].max()) / share)
+    return 1.05 * max(tops) if tops else 1.0
+
+
+def _x_range(frame: pd.DataFrame) -> tuple[float, float]:
+    low, high = float(frame["x"].min()), float(frame["x"].max())
+    spare = 0.02 * (high - low) or 0.5 * max(abs(low), 1.0)
+    return low - spare, high + spare
+
+
+def _captions(
+    spikes: pd.DataFrame, symbol: str, left: float, right: float
+) -> tuple[pd.DataFrame, int]:
+    """Write the probabilities above their bars, side by side where there is room.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``x``, ``label``, ``which``, ``ha`` and ``line``, from 0 at the top.
+    int
+        Number of lines.
+    """
+    rows: list[dict[str, object]] = []
+    taken: list[float] = []  # where the last caption on each level ends
+    per_spike = 2 if (spikes["which"] == "prior").any() else 1
+    for value in sorted(set(spikes["x"].tolist())):
+        chances = spikes[spikes["x"] == value].set_index("which")["probability"]
+        text = f"P({symbol} = {short(value)})"
+        labels = {"posterior": f"{text} = {number(chances['posterior'], 3)}"}
+        if "prior" in chances:
+            labels["prior"] = f"prior {number(chances['prior'], 3)}"
+        width = _LETTER * len(labels["posterior"]) * (right - left)
+        ha, start = "center", value - width / 2
+        if start < left:
+            ha, start = "left", value - 0.01 * (right - left)
+        elif start + width > right:
+            ha, start = "right", value - width
+        level = next((i for i, end in enumerate(taken) if end < start), len(taken))
+        taken[level : level + 1] = [start + width]
+        at = {"left": start, "center": value, "right": start + width}[ha]
+        for i, (which, label) in enumerate(labels.items()):
+            line = level * per_spike + i
+            rows.append(
+                {"x": at, "label": label, "which": which, "ha": ha, "line": line}
+            )
+    columns = ["x", "label", "which", "ha", "line"]
+    return pd.DataFrame(rows, columns=columns), len(taken) * per_spike
+
+
+@functools.cache
+def _probability_axis() -> Any:
+    """Return a layer that draws an axis of probabilities at the right."""
+    from plotnine.geoms.geom_blank import geom_blank
+
+    class geom_probability_axis(geom_blank):
+        DEFAULT_PARAMS: ClassVar[dict[str, Any]] = {
+            **geom_blank.DEFAULT_PARAMS,
+            "top": 1.0,
+        }
+
+        def draw_panel(self, data: Any, panel_params: Any, coord: Any, ax: Any) -> None:
+            top = self.params["top"]
+            axis = ax.secondary_yaxis(
+                "right", functions=(lambda y: y / top, lambda p: p * top)
+            )
+            axis.set_yticks(_PROBABILITIES)
+            axis.set_ylabel("Probability", color=INK, size=10)
+            axis.tick_params(labelsize=8, color=INK, labelcolor=INK, width=0.5)
+            axis.spines["right"].set(color=INK, linewidth=0.5)
+
+    return lambda top: geom_probability_axis(
+        data=pd.DataFrame({"x": [0.0]}), inherit_aes=False, top=top
+    )

@@ -1,0 +1,153 @@
+"""The figures that say something about an ensemble, with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble
+from pyrobma.plots import (
+    plot_forest,
+    plot_funnel,
+    plot_mcmc,
+    plot_models,
+    plot_overview,
+    plot_pet_peese,
+    plot_posterior,
+    plot_probabilities,
+    plot_weightfunction,
+)
+
+_PARAMETERS = {
+    "mu": "the effect (mu)",
+    "tau": "the heterogeneity (tau)",
+    "rho": "the correlation of true effects within a cluster (rho)",
+    "PET": "the coefficient of the standard error (PET)",
+    "PEESE": "the coefficient of the squared standard error (PEESE)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure that is drawn when it is asked for.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without the ending.
+    topic : {"overview", "estimates", "bias", "models", "diagnostics"}
+        Part of a report that it belongs to.
+    caption : str
+        What a reader sees there.
+    draw : callable
+        Returns a plotnine figure or composition, or an ArviZ plot collection.
+    """
+
+    name: str
+    topic: str
+    caption: str
+    draw: Callable[[], Any]
+
+
+def figures(
+    ensemble: Ensemble, *, output_scale: Measure | None = None
+) -> tuple[Figure, ...]:
+    """List the figures that an ensemble has something to show in.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What `robma` returns.
+    output_scale : str, optional
+        Measure of effects. None: the prior scale.
+    """
+    scale: dict[str, Any] = {"output_scale": output_scale}
+    found = [
+        Figure(
+            "overview", "overview", "The analysis at a glance.",
+            lambda: plot_overview(ensemble, **scale),
+        ),
+        Figure(
+            "forest", "estimates",
+            "Estimates with 95 % confidence intervals, each study's true effect as the "
+            "models shrink it, the model-averaged effect and its prediction interval.",
+            lambda: plot_forest(ensemble, **scale),
+        ),
+        *(
+            Figure(
+                f"posterior_{name}", "estimates",
+                f"Prior and model-averaged posterior of {_PARAMETERS[name]}.",
+                lambda name=name: plot_posterior(ensemble, name, prior=True, **scale),
+            )
+            for name in _PARAMETERS
+            if name in ensemble.parameters
+        ),
+        Figure(
+            "funnel", "bias",
+            "Estimates against their standard errors, and where 95 % of published "
+            "estimates are expected.",
+            lambda: plot_funnel(ensemble, **scale),
+        ),
+    ]  # fmt: skip
+    if ensemble.p_values is not None:
+        found.append(
+            Figure(
+                "weightfunction", "bias",
+                "Publication probability by p-value, relative to the most significant "
+                "results, with a 95 % band.",
+                lambda: plot_weightfunction(ensemble, prior=True),
+            )
+        )  # fmt: skip
+    if {"PET", "PEESE"} & set(ensemble.parameters):
+        found.append(
+            Figure(
+                "pet_peese", "bias",
+                "Model-averaged regression of effects on standard errors, with a 95 % "
+                "band; at a standard error of 0 is the effect without this bias.",
+                lambda: plot_pet_peese(ensemble, **scale),
+            )
+        )  # fmt: skip
+    if len(ensemble.fits) > 1:
+        found += [
+            Figure(
+                "probabilities", "models", "Prior and posterior model probabilities.",
+                lambda: plot_probabilities(ensemble),
+            ),
+            Figure(
+                "models", "models", "The effect according to each model.",
+                lambda: plot_models(ensemble, **scale),
+            ),
+        ]  # fmt: skip
+    best = most_probable(ensemble)
+    if best is not None:
+        found += [
+            Figure(
+                f"mcmc_{kind}", "diagnostics",
+                f"Markov chains of model {best}, the most probable one with free "
+                f"parameters: {kind}.",
+                lambda kind=kind: plot_mcmc(ensemble, best, kind=kind),
+            )
+            for kind in ("trace", "rank")
+        ]  # fmt: skip
+    return tuple(found)
+
+
+def most_probable(ensemble: Ensemble) -> int | None:
+    """Return the number of the most probable model that was sampled; None if none."""
+    sampled = np.array([fit.chains is not None for fit in ensemble.fits])
+    if not sampled.any():
+        return None
+    return int(np.argmax(np.where(sampled, ensemble.post_prob, -1.0))) + 1
+
+
+def save_figure(drawn: Any, path: Path) -> None:
+    """Write what a figure draws; the ending of the name decides the format."""
+    if hasattr(drawn, "savefig"):  # ArviZ
+        drawn.savefig(path, bbox_inches="tight")
+    else:
+        drawn.save(path, verbose=False)

@@ -1,0 +1,105 @@
+"""One self-contained page about an ensemble."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble
+from pyrobma.report.figures import figures, save_figure
+from pyrobma.report.tables import tables
+from pyrobma.summary import ensemble_warnings, interpret, summarise
+
+
+def report_html(
+    ensemble: Ensemble,
+    *,
+    title: str = "Bayesian model-averaged meta-analysis",
+    output_scale: Measure | None = None,
+    settings: Mapping[str, Any] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> str:
+    """Write a report: interpretation, tables, figures, diagnostics and settings.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What `robma` returns.
+    title : str
+        Heading of the page.
+    output_scale : str, optional
+        Measure of the estimates. None: the prior scale.
+    settings : mapping, optional
+        Names and values to show at the end, beside those of the ensemble.
+    images : mapping of str to str, optional
+        SVG text by figure name, if the figures are drawn already. None: drawn here.
+
+    Returns
+    -------
+    str
+        An HTML document that needs no other file.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("pyrobma.report"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    catalogue = figures(ensemble, output_scale=output_scale)
+    drawn = svg_images(ensemble, output_scale) if images is None else images
+    shown: dict[str, list[dict[str, str]]] = {}
+    for figure in catalogue:
+        shown.setdefault(figure.topic, []).append(
+            {"caption": figure.caption, "source": _data_url(drawn[figure.name])}
+        )
+    return environment.get_template("report.html").render(
+        title=title,
+        heading=summarise(ensemble).heading,
+        interpretation=interpret(ensemble, output_scale=output_scale),
+        warnings=ensemble_warnings(ensemble),
+        tables={
+            name: table.to_html()
+            for name, table in tables(ensemble, output_scale=output_scale).items()
+        },
+        figures=shown,
+        settings=_settings(ensemble, settings or {}),
+    )
+
+
+def svg_images(
+    ensemble: Ensemble, output_scale: Measure | None = None
+) -> dict[str, str]:
+    """Draw every figure of an ensemble; return SVG text by name."""
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for figure in figures(ensemble, output_scale=output_scale):
+            path = Path(folder, f"{figure.name}.svg")
+            save_figure(figure.draw(), path)
+            found[figure.name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def _data_url(svg: str) -> str:
+    encoded = base64.b64encode(svg.encode()).decode("ascii")
+    return f"data:image/svg+xml;base64,{encoded}"
+
+
+def _settings(
+    ensemble: Ensemble, more: Mapping[str, Any]
+) -> Sequence[tuple[str, str]]:
+    task, chosen = ensemble.task, ensemble.settings
+    own = {
+        "measure of the likelihood": task.effects.measure,
+        "prior scale": task.prior_scale,
+        "mapping of the effect": task.effect_mapping,
+        "effect direction": task.effect_direction,
+        "chains": chosen.chains,
+        "warm-up iterations per chain": chosen.warmup,
+        "iterations per chain, at least": chosen.draws,
+        "seed": ensemble.seed,
+    }
+    return [(name, str(value)) for name, value in {**own, **more}.items()]

@@ -1,0 +1,146 @@
+"""Stage 6: tables of heterogeneity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._types import BoolArray
+from pyrobma.effects import Measure
+from pyrobma.ensemble import (
+    CLUSTER_MEASURES,
+    Ensemble,
+    heterogeneity,
+    prediction_interval,
+)
+from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.errors import DataError
+from pyrobma.summary.summaries import (
+    ensemble_warnings,
+    estimate,
+    estimate_formats,
+    heading,
+    model_title,
+    scale_notes,
+)
+from pyrobma.summary.table import Summary, Table
+
+HeterogeneityType: TypeAlias = Literal["ensemble", "individual"]
+
+PREDICTION_NOTE = (
+    "PI: true effect of a new study; its quantiles bound prediction intervals."
+)
+
+
+def heterogeneity_summary(
+    ensemble: Ensemble,
+    type: str = "ensemble",
+    *,
+    conditional: bool = False,
+    output_scale: Measure | None = None,
+    probs: Sequence[float] = (0.025, 0.975),
+) -> Summary:
+    """Tabulate how much true effects differ.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What `robma` returns.
+    type : {"ensemble", "individual"}
+        ``"ensemble"``: averaged over models. ``"individual"``: every model on its own.
+        The first letter is enough.
+    conditional : bool
+        Add a table over the models with heterogeneity only ("ensemble"): the true
+        effect of a new study given an effect, ICC given a correlation in clusters.
+    output_scale : str, optional
+        Measure of the effect and of tau, as in `Ensemble.mixture`. None: the prior
+        scale.
+    probs : sequence of float
+        Quantiles to show, in [0, 1].
+
+    Returns
+    -------
+    Summary
+        Table ``heterogeneity``, with `conditional` also ``heterogeneity_conditional``;
+        or ``model_1``, ``model_2``, ... Rows: PI, the true effect of a new study
+        (`prediction_interval`), and the measures of `heterogeneity`.
+
+    Raises
+    ------
+    DataError
+        On an unknown type or scale, or probabilities outside [0, 1].
+    """
+    kinds = [k for k in get_args(HeterogeneityType) if k.startswith(str(type))]
+    if len(kinds) != 1:
+        raise DataError(
+            f"type: expected one of {', '.join(get_args(HeterogeneityType))}, or its "
+            f"first letter; got {type!r}."
+        )
+    levels = tuple(check_probs(probs).values())
+    if kinds[0] == "individual":
+        each = np.eye(len(ensemble.fits), dtype=bool)
+        tables = {
+            f"model_{i}": _table(
+                ensemble, model_title(ensemble, i), output_scale, levels, given=alone
+            )
+            for i, alone in enumerate(each, start=1)
+        }
+        return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
+    tables = {
+        "heterogeneity": _table(
+            ensemble, "Model-averaged heterogeneity:", output_scale, levels
+        )
+    }
+    if conditional:
+        tables["heterogeneity_conditional"] = _table(
+            ensemble, "Conditional heterogeneity:", output_scale, levels, True
+        )
+    return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
+
+
+def _table(
+    ensemble: Ensemble,
+    title: str,
+    output_scale: Measure | None,
+    probs: Sequence[float],
+    conditional: bool = False,
+    given: BoolArray | None = None,
+) -> Table:
+    rows: dict[str, dict[str, float]] = {}
+    if not conditional or ensemble.members("effect").any():
+        rows["PI"] = prediction_interval(
+            ensemble,
+            conditional=conditional,
+            output_scale=output_scale,
+            probs=probs,
+            given=given,
+        )
+    if not conditional or ensemble.members("heterogeneity").any():
+        found = heterogeneity(
+            ensemble, conditional=conditional, output_scale=output_scale, given=given
+        )
+        rows |= {name: estimate(mixed, probs) for name, mixed in found.items()}
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    if not rows:
+        return Table(title, frame, notes=("No model has an alternative prior.",))
+    clustered = set(CLUSTER_MEASURES) <= set(rows)
+    linear = "tau, its parts and tau2" if clustered else "tau and tau2"
+    notes = scale_notes(ensemble, output_scale, linear=linear)
+    if "PI" in rows:
+        notes = (PREDICTION_NOTE, *notes)
+    if clustered:
+        notes = (*notes, _cluster_note(ensemble, conditional, given))
+    return Table(title, frame, estimate_formats(frame), notes)
+
+
+def _cluster_note(
+    ensemble: Ensemble, conditional: bool, given: BoolArray | None
+) -> str:
+    note = "ICC: correlation of two true effects of one cluster"
+    everywhere = ensemble.members("heterogeneity").all()
+    if conditional or given is not None or everywhere:
+        return note + "."
+    return note + ", over models with heterogeneity."

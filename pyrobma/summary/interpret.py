@@ -1,0 +1,337 @@
+"""Stage 6: an ensemble in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from pyrobma.effects import Measure
+from pyrobma.ensemble import (
+    Ensemble,
+    Inclusion,
+    heterogeneity,
+    prediction_interval,
+)
+from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
+from pyrobma.models import Hypothesis
+from pyrobma.summary.table import decimals, error, fixed
+
+_GRADES: Final = (
+    (100.0, "extreme"),
+    (10.0, "strong"),
+    (3.0, "moderate"),
+    (0.0, "weak"),
+)
+_UNDECIDED: Final = math.log(1.1)
+_UNCERTAIN: Final = 0.1  # a Bayes factor that is known to 10 % only
+_NEGLIGIBLE: Final = 0.001  # of posterior probability
+
+_OF: Final[dict[Hypothesis, str]] = {
+    "effect": "an effect",
+    "heterogeneity": "heterogeneity",
+    "bias": "publication bias",
+    "hierarchical": "a correlation of true effects within clusters",
+}
+_KINDS: Final[tuple[tuple[Hypothesis, str], ...]] = (
+    ("selection", "selection model"),
+    ("PET", "PET model"),
+    ("PEESE", "PEESE model"),
+)
+_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
+"""Where tau is reported if effects are on a scale without a linear tau."""
+
+
+def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str:
+    """Say in a paragraph what was fitted and what was found.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What `robma` returns.
+    output_scale : str, optional
+        Measure of the estimates, as in `Ensemble.mixture`. None: the prior scale.
+
+    Returns
+    -------
+    str
+        Plain sentences for a results section: the models, the evidence for each
+        component that some but not all models have, averaged estimates with 95 %
+        credible intervals, the 95 % prediction interval of the true effect of a new
+        study, Monte Carlo errors, and models that missed a check.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale.
+
+    Notes
+    -----
+    Evidence is weak for a Bayes factor below 3, moderate below 10, strong below 100
+    and extreme beyond, whichever side it favours; between 1/1.1 and 1.1 the data are
+    said not to discriminate. BF10 is that of the models with the component against
+    those without it, BF01 its inverse. The words are those of Jeffreys (1961), Theory
+    of Probability, appendix B, with fewer grades.
+    """
+    target = check_output_scale(ensemble.task, output_scale)
+    return " ".join(
+        [
+            _fitted(ensemble),
+            *_evidence(ensemble),
+            _estimates(ensemble, target),
+            *_prediction(ensemble, target),
+            *_precision(ensemble, target),
+            _checks(ensemble),
+        ]
+    )
+
+
+def _fitted(ensemble: Ensemble) -> str:
+    count, data = len(ensemble.fits), _data(ensemble)
+    if count == 1:
+        spec = ensemble.fits[0].spec
+        return f"A Bayesian meta-analysis of {data} was fitted with one model: {spec}."
+    robust = "bias" in ensemble.components
+    method = f"{'robust ' if robust else ''}Bayesian model-averaged meta-analysis"
+    text = f"A {method} of {data} combined {count} models"
+    if robust:
+        number = int(ensemble.members("bias").sum())
+        which = "all of which" if number == count else f"{number} of which"
+        kinds = [
+            _count(int(ensemble.members(kind).sum()), label)
+            for kind, label in _KINDS
+            if ensemble.members(kind).any()
+        ]
+        text += f", {which} allow for publication bias ({_list(kinds)})"
+    return text + "."
+
+
+def _data(ensemble: Ensemble) -> str:
+    effects = ensemble.task.effects
+    shared = int((np.bincount(effects.cluster) > 1).sum())
+    alone = effects.L - shared
+    text = _count(effects.K, "estimate")
+    if shared:
+        text += f" in {_count(shared, 'cluster')}"
+    if shared and alone:
+        text += f" and {alone} outside {'it' if shared == 1 else 'them'}"
+    return text
+
+
+def _evidence(ensemble: Ensemble) -> list[str]:
+    """Say what the data favour, of what some but not all models have."""
+    decided, undecided = [], []
+    for component in ensemble.components:
+        members = ensemble.members(component)
+        found = ensemble.evidence(component)
+        if members.all() or not members.any() or not math.isfinite(found.log_bf):
+            continue
+        if component == "hierarchical" and not _own_test(ensemble):
+            continue
+        if abs(found.log_bf) < _UNDECIDED:
+            undecided.append(f"{_OF[component]} (BF10 = {math.exp(found.log_bf):.2f})")
+        else:
+            decided.append(_favoured(component, found))
+    sentences = []
+    if decided:
+        sentences.append(f"There was {_list(decided)}.")
+    if undecided:
+        sentences.append(
+            "The data did not discriminate between models with and models without "
+            f"{_list(undecided, 'or')}."
+        )
+    if "hierarchical" in ensemble.components and _joint_test(ensemble):
+        sentences.append(
+            "Every model with heterogeneity let true effects correlate within "
+            "clusters, so that this correlation was not tested on its own."
+        )
+    return sentences
+
+
+def _own_test(ensemble: Ensemble) -> bool:
+    """Whether the hierarchical component differs from heterogeneity."""
+    hierarchical = ensemble.members("hierarchical")
+    return not np.array_equal(hierarchical, ensemble.members("heterogeneity"))
+
+
+def _joint_test(ensemble: Ensemble) -> bool:
+    members = ensemble.members("hierarchical")
+    return not _own_test(ensemble) and bool(members.any() and not members.all())
+
+
+def _favoured(component: Hypothesis, found: Inclusion) -> str:
+    size = abs(found.log_bf)
+    grade = next(word for least, word in _GRADES if size >= math.log(max(least, 1)))
+    side, name = ("for", "BF10") if found.log_bf > 0 else ("against", "BF01")
+    return f"{grade} evidence {side} {_OF[component]} ({name} = {_bayes_factor(size)})"
+
+
+def _bayes_factor(log_bf: float) -> str:
+    """Write a Bayes factor above 1 with three digits, as a power of ten if huge."""
+    power = log_bf / math.log(10)
+    if power >= 5:
+        exponent = math.floor(power)
+        mantissa = f"{10 ** (power - exponent):.1f}"
+        if mantissa == "10.0":
+            mantissa, exponent = "1.0", exponent + 1
+        return f"{mantissa} × 10^{exponent}"
+    digits = max(0, 2 - max(math.floor(power), 0))
+    return f"{math.exp(log_bf):.{digits}f}"
+
+
+def _estimates(ensemble: Ensemble, scale: Measure) -> str:
+    effects = ensemble.members("effect")
+    tested = effects.any() and not effects.all()
+    averaged = (
+        "mean effect" if len(ensemble.fits) == 1 else "model-averaged mean effect"
+    )
+    where = _scale(scale)
+    mu = ensemble.mixture("mu", output_scale=scale)
+    if mu.sd() == 0:
+        parts = [f"The mean effect was fixed at {_number(mu.mean())}{where}"]
+    else:
+        adjusted = ", adjusted for publication bias," if _biased(ensemble) else ""
+        mean, low, high = _written(mu.mean(), *mu.quantiles([0.025, 0.975]))
+        text = (
+            f"The {averaged}{adjusted} was {mean}{where}, 95 % credible interval "
+            f"[{low}, {high}]"
+        )
+        if tested:
+            given = ensemble.mixture("mu", conditional=True, output_scale=scale)
+            mean, low, high = _written(given.mean(), *given.quantiles([0.025, 0.975]))
+            text += f" ({mean} [{low}, {high}] given that there is an effect)"
+        parts = [text]
+    return ". ".join([*parts, _spread(ensemble, scale)]) + "."
+
+
+def _spread(ensemble: Ensemble, scale: Measure) -> str:
+    """Say how much true effects differ, and within clusters how they agree."""
+    found = heterogeneity(ensemble, output_scale=scale)
+    tau = found["tau"]
+    if _equal(ensemble):
+        return "True effects were taken as equal"
+    other = ""
+    if scale != ensemble.task.prior_scale and scale in _LINEAR:
+        other = _scale(_LINEAR[scale])
+    mean, low, high = _written(tau.mean(), *tau.quantiles([0.025, 0.975]))
+    text = f"The standard deviation of true effects (tau) was {mean}{other} [{low}, {high}]"
+    if tau.sd() == 0:
+        text = (
+            f"The standard deviation of true effects (tau) was fixed at {mean}{other}"
+        )
+    if "ICC" not in found:
+        return text
+    icc = found["ICC"]
+    without = icc.probabilities == 0
+    caution = (
+        " in the models with heterogeneity"
+        if ensemble.post_prob[without].sum() > _NEGLIGIBLE
+        else ""
+    )
+    mean, low, high = _written(icc.mean(), *icc.quantiles([0.025, 0.975]))
+    rho = f"{mean} [{low}, {high}]" if icc.sd() else f"fixed at {mean}"
+    return text + f", and their correlation within clusters (rho) {rho}{caution}"
+
+
+def _prediction(ensemble: Ensemble, scale: Measure) -> list[str]:
+    if _equal(ensemble):
+        return []
+    found = prediction_interval(ensemble, output_scale=scale)
+    low, high = _written(found["0.025"], found["0.975"])
+    return [
+        "The 95 % prediction interval for the true effect of a new study was "
+        f"[{low}, {high}]."
+    ]
+
+
+def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
+    """Say how much of this is Monte Carlo error, if it is not exact."""
+    names = [
+        name
+        for name in ensemble.components
+        if ensemble.members(name).any() and not ensemble.members(name).all()
+    ]
+    errors = {name: ensemble.evidence(name).log_bf_mcse for name in names}
+    largest = max(errors.values(), default=0.0)
+    mean = ensemble.mixture("mu", output_scale=scale).mcse()
+    parts = []
+    if largest > 0:
+        many = len(names) > 1
+        parts.append(
+            f"{'at most ' if many else ''}{error(largest)} for the log Bayes "
+            f"factor{'s' if many else ''}"
+        )
+    if mean > 0:
+        parts.append(f"{error(mean)} for the mean effect")
+    if not parts:
+        return []
+    sentences = [f"Monte Carlo standard errors were {_list(parts)}."]
+    doubtful = [_OF[name] for name, value in errors.items() if value > _UNCERTAIN]
+    if doubtful:
+        sentences.append(
+            f"The Bayes factor for {_list(doubtful)} is too uncertain to rely on; more "
+            "draws would help."
+        )
+    return sentences
+
+
+def _checks(ensemble: Ensemble) -> str:
+    total = len(ensemble.fits)
+    failed = [i for i, fit in enumerate(ensemble.fits, start=1) if not fit.ok]
+    if not failed:
+        return f"{'The model' if total == 1 else 'All models'} passed every check."
+    if total == 1:
+        reasons = "; ".join(ensemble.fits[0].reasons)
+        return f"The model missed a check, so that the results need care: {reasons}."
+    probability = ensemble.post_prob[[i - 1 for i in failed]].sum()
+    shown = [str(i) for i in failed[:5]] + (["others"] if len(failed) > 5 else [])
+    one = len(failed) == 1
+    text = (
+        f"{len(failed)} of the {total} models ({_list(shown)}), of "
+        f"{'' if one else 'joint '}posterior probability {probability:.2g}, missed a "
+        "check"
+    )
+    if probability < _NEGLIGIBLE:
+        whose = (
+            "its marginal likelihood is" if one else "their marginal likelihoods are"
+        )
+        return f"{text}; unless {whose} far off, this hardly matters."
+    return f"{text}, so that the results need care."
+
+
+def _biased(ensemble: Ensemble) -> bool:
+    return "bias" in ensemble.components
+
+
+def _equal(ensemble: Ensemble) -> bool:
+    """Whether no model has heterogeneity."""
+    return all(m.tau.is_spike and m.tau.location == 0 for m in ensemble.space.models)
+
+
+def _scale(scale: Measure) -> str:
+    if scale == "none":
+        return " in units of the data"
+    return f" on the {SCALE_NAMES[scale]} scale"
+
+
+def _number(value: float) -> str:
+    return _written(value)[0]
+
+
+def _written(*values: float) -> list[str]:
+    """Write numbers of one unit with the same decimals, and a true minus sign."""
+    write = fixed(decimals(values))
+    return [write(value).replace("-", "−") for value in values]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"one {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _list(items: Sequence[str], last: str = "and") -> str:
+    """Join with commas, and the last item with a word."""
+    if len(items) == 1:
+        return items[0]
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"

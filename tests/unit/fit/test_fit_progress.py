@@ -1,0 +1,259 @@
+"""The line that shows how far a fit is."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+
+import pyrobma as rb
+from pyrobma.fit import Task, fit_models, progress, schedule
+from pyrobma.fit.model import fingerprint
+from pyrobma.fit.progress import ProgressLine, Work
+
+SPIKE = (rb.prior("spike", location=0),)
+TASK = Task(rb.effect_sizes(d=[0.1, 0.2], se=[0.1, 0.1]), "cohens_d")
+# Far longer than the ticks that a test sets, far shorter than anyone waits.
+PATIENCE = 10.0
+
+
+class Screen(io.StringIO):
+    """A terminal, or a pipe, that remembers everything."""
+
+    def __init__(self, terminal):
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self):
+        return self.terminal
+
+    @property
+    def drawn(self):
+        return [line.strip() for line in self.getvalue().split("\r") if line.strip()]
+
+    @property
+    def left(self):
+        """What stays visible, if every line is drawn over the one before."""
+        return self.getvalue().rpartition("\r")[2].strip()
+
+
+class Plain:
+    """The least that a future may be: no callbacks."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def result(self):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+class Stub:
+    """An executor whose jobs give made-up fits at once."""
+
+    def __init__(self, made, mcse=0.001, failing=(), plain=False):
+        self.made, self.mcse, self.failing, self.plain = made, mcse, failing, plain
+
+    def submit(self, function, /, *arguments):
+        first = function.__name__ == "fit_model"
+        spec = arguments[1] if first else arguments[1].spec
+        rng = np.random.default_rng(1)
+        value = self.made.fit(
+            spec,
+            mcse=(self.mcse if first else self.mcse / 10) if spec.free else 0.0,
+            draws={name: rng.normal(0.5, 0.1, (2, 20)) for name in spec.free},
+            fingerprint=fingerprint(arguments[0], spec, arguments[2]),
+        )
+        if str(spec) in self.failing:
+            value = rb.SamplingError("made to fail")
+        if self.plain:
+            return Plain(value)
+        job = Future()
+        if isinstance(value, Exception):
+            job.set_exception(value)
+        else:
+            job.set_result(value)
+        return job
+
+
+@pytest.fixture
+def space(made):
+    return made.space(hierarchical_null=SPIKE)
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """Put a terminal, or a pipe, in the place of stderr."""
+
+    def put(terminal=True, delay=0.0):
+        shown = Screen(terminal)
+        monkeypatch.setattr(sys, "stderr", shown)
+        monkeypatch.setattr(progress, "QUIET_FOR", delay)
+        return shown
+
+    return put
+
+
+@pytest.fixture
+def every_draw(monkeypatch):
+    """Make tqdm draw at every update, not only ten times a second."""
+    from tqdm.std import tqdm
+
+    update = tqdm.update
+
+    def refreshed(self, n=1):
+        update(self, n)
+        self.refresh()
+
+    monkeypatch.setattr(tqdm, "update", refreshed)
+
+
+def test_a_pipe_gets_nothing_unless_asked(made, space, screen):
+    quiet = screen(terminal=False)
+    fit_models(TASK, space, seed=1, executor=Stub(made))
+    assert quiet.getvalue() == ""
+    fit_models(TASK, space, seed=1, executor=Stub(made), progress=True)
+    assert quiet.drawn[0].startswith("0/6 models |")
+
+
+def test_a_terminal_gets_the_line_unless_refused(made, space, screen):
+    shown = screen()
+    fit_models(TASK, space, seed=1, executor=Stub(made), progress=False)
+    assert shown.getvalue() == ""
+    fit_models(TASK, space, seed=1, executor=Stub(made))
+    assert shown.drawn[0].startswith("0/6 models |")
+
+
+def test_a_process_without_stderr_fits_quietly(made, space, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(fit_models(TASK, space, seed=1, executor=Stub(made))) == 8
+
+
+def test_a_short_fit_shows_no_line_unasked(made, space, screen):
+    shown = screen(delay=PATIENCE)
+    fit_models(TASK, space, seed=1, executor=Stub(made))
+    assert shown.left == ""
+    assert shown.drawn == []
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_every_model_is_counted_once_whatever_the_future_can(
+    made, space, screen, every_draw, plain
+):
+    shown = screen()
+    fit_models(TASK, space, seed=1, executor=Stub(made, plain=plain), progress=True)
+    counts = dict.fromkeys(line.partition(" models")[0] for line in shown.drawn)
+    assert list(counts) == [f"{done}/6" for done in range(7)]
+    assert shown.left == ""
+
+
+def test_the_first_unfinished_model_is_named_by_number_and_parameters(
+    made, space, screen, every_draw
+):
+    shown = screen()
+    fit_models(TASK, space, seed=1, executor=Stub(made), progress=True)
+    after_one = next(line for line in shown.drawn if line.startswith("1/6"))
+    # The model with three parameters is done; the next in line has two.
+    assert space.models[3].free == ("tau", "rho")
+    assert after_one.endswith(", model 4 (tau, rho)")
+    before_last = [line for line in shown.drawn if line.startswith("5/6")][-1]
+    assert before_last.endswith(", model 1")
+
+
+def test_rounds_of_extension_are_shown(made, space, screen):
+    shown = screen()
+    stub = Stub(made, mcse=0.05)
+    fit_models(TASK, space, seed=1, executor=stub, progress=True)
+    assert any(line.startswith("0/5 refined |") for line in shown.drawn)
+    assert shown.left == ""
+
+
+def test_nothing_is_shown_when_nothing_is_left_to_fit(made, space, screen):
+    known = fit_models(TASK, space, seed=1, executor=Stub(made))
+    shown = screen()
+    fit_models(TASK, space, seed=1, executor=Stub(made), fits=known, progress=True)
+    assert shown.getvalue() == ""
+
+
+def test_no_line_stays_after_a_failure_and_no_clock(made, space, screen):
+    before = threading.active_count()
+    shown = screen()
+    stub = Stub(made, failing=(str(space.models[3]),))
+    with pytest.raises(rb.FitError, match="made to fail") as caught:
+        fit_models(TASK, space, seed=1, executor=stub, progress=True)
+    assert len(caught.value.fits) == 5
+    assert shown.left == ""
+    _wait(lambda: threading.active_count() == before)
+
+
+def test_the_clock_goes_on_while_a_model_takes_long(screen, monkeypatch):
+    monkeypatch.setattr(progress, "TICK", 0.01)
+    shown = screen()
+    with ProgressLine({0: Work("model 1 (mu)", 1.0)}, True, "models") as line:
+        line.started()
+        _wait(lambda: len(shown.drawn) > 3)
+    assert shown.drawn[-1].endswith("model 1 (mu)")
+    assert shown.left == ""
+
+
+def test_a_job_that_reports_after_the_end_draws_nothing(screen):
+    shown = screen()
+    job = Future()
+    with ProgressLine({0: Work("model 1", 1.0)}, True, "models") as line:
+        line.watch(0, job)
+    text = shown.getvalue()
+    job.set_result(None)
+    assert shown.getvalue() == text
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(120, "model 12 (mu, tau, omega)"), (60, "model 12 (mu, tau, …"), (40, "")],
+)
+def test_long_names_are_cut_with_a_mark_or_left_out(width, shown):
+    text = progress._shortened("model 12 (mu, tau, omega)", width - 40)
+    assert text == shown
+
+
+def test_the_draws_are_the_same_with_and_without_the_line(screen):
+    screen()
+    space = rb.model_space(
+        effect=rb.default_priors("effect"), heterogeneity_null=SPIKE, effect_null=SPIKE
+    )
+    few = rb.SamplerSettings(chains=2, warmup=150, draws=100, max_draws=100)
+    with_line, without = (
+        fit_models(TASK, space, settings=few, seed=1, progress=show)
+        for show in (True, False)
+    )
+    assert with_line[1].logml == without[1].logml
+    np.testing.assert_array_equal(with_line[1].chains.draws, without[1].chains.draws)
+
+
+def test_an_interrupt_starts_no_further_model(space, monkeypatch, screen):
+    shown = screen()
+    started = []
+
+    def interrupted(*arguments):
+        started.append(arguments)
+        time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(schedule, "fit_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_models(TASK, space, seed=1, cores=1, progress=True)
+    # The one that ran when the first was noticed, perhaps, but not all six.
+    assert len(started) <= 3
+    assert shown.left == ""
+
+
+def _wait(happened):
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.005)
