@@ -26,12 +26,24 @@ from pyrobma.fit import (
     EffectMapping,
     Executor,
     Fit,
+    FitError,
     SamplerSettings,
     SettingsError,
     Task,
     fit_models,
 )
 from pyrobma.models import ModelSpace, model_space
+from pyrobma.plots import (
+    plot_forest,
+    plot_funnel,
+    plot_mcmc,
+    plot_models,
+    plot_overview,
+    plot_pet_peese,
+    plot_posterior,
+    plot_probabilities,
+    plot_weightfunction,
+)
 from pyrobma.priors import (
     DEFAULT,
     BiasArgument,
@@ -42,6 +54,7 @@ from pyrobma.priors import (
     bias_priors,
     component_priors,
 )
+from pyrobma.report import report_html
 from pyrobma.summary import (
     Summary,
     ensemble_warnings,

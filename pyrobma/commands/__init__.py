@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m pyrobma",
         description="Hierarchical, robust Bayesian model-averaged meta-analysis.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True)
     for module in (fit, example):
         module.add_to(commands)
     options = parser.parse_args(arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import platform
 import sys
 import time
@@ -176,6 +175,9 @@ def add_to(commands: Any) -> None:
         help="take models of the same data, priors and settings from a fit.pyrobma or "
         "finished.pyrobma",
     )  # fmt: skip
+    group.add_argument(
+        "--no-figures", action="store_true", help="tables and draws only, no report"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(run=run)
 
@@ -209,12 +211,13 @@ def run(options: argparse.Namespace) -> int:
             options.out,
             settings=_settings(options, fit),
             output_scale=options.output_scale,
+            with_figures=not options.no_figures,
             say=say,
         )
     except (PyrobmaError, OSError) as error:
         _say(f"Error: {error}")
         return 1
-    say(f"Done: {options.out / 'report.html'}")
+    say(f"Done: {options.out}")
     return 0 if all(model.ok for model in fit.fits) else 3
 
 

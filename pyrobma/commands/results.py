@@ -22,6 +22,7 @@ def write_results(
     *,
     settings: Mapping[str, Any],
     output_scale: Measure | None = None,
+    with_figures: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
@@ -36,6 +37,8 @@ def write_results(
         Goes into settings.json and the report.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
+    with_figures : bool
+        Draw the figures and write the report, which holds them.
     say : callable
         Told what is being written.
     """
@@ -53,6 +56,8 @@ def write_results(
         folder / "interpretation.txt", interpret(fit, output_scale=output_scale) + "\n"
     )
 
+    if not with_figures:
+        return
     own = _emptied(folder / "figures")
     images: dict[str, str] = {}
     for figure in figures(fit, output_scale=output_scale):

@@ -25,12 +25,15 @@ class JointDraws:
         Sum to one; a draw weighs its model's probability over the draws of it.
     model : array of shape (S,)
         Position in the model space of the model a draw is from, from 0.
+    row : array of shape (S,)
+        Its place among the draws of that model, all chains one after another.
     values : mapping of str to array of shape (S,)
         By parameter, on the prior scale. Draws of one row belong together.
     """
 
     weights: FloatArray
     model: IntArray
+    row: IntArray
     values: Mapping[str, FloatArray]
 
     def __getitem__(self, parameter: str) -> FloatArray:
@@ -45,7 +48,7 @@ def joint_draws(
     size: int,
 ) -> JointDraws:
     """Thin every model to about its share of `size` draws, evenly over its chains."""
-    weights, model = [], []
+    weights, model, row = [], [], []
     values: dict[str, list[FloatArray]] = {name: [] for name in parameters}
     for k, (fit, probability) in enumerate(zip(fits, probabilities, strict=True)):
         if probability == 0:
@@ -55,11 +58,13 @@ def joint_draws(
         rows = np.linspace(0, available - 1, count).round().astype(np.int64)
         weights.append(np.full(count, probability / count))
         model.append(np.full(count, k))
+        row.append(rows)
         for name in parameters:
             flat = fit.draws(name).ravel()
             values[name].append(flat[rows] if flat.size > 1 else np.repeat(flat, count))
     return JointDraws(
         np.concatenate(weights),
         np.concatenate(model),
+        np.concatenate(row),
         {name: np.concatenate(parts) for name, parts in values.items()},
     )

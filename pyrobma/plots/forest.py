@@ -229,9 +229,7 @@ def _average(
     output_scale: Measure | None,
     ends: tuple[float, float],
 ) -> dict[str, Any]:
-    mixture = ensemble.mixture(
-        "mu", conditional=conditional, output_scale=output_scale
-    )
+    mixture = ensemble.mixture("mu", conditional=conditional, output_scale=output_scale)
     lower, upper = mixture.quantiles(ends)
     return {
         "part": "average",
@@ -262,11 +260,11 @@ def _prediction(
     }
 
 
-def _arranged(
-    frame: pd.DataFrame, cluster: IntArray, order: Order | None
-) -> IntArray:
+def _arranged(frame: pd.DataFrame, cluster: IntArray, order: Order | None) -> IntArray:
     """Return the rows in order: clusters one by one, independent estimates last."""
     rows = np.arange(len(frame))
+    within: Any
+    between: dict[int, Any]
     independent = frame["cluster"].isna().to_numpy()
     group = np.where(independent, -1, cluster)
     if order is None:
@@ -289,7 +287,10 @@ def _arranged(
 def _places(names: pd.Series[Any]) -> IntArray:
     """Return the place of every name in the alphabet; numbers in them count as such."""
     keys = [
-        [(not part.isdigit(), part.zfill(20).casefold()) for part in _DIGITS.split(name)]
+        [
+            (not part.isdigit(), part.zfill(20).casefold())
+            for part in _DIGITS.split(name)
+        ]
         for name in names
     ]
     places = {repr(key): place for place, key in enumerate(sorted(keys))}

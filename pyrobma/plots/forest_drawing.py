@@ -159,11 +159,11 @@ class _Page:
         # About one per half inch keeps their numbers apart.
         n = int(np.clip((self.right - self.left) / 0.5, 3, 6))
         if self.measure == "OR" and ends[1] / ends[0] > _DECADE:
-            return _log_breaks(*ends, 2 * n - 1)
+            return _log_breaks(float(ends[0]), float(ends[1]), 2 * n - 1)
         from mizani.breaks import breaks_extended
 
         values = np.asarray(breaks_extended(n=n)(tuple(ends)), dtype=np.float64)
-        return values[(values >= ends[0]) & (values <= ends[1])]
+        return np.asarray(values[(values >= ends[0]) & (values <= ends[1])])
 
     @property
     def title_place(self) -> float:
@@ -280,7 +280,10 @@ def _texts(page: _Page, average: str, interval: str) -> pd.DataFrame:
         put(right, 0, heading, "right", True)
         for y, text in zip(page.y, column, strict=True):
             put(right, y, text, "right", y == page.y[-2])
-        used = text_width(column, page.text), text_width([heading], page.text, bold=True)
+        used = (
+            text_width(column, page.text),
+            text_width([heading], page.text, bold=True),
+        )
         right -= max(used) + _GAP
     return pd.DataFrame(rows, columns=["x", "y", "text", "ha", "weight"])
 
@@ -447,9 +450,7 @@ def _figure(frame: pd.DataFrame, page: _Page, texts: pd.DataFrame) -> Any:
         + guides(shape=guide_legend(override_aes={"size": 2.2}))
         + effect_axis(page.measure, breaks=page.breaks, minor_breaks=[])
         + scale_y_continuous(breaks=[])
-        + coord_cartesian(
-            xlim=edges, ylim=(page.bottom, 0.75), expand=False
-        )
+        + coord_cartesian(xlim=edges, ylim=(page.bottom, 0.75), expand=False)
         + labs(x=with_unit("Effect", page.measure))
         + theme_print(width=page.width, height=page.height, base_size=9)
         + theme(

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble import Ensemble, JointDraws
 from pyrobma.ensemble.scales import (
     check_output_scale,
     data_bias,
@@ -34,7 +34,7 @@ _LOOKS: Final = {
 """Name in the legend, shade and line of each region, the narrowest first."""
 
 _TITLE: Final = "95% of estimates:"
-_AFTER_TITLE: Final = {"r": 8, "unit": "pt"}
+_AFTER_TITLE: Final[dict[Any, Any]] = {"r": 8, "unit": "pt"}
 _COVERAGE: Final = (0.025, 0.975)
 _DRAWS: Final = 500
 _BISECTIONS: Final = 40  # of some 20 sd: to 1e-11 of an sd
@@ -211,9 +211,7 @@ def draw_funnel(
         ggplot(regions, aes("value", "se"))
         + geom_polygon(aes(fill="part"), color="none")
         + geom_path(aes(linetype="part", group="side"), color=INK, size=0.45)
-        + geom_segment(
-            aes("x", "se", xend="x", yend="to"), line, color=INK, size=0.45
-        )
+        + geom_segment(aes("x", "se", xend="x", yend="to"), line, color=INK, size=0.45)
         + geom_point(
             data=estimates,
             fill="white",
@@ -291,7 +289,7 @@ def _predicted(
     if bias:
         mean += data_bias(task, se[:, None], draws["PET"], draws["PEESE"])
         if ensemble.p_values is not None:
-            z, omega = _selection(ensemble, ensemble.p_values, draws.model)
+            z, omega = _selection(ensemble, ensemble.p_values, draws)
             cuts = np.outer(se, z)
     return published_quantiles(
         draws.weights,
@@ -304,24 +302,24 @@ def _predicted(
 
 
 def _selection(
-    ensemble: Ensemble, grid: PValueGrid, model: IntArray
+    ensemble: Ensemble, grid: PValueGrid, draws: JointDraws
 ) -> tuple[FloatArray, FloatArray]:
     """Return z values at which the weight changes, and the weights of each draw.
 
     Both from the lowest estimates to the highest; weights of shape (S, J).
     """
     steps = np.array(grid.cuts[1:-1])
-    weights = np.ones((len(model), len(grid.intervals)))
-    for k in np.unique(model):
+    weights = np.ones((len(draws.model), len(grid.intervals)))
+    for k in np.unique(draws.model):
         fit = ensemble.fits[k]
         bias = fit.spec.bias
         if not isinstance(bias, WeightFunction):
             continue
-        rows = np.flatnonzero(model == k)
+        mine = draws.model == k
         omega = fit.draws("omega").reshape(-1, len(bias.intervals))
-        # The draws that a joint posterior of this many rows is thinned to.
-        chosen = np.linspace(0, len(omega) - 1, len(rows)).round().astype(np.int64)
-        weights[rows] = on_grid(omega[chosen], bias, grid)
+        # Fixed weights are one row, whatever else is drawn.
+        chosen = draws.row[mine] if len(omega) > 1 else np.zeros(mine.sum(), int)
+        weights[mine] = on_grid(omega[chosen], bias, grid)
     if grid.sides == 2:
         z = -ndtri(steps / 2)
         middle = weights[:, ::-1]

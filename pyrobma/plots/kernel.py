@@ -12,7 +12,8 @@ TAIL: Final = 5e-4
 """Probability of either tail that a density may leave out."""
 REACH: Final = 4.0
 """Bandwidths from the last draw to where a density ends."""
-_BINS: Final = 4096
+_PER_BANDWIDTH: Final = 16  # bins: their width does not show
+_MOST_BINS: Final = 2**18
 
 
 def smooth(draws: FloatArray, lower: float, upper: float, x: FloatArray) -> FloatArray:
@@ -34,12 +35,12 @@ def smooth(draws: FloatArray, lower: float, upper: float, x: FloatArray) -> Floa
     from scipy.ndimage import gaussian_filter1d
 
     width = bandwidth(draws)
-    # Far tails would make the bins too coarse for the bulk.
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     start = max(low - 2 * REACH * width, lower)
     stop = min(high + 2 * REACH * width, upper)
-    counts, edges = np.histogram(draws, bins=_BINS, range=(start, stop))
-    step = (stop - start) / _BINS
+    bins = int(np.clip(_PER_BANDWIDTH * (stop - start) / width, 64, _MOST_BINS))
+    counts, edges = np.histogram(draws, bins=bins, range=(start, stop))
+    step = (stop - start) / bins
     # "reflect" repeats the first and the last bin: exactly the reflected kernels.
     height = gaussian_filter1d(
         counts / (draws.size * step), width / step, mode="reflect", truncate=6.0

@@ -42,11 +42,6 @@ def short(value: float) -> str:
     return f"{value + 0.0:.4g}".replace("-", "−")
 
 
-def short_labels(values: Sequence[float]) -> list[str]:
-    """Write the numbers of an axis."""
-    return [short(float(value)) for value in values]
-
-
 def p_value(value: float) -> str:
     """Write a p-value without the leading zero, as in ``.05``."""
     text = f"{value:.4g}"

@@ -150,7 +150,7 @@ def plot_mcmc(
         row.parameter: f"{row.parameter}   R-hat {row.rhat:.3f}, ESS {row.ess:,.0f}"
         for row in frame.drop_duplicates("parameter").itertuples()
     }
-    frame["panel"] = pd.Categorical(frame["parameter"].map(heads), heads.values())
+    frame["panel"] = pd.Categorical(frame["parameter"].map(heads), list(heads.values()))
     chains = sorted(frame["chain"].unique())
     frame["chain"] = pd.Categorical(frame["chain"], chains)
     one = len(heads) == 1
@@ -190,6 +190,7 @@ def plot_mcmc(
             legend_title=element_text(size=9, margin={"r": 8, "unit": "pt"}),
             legend_box_spacing=0.02,
             plot_margin=0.015,
+            panel_spacing=0.035,
             strip_text=element_text(color=INK, ha="left", size=8, weight="normal"),
         )
     )
@@ -213,8 +214,8 @@ def _sampled(ensemble: Ensemble, model: int) -> tuple[int, Fit]:
     fit = ensemble.fits[model - 1]
     if fit.chains is None:
         raise DataError(
-            f"model: expected one with free parameters; got {model} ({fit.spec}), which "
-            "has no Markov chains. Choose another of `models`."
+            f"model: expected one with free parameters; got {model} ({fit.spec}), "
+            "which has no Markov chains. Choose another of `models`."
         )
     return int(model), fit
 
@@ -264,7 +265,8 @@ def _trace(values: FloatArray) -> list[_Curve]:
 def _ranks(values: FloatArray) -> list[_Curve]:
     from arviz_stats.base import array_stats
 
-    ranks = array_stats.compute_ranks(values, axis=(0, 1)) / values.size
+    # Halves, so that no rank is on an edge.
+    ranks = (array_stats.compute_ranks(values, axis=(0, 1)) - 0.5) / values.size
     edges = np.linspace(0, 1, _BINS + 1)
     curves = []
     for chain in ranks:

@@ -14,13 +14,12 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, component_of, inclusion, posterior_probabilities
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, no_effect, number
+from pyrobma.plots.estimates import check_interval, no_effect, number, plain_labels
 from pyrobma.plots.labels import (
     bayes_factor,
     model_names,
     parameter_title,
     scalar,
-    short_labels,
 )
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE
@@ -308,11 +307,11 @@ def _axis(rows: Rows, odds: bool) -> Any:
     if not odds:
         values = rows.breaks()
         return scale_x_continuous(
-            breaks=values, minor_breaks=[], labels=short_labels(values)
+            breaks=values, minor_breaks=[], labels=plain_labels(values)
         )
     ratios = rows.log10_breaks()
     return scale_x_continuous(
         breaks=[math.log10(v) for v in ratios],
         minor_breaks=[],
-        labels=short_labels(ratios),
+        labels=plain_labels(ratios),
     )

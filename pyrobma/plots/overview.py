@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from pyrobma.effects import Measure
@@ -25,6 +26,8 @@ _HEIGHT: Final = 10.0
 _LINES: Final = 40  # of a forest plot; a funnel plot shows more estimates
 _FEW_LINES: Final = 18  # that fit a third of the page
 _SIDE: Final = 1.15  # inches that panels below the forest plot take for their axes
+_EDGE: Final = 0.008  # of the width of the page
+_SPIKES: Final = 0.08  # of the width of the page: the axis of probabilities
 _TITLE: Final = 0.3  # inches
 _MODELS: Final = 8
 _NAME: Final = 1.75  # inches
@@ -63,36 +66,50 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
     if "rho" in ensemble.parameters:
         parameters.append(("rho", "Correlation within clusters"))
     panels = [
-        (title, plot_posterior(ensemble, name, prior=True, output_scale=output_scale))
-        for name, title in parameters
+        (title, _posterior(ensemble, name, output_scale)) for name, title in parameters
     ]
     if ensemble.p_values is not None:
         panels.append(("Publication weights", plot_weightfunction(ensemble)))
     if {"PET", "PEESE"} & set(ensemble.bias_components):
         regression = plot_pet_peese(ensemble, output_scale=output_scale)
         panels.append(("Small-study effects", regression))
-    panels.append(("Most probable models", _models(ensemble)))
+    # Beside two others the names have less room.
+    room = _NAME if len(panels) < 5 else _NAME / 2
+    panels.append(("Most probable models", _models(ensemble, room)))
     small = theme(
         axis_title=element_text(size=_SMALL + 0.5),
         axis_text=element_text(size=_SMALL),
         legend_text=element_text(size=_SMALL),
         legend_box_spacing=0.005,
         legend_key_size=9,
-        plot_margin=0.008,
+        plot_margin_left=_EDGE,
+        plot_margin_top=_EDGE,
+        plot_margin_bottom=_EDGE,
     )
     heading = theme(plot_title=element_text(size=9, weight="bold", ha="left"))
     below = [
         plot + small + heading + labs(title=f"{letter}  {title}")
         for letter, (title, plot) in zip("BCDEFGH", panels, strict=False)
     ]
-    top = estimates + labs(title="A  Estimates") + heading
+    top = (
+        estimates + labs(title="A  Estimates") + heading + theme(plot_margin_top=_EDGE)
+    )
     first, second = _rows(below)
     page = top / first / second if lines <= _FEW_LINES else top / (first / second)
     return page & theme(figure_size=(_WIDTH, _HEIGHT))
 
 
+def _posterior(ensemble: Ensemble, parameter: str, output_scale: Measure | None) -> Any:
+    """Draw a posterior and its prior; the axis of spikes needs room at the right."""
+    from plotnine import theme
+
+    plot = plot_posterior(ensemble, parameter, prior=True, output_scale=output_scale)
+    fixed = any(prior.is_spike for _, prior in ensemble.priors(parameter))
+    return plot + theme(plot_margin_right=_SPIKES if fixed else _EDGE)
+
+
 def _rows(panels: list[Any]) -> tuple[Any, Any]:
-    """Return two rows of panels; the last panel is half a row wide, or a whole one."""
+    """Return two rows of panels."""
     *rest, last = panels
     if len(rest) == 2:
         return rest[0] | rest[1], last
@@ -100,7 +117,7 @@ def _rows(panels: list[Any]) -> tuple[Any, Any]:
         return rest[0] | rest[1], rest[2] | last
     if len(rest) == 4:
         return rest[0] | rest[1] | rest[2], rest[3] | last
-    return rest[0] | rest[1] | rest[2], (rest[3] | rest[4]) - last
+    return rest[0] | rest[1] | rest[2], rest[3] | rest[4] | last
 
 
 def _estimates(ensemble: Ensemble, output_scale: Measure | None) -> tuple[Any, int]:
@@ -124,19 +141,19 @@ def _estimates(ensemble: Ensemble, output_scale: Measure | None) -> tuple[Any, i
     )
 
 
-def _models(ensemble: Ensemble) -> Any:
-    """Draw the probabilities of the most probable models."""
+def _models(ensemble: Ensemble, room: float) -> Any:
+    """Draw the most probable models, with names of at most so many inches."""
     from plotnine import (
         aes,
         element_blank,
-        geom_col,
         geom_point,
+        geom_rect,
         ggplot,
         labs,
         scale_fill_manual,
         scale_shape_manual,
         scale_x_continuous,
-        scale_y_discrete,
+        scale_y_continuous,
         theme,
     )
 
@@ -144,21 +161,23 @@ def _models(ensemble: Ensemble) -> Any:
     frame = frame.sort_values("post_prob", ascending=False, kind="stable")
     frame = frame.head(_MODELS).assign(bar="posterior", mark="prior")
     # Numbers tell apart what the cut makes equal, and are those of the tables.
-    frame["label"] = [
-        f"{cut(name, _NAME, _SMALL)}  {number}"
+    labels = [
+        f"{cut(name, room, _SMALL)}  {number}"
         for name, number in zip(frame["name"], frame["model"], strict=True)
     ]
-    frame["label"] = pd.Categorical(frame["label"], frame["label"][::-1])
+    frame["y"] = -np.arange(len(frame), dtype=np.float64)
     return (
-        ggplot(frame, aes("post_prob", "label"))
-        + geom_col(aes(fill="bar"), width=0.65, orientation="y")
+        ggplot(frame)
+        + geom_rect(
+            aes(xmin=0, xmax="post_prob", ymin="y - 0.33", ymax="y + 0.33", fill="bar")
+        )
         + geom_point(
-            aes("prior_prob", shape="mark"), fill="white", color=INK, size=1.5
+            aes("prior_prob", "y", shape="mark"), fill="white", color=INK, size=1.5
         )
         + scale_fill_manual({"posterior": MIDDLE})
         + scale_shape_manual({"prior": "o"})
         + scale_x_continuous(labels=plain_labels, expand=(0, 0, 0.05, 0))
-        + scale_y_discrete()
+        + scale_y_continuous(breaks=frame["y"].tolist(), labels=labels)
         + labs(x="Model probability", y="")
         + theme_print()
         + theme(axis_ticks_major_y=element_blank(), axis_title_y=element_blank())

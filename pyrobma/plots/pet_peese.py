@@ -18,7 +18,7 @@ from pyrobma.ensemble.scales import (
     true_effect_converter,
 )
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, converted
+from pyrobma.plots.estimates import check_interval, converted, plain_labels
 from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print, with_unit
 from pyrobma.priors.density import random
 
@@ -262,7 +262,8 @@ def plot_pet_peese(
         )
         + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
         + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
-        + p9.scale_x_continuous(expand=(0, 0))
+        + p9.scale_x_continuous(expand=(0, 0), labels=plain_labels)
+        + p9.scale_y_continuous(labels=plain_labels)
         + p9.coord_cartesian(ylim=(low - spare, high + spare), expand=False)
         + p9.labs(
             x=with_unit("Standard error", ensemble.task.effects.measure),

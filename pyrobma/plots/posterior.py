@@ -20,6 +20,8 @@ from pyrobma.priors.density import density, quantile
 
 _PRIOR_TAIL: Final = 0.1
 """Probability of either tail of a prior that a figure may leave out: some are wide."""
+_HEAVY: Final = 1.5
+"""Where heavy tails are cut, of the central 90 % and from its ends."""
 _STEP: Final = 1e-6  # of the window: central differences of a smooth function
 
 Spikes = dict[float, float]
@@ -58,7 +60,8 @@ def posterior_frame(
         ``x`` (a value of the parameter), ``density`` (per unit of ``x``; missing for
         spikes) and ``probability`` (of a spike; missing for densities). A density's
         area is one minus the probability of the spikes, less what lies outside the
-        rows: for the posterior at most 0.1 %.
+        rows: for the posterior 0.1 %, or the ends of heavy tails, beyond the central
+        90 % by more than 1.5 times its width.
 
     Raises
     ------
@@ -145,13 +148,17 @@ def _window(
     if free:
         values = np.concatenate([draws for _, draws, _ in free])
         share = np.concatenate([np.full(d.size, p / d.size) for p, d, _ in free])
-        low, high = np.quantile(
-            values, [TAIL, 1 - TAIL], weights=share, method="inverted_cdf"
+        low, first, last, high = np.quantile(
+            values,
+            [TAIL, 0.05, 0.95, 1 - TAIL],
+            weights=share,
+            method="inverted_cdf",
         )
         wide = REACH * max(bandwidth(draws) for p, draws, _ in free if p > TAIL)
+        far = _HEAVY * (last - first)
         ends += [
-            max(low - wide, min(own.lower for _, _, own in free)),
-            min(high + wide, max(own.upper for _, _, own in free)),
+            max(low - wide, first - far, min(own.lower for _, _, own in free)),
+            min(high + wide, last + far, max(own.upper for _, _, own in free)),
         ]
     wide_priors = [own for _, own in priors if not own.is_spike]
     # At most as much on either side as the posterior takes: it should stay legible.
@@ -163,7 +170,7 @@ def _window(
         near = float(np.diff(tail)[0]) / 2
         first = own.lower if tail[0] - own.lower < near else float(tail[0])
         last = own.upper if own.upper - tail[1] < near else float(tail[1])
-        ends += [max(first, low), min(last, high)]
+        ends += [min(max(end, low), high) for end in (first, last)]
     if not ends:
         return np.empty(0)
     x = np.linspace(min(ends), max(ends), n)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._types import FloatArray
-from pyrobma.plots.estimates import number
+from pyrobma.plots.estimates import number, plain_labels
 from pyrobma.plots.labels import short
 from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print
 
@@ -22,7 +22,9 @@ _LETTER: Final = 0.0125  # width of a letter, of that of the panel
 _BESIDE: Final = 0.004  # from the middle of two bars to either, of that of the panel
 
 
-def draw_posterior(frame: pd.DataFrame, *, symbol: str, title: str) -> Any:
+def draw_posterior(
+    frame: pd.DataFrame, *, symbol: str, title: str, size: float = 10.0
+) -> Any:
     """Draw a frame of `posterior_frame`.
 
     Parameters
@@ -33,6 +35,8 @@ def draw_posterior(frame: pd.DataFrame, *, symbol: str, title: str) -> Any:
         Of the parameter, for the labels of spikes.
     title : str
         Of the horizontal axis.
+    size : float
+        Of titles of axes, points; other text is smaller in proportion.
 
     Returns
     -------
@@ -78,11 +82,12 @@ def draw_posterior(frame: pd.DataFrame, *, symbol: str, title: str) -> Any:
         + p9.coord_cartesian(
             xlim=(left, right), ylim=(0, top * (1.04 + _LINE * lines)), expand=False
         )
+        + p9.scale_x_continuous(labels=plain_labels)
         + p9.labs(
             x=title,
             y="Density" if len(curves) else "Probability",
         )
-        + theme_print()
+        + theme_print(base_size=round(size))
     )
     for ha, some in captions.groupby("ha"):
         figure += p9.geom_text(
@@ -90,14 +95,16 @@ def draw_posterior(frame: pd.DataFrame, *, symbol: str, title: str) -> Any:
             some,
             ha=ha,
             va="center",
-            size=8.5,
+            size=0.85 * size,
             show_legend=False,
         )
     if not len(curves):
-        return figure + p9.scale_y_continuous(breaks=_PROBABILITIES)
-    figure += p9.scale_y_continuous(breaks=_below(top))
+        return figure + p9.scale_y_continuous(
+            breaks=_PROBABILITIES, labels=plain_labels
+        )
+    figure += p9.scale_y_continuous(breaks=_below(top), labels=plain_labels)
     if len(spikes):
-        figure += _probability_axis()(top=top)
+        figure += _probability_axis()(top, size)
         figure += p9.theme(plot_margin_right=0.11)
     return figure
 
@@ -174,22 +181,28 @@ def _probability_axis() -> Any:
     """Return a layer that draws an axis of probabilities at the right."""
     from plotnine.geoms.geom_blank import geom_blank
 
-    class geom_probability_axis(geom_blank):
-        DEFAULT_PARAMS: ClassVar[dict[str, Any]] = {
-            **geom_blank.DEFAULT_PARAMS,
-            "top": 1.0,
-        }
+    def draw_panel(
+        self: Any, data: Any, panel_params: Any, coord: Any, ax: Any
+    ) -> None:
+        top, size = self.params["top"], self.params["text_size"]
+        axis = ax.secondary_yaxis(
+            "right", functions=(lambda y: y / top, lambda p: p * top)
+        )
+        axis.set_yticks(_PROBABILITIES, plain_labels(_PROBABILITIES))
+        axis.set_ylabel("Probability", color=INK, size=size)
+        axis.tick_params(labelsize=0.8 * size, color=INK, labelcolor=INK, width=0.5)
+        axis.spines["right"].set(color=INK, linewidth=0.5)
 
-        def draw_panel(self, data: Any, panel_params: Any, coord: Any, ax: Any) -> None:
-            top = self.params["top"]
-            axis = ax.secondary_yaxis(
-                "right", functions=(lambda y: y / top, lambda p: p * top)
-            )
-            axis.set_yticks(_PROBABILITIES)
-            axis.set_ylabel("Probability", color=INK, size=10)
-            axis.tick_params(labelsize=8, color=INK, labelcolor=INK, width=0.5)
-            axis.spines["right"].set(color=INK, linewidth=0.5)
-
-    return lambda top: geom_probability_axis(
-        data=pd.DataFrame({"x": [0.0]}), inherit_aes=False, top=top
+    # Not a class statement, which would need the types that plotnine lacks.
+    layer = type(
+        "geom_probability_axis",
+        (geom_blank,),
+        {
+            "DEFAULT_PARAMS": geom_blank.DEFAULT_PARAMS
+            | {"top": 1.0, "text_size": 10.0},
+            "draw_panel": draw_panel,
+        },
+    )
+    return lambda top, size: layer(
+        data=pd.DataFrame({"x": [0.0]}), inherit_aes=False, top=top, text_size=size
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.ensemble import Ensemble
-from pyrobma.plots.estimates import number
-from pyrobma.plots.labels import group_names, model_names, short_labels
+from pyrobma.plots.estimates import number, plain_labels
+from pyrobma.plots.labels import group_names, model_names
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE
 
@@ -100,7 +100,7 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
         + p9.scale_fill_manual({"posterior probability": MIDDLE})
         + p9.scale_shape_manual({"prior probability": "o"})
         + p9.scale_x_continuous(
-            breaks=breaks, minor_breaks=[], labels=short_labels(breaks)
+            breaks=breaks, minor_breaks=[], labels=plain_labels(breaks)
         )
         + rows.frame("Model probability", legend=True)
     )

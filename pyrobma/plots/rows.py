@@ -20,7 +20,13 @@ _GAP: Final = 0.16  # inches between columns
 _PLOT: Final = 1.9  # inches for the axis, at least
 _INDENT: Final = 0.12  # inches of lines below a heading
 _TICKS: Final = 0.36  # inches between the numbers of an axis, at least
-_RATIOS: Final = (0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 10.0)
+_RATIOS: Final = (
+    (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
+    (0.25, 0.33, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0),
+    (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+    (0.25, 0.5, 1.0, 2.0, 4.0),
+)
+"""Ticks of ratios, from the densest on."""
 _UNDER: Final = 0.6  # inches for the axis below
 _LEGEND: Final = 0.3  # inches
 
@@ -92,20 +98,14 @@ class Rows:
         from mizani.breaks import breaks_extended, breaks_log
 
         left, right = self._axis
-        ends = (float(10**self.low), float(10**self.high))
-        found = [v for v in _RATIOS if ends[0] <= v <= ends[1]]
-        if ends[1] / ends[0] > 100:
-            found = [float(v) for v in breaks_log(n=5)(ends)]
-        elif len(found) < 3:
-            found = [float(v) for v in breaks_extended(n=5)(ends)]
-        kept: list[float] = []
         apart = _TICKS * (self.high - self.low) / (right - left)
-        # From no difference outwards, so that the ratio of 1 has its tick.
-        for value in sorted({1.0, *found}, key=lambda v: abs(np.log10(v))):
-            inside = ends[0] <= value <= ends[1]
-            if inside and all(abs(np.log10(value / k)) >= apart for k in kept):
-                kept.append(value)
-        return sorted(kept)
+        ends = (float(10**self.low), float(10**self.high))
+        for ratios in _RATIOS:
+            found = [v for v in ratios if ends[0] <= v <= ends[1]]
+            if len(found) >= 3 and np.diff(np.log10(found)).min() >= apart:
+                return found
+        rule = breaks_log(n=5) if ends[1] / ends[0] > 10 else breaks_extended(n=4)
+        return [float(v) for v in rule(ends) if ends[0] <= v <= ends[1]]
 
     def layers(self) -> list[Any]:
         """Return the text, the rules and the axis line."""
@@ -193,8 +193,8 @@ class Rows:
     @cached_property
     def _axis(self) -> tuple[float, float]:
         """Return the places of the ends of the axis, inches."""
-        right = _WIDTH - _PAD - sum(self._column_widths) - _GAP
-        return _PAD + self._room(right) + _GAP, right - 0.1
+        right = _WIDTH - _PAD - sum(self._column_widths)
+        return _PAD + self._room(right) + _GAP, right
 
     def _room(self, right: float) -> float:
         """Return the width of the names."""
@@ -231,7 +231,7 @@ class Rows:
             weight = "bold" if bold else "normal"
             found.append((self.x(inches), y, text, ha, weight))
 
-        right = _WIDTH - _PAD - sum(self._column_widths) - _GAP
+        right = _WIDTH - _PAD - sum(self._column_widths)
         room = self._room(right)
         put(_PAD, 0.0, self.title, "left", True)
         for y, name, bold in zip(self.y, self.names, self.bold, strict=True):

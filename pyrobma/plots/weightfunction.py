@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval
+from pyrobma.plots.estimates import check_interval, plain_labels
 from pyrobma.plots.labels import p_value
 from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print
 from pyrobma.priors import PValueGrid, WeightFunction, on_grid
@@ -197,7 +197,7 @@ def plot_weightfunction(
         + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
         + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
         + p9.scale_x_continuous(breaks=place, labels=_legible(place, grid.cuts))
-        + p9.scale_y_continuous(breaks=[0, 0.25, 0.5, 0.75, 1])
+        + p9.scale_y_continuous(breaks=[0, 0.25, 0.5, 0.75, 1], labels=plain_labels)
         # Not limits of the scales: they would drop a mean that rounding puts above 1.
         + p9.coord_cartesian(xlim=(-0.01, 1.01), ylim=(-0.015, 1.015), expand=False)
         + p9.labs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Figure:
     caption : str
         What a reader sees there.
     draw : callable
-        Returns a plotnine figure or composition, or an ArviZ plot collection.
+        Returns a plotnine figure or composition.
     """
 
     name: str
@@ -70,19 +71,19 @@ def figures(
     found = [
         Figure(
             "overview", "overview", "The analysis at a glance.",
-            lambda: plot_overview(ensemble, **scale),
+            partial(plot_overview, ensemble, **scale),
         ),
         Figure(
             "forest", "estimates",
             "Estimates with 95 % confidence intervals, each study's true effect as the "
             "models shrink it, the model-averaged effect and its prediction interval.",
-            lambda: plot_forest(ensemble, **scale),
+            partial(plot_forest, ensemble, **scale),
         ),
         *(
             Figure(
                 f"posterior_{name}", "estimates",
                 f"Prior and model-averaged posterior of {_PARAMETERS[name]}.",
-                lambda name=name: plot_posterior(ensemble, name, prior=True, **scale),
+                partial(plot_posterior, ensemble, name, prior=True, **scale),
             )
             for name in _PARAMETERS
             if name in ensemble.parameters
@@ -91,7 +92,7 @@ def figures(
             "funnel", "bias",
             "Estimates against their standard errors, and where 95 % of published "
             "estimates are expected.",
-            lambda: plot_funnel(ensemble, **scale),
+            partial(plot_funnel, ensemble, **scale),
         ),
     ]  # fmt: skip
     if ensemble.p_values is not None:
@@ -100,7 +101,7 @@ def figures(
                 "weightfunction", "bias",
                 "Publication probability by p-value, relative to the most significant "
                 "results, with a 95 % band.",
-                lambda: plot_weightfunction(ensemble, prior=True),
+                partial(plot_weightfunction, ensemble, prior=True),
             )
         )  # fmt: skip
     if {"PET", "PEESE"} & set(ensemble.parameters):
@@ -109,18 +110,18 @@ def figures(
                 "pet_peese", "bias",
                 "Model-averaged regression of effects on standard errors, with a 95 % "
                 "band; at a standard error of 0 is the effect without this bias.",
-                lambda: plot_pet_peese(ensemble, **scale),
+                partial(plot_pet_peese, ensemble, **scale),
             )
         )  # fmt: skip
     if len(ensemble.fits) > 1:
         found += [
             Figure(
                 "probabilities", "models", "Prior and posterior model probabilities.",
-                lambda: plot_probabilities(ensemble),
+                partial(plot_probabilities, ensemble),
             ),
             Figure(
                 "models", "models", "The effect according to each model.",
-                lambda: plot_models(ensemble, **scale),
+                partial(plot_models, ensemble, **scale),
             ),
         ]  # fmt: skip
     best = most_probable(ensemble)
@@ -130,7 +131,7 @@ def figures(
                 f"mcmc_{kind}", "diagnostics",
                 f"Markov chains of model {best}, the most probable one with free "
                 f"parameters: {kind}.",
-                lambda kind=kind: plot_mcmc(ensemble, best, kind=kind),
+                partial(plot_mcmc, ensemble, best, kind=kind),
             )
             for kind in ("trace", "rank")
         ]  # fmt: skip
@@ -146,8 +147,5 @@ def most_probable(ensemble: Ensemble) -> int | None:
 
 
 def save_figure(drawn: Any, path: Path) -> None:
-    """Write what a figure draws; the ending of the name decides the format."""
-    if hasattr(drawn, "savefig"):  # ArviZ
-        drawn.savefig(path, bbox_inches="tight")
-    else:
-        drawn.save(path, verbose=False)
+    """Write a plotnine figure; the ending of the name decides the format."""
+    drawn.save(path, verbose=False)

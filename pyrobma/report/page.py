@@ -18,7 +18,7 @@ from pyrobma.summary import ensemble_warnings, interpret, summarise
 def report_html(
     ensemble: Ensemble,
     *,
-    title: str = "Bayesian model-averaged meta-analysis",
+    title: str | None = None,
     output_scale: Measure | None = None,
     settings: Mapping[str, Any] | None = None,
     images: Mapping[str, str] | None = None,
@@ -29,8 +29,8 @@ def report_html(
     ----------
     ensemble : Ensemble
         What `robma` returns.
-    title : str
-        Heading of the page.
+    title : str, optional
+        Heading of the page. None: the method.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
     settings : mapping, optional
@@ -56,9 +56,11 @@ def report_html(
         shown.setdefault(figure.topic, []).append(
             {"caption": figure.caption, "source": _data_url(drawn[figure.name])}
         )
+    method, _, data = summarise(ensemble).heading.partition(": ")
     return environment.get_template("report.html").render(
-        title=title,
-        heading=summarise(ensemble).heading,
+        title=title or method,
+        heading=f"{method}: {data}" if title else data,
+        biased="bias" in ensemble.components,
         interpretation=interpret(ensemble, output_scale=output_scale),
         warnings=ensemble_warnings(ensemble),
         tables={
@@ -88,9 +90,7 @@ def _data_url(svg: str) -> str:
     return f"data:image/svg+xml;base64,{encoded}"
 
 
-def _settings(
-    ensemble: Ensemble, more: Mapping[str, Any]
-) -> Sequence[tuple[str, str]]:
+def _settings(ensemble: Ensemble, more: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     task, chosen = ensemble.task, ensemble.settings
     own = {
         "measure of the likelihood": task.effects.measure,

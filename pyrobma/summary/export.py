@@ -123,7 +123,7 @@ def summary_to_html(summary: Summary) -> str:
 def table_to_latex(table: Table) -> str:
     """Return a table as a LaTeX environment; see `Table.to_latex`."""
     notes = [f"\\par\\smallskip {_latex(note)}" for note in table.notes]
-    title = _latex(table.title.rstrip(":")).replace("\n", " ")
+    title = _latex(". ".join(table.title.rstrip(":").splitlines()))
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{title}}}"]
     if not table.frame.empty:
         grid, numeric = _grid(table)
@@ -149,7 +149,7 @@ def summary_to_latex(summary: Summary) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """Return a table as Markdown; see `Table.to_markdown`."""
-    title = " ".join(table.title.rstrip(":").splitlines())
+    title = ". ".join(table.title.rstrip(":").splitlines())
     parts = [f"**{_markdown(title)}**"]
     if not table.frame.empty:
         grid, numeric = _grid(table)
@@ -178,7 +178,7 @@ def _grid(table: Table) -> tuple[pd.DataFrame, list[bool]]:
     """Return all cells as text, row labels first, and which columns hold numbers."""
     shown = table.formatted()
     labels = [str(label) for label in shown.index]
-    heading = str(shown.index.name or "")
+    heading = str(shown.index.name or "").capitalize()
     shown = shown.reset_index(drop=True)  # a label may occur twice, a row may not
     shown.insert(0, " " if heading in shown.columns else heading, labels)
     numeric = [False] + [

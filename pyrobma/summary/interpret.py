@@ -104,7 +104,7 @@ def _fitted(ensemble: Ensemble) -> str:
             for kind, label in _KINDS
             if ensemble.members(kind).any()
         ]
-        text += f", {which} allow for publication bias ({_list(kinds)})"
+        text += f", {which} allowed for publication bias ({_list(kinds)})"
     return text + "."
 
 
@@ -112,12 +112,10 @@ def _data(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
     shared = int((np.bincount(effects.cluster) > 1).sum())
     alone = effects.L - shared
-    text = _count(effects.K, "estimate")
-    if shared:
-        text += f" in {_count(shared, 'cluster')}"
+    text, clusters = _count(effects.K, "estimate"), _count(shared, "cluster")
     if shared and alone:
-        text += f" and {alone} outside {'it' if shared == 1 else 'them'}"
-    return text
+        return f"{text} ({clusters} and {_count(alone, 'independent estimate')})"
+    return f"{text} in {clusters}" if shared else text
 
 
 def _evidence(ensemble: Ensemble) -> list[str]:
@@ -193,14 +191,19 @@ def _estimates(ensemble: Ensemble, scale: Measure) -> str:
         parts = [f"The mean effect was fixed at {_number(mu.mean())}{where}"]
     else:
         adjusted = ", adjusted for publication bias," if _biased(ensemble) else ""
-        mean, low, high = _written(mu.mean(), *mu.quantiles([0.025, 0.975]))
+        given = []
+        if tested:
+            mixed = ensemble.mixture("mu", conditional=True, output_scale=scale)
+            given = [mixed.mean(), *mixed.quantiles([0.025, 0.975])]
+        mean, low, high, *given_effect = _written(
+            mu.mean(), *mu.quantiles([0.025, 0.975]), *given
+        )
         text = (
             f"The {averaged}{adjusted} was {mean}{where}, 95 % credible interval "
             f"[{low}, {high}]"
         )
-        if tested:
-            given = ensemble.mixture("mu", conditional=True, output_scale=scale)
-            mean, low, high = _written(given.mean(), *given.quantiles([0.025, 0.975]))
+        if given_effect:
+            mean, low, high = given_effect
             text += f" ({mean} [{low}, {high}] given that there is an effect)"
         parts = [text]
     return ". ".join([*parts, _spread(ensemble, scale)]) + "."
@@ -216,11 +219,9 @@ def _spread(ensemble: Ensemble, scale: Measure) -> str:
     if scale != ensemble.task.prior_scale and scale in _LINEAR:
         other = _scale(_LINEAR[scale])
     mean, low, high = _written(tau.mean(), *tau.quantiles([0.025, 0.975]))
-    text = f"The standard deviation of true effects (tau) was {mean}{other} [{low}, {high}]"
-    if tau.sd() == 0:
-        text = (
-            f"The standard deviation of true effects (tau) was fixed at {mean}{other}"
-        )
+    text = "The standard deviation of true effects (tau) was "
+    fixed_tau = tau.sd() == 0
+    text += f"fixed at {mean}{other}" if fixed_tau else f"{mean}{other} [{low}, {high}]"
     if "ICC" not in found:
         return text
     icc = found["ICC"]
@@ -232,7 +233,7 @@ def _spread(ensemble: Ensemble, scale: Measure) -> str:
     )
     mean, low, high = _written(icc.mean(), *icc.quantiles([0.025, 0.975]))
     rho = f"{mean} [{low}, {high}]" if icc.sd() else f"fixed at {mean}"
-    return text + f", and their correlation within clusters (rho) {rho}{caution}"
+    return text + f", and their correlation within clusters (rho) was {rho}{caution}"
 
 
 def _prediction(ensemble: Ensemble, scale: Measure) -> list[str]:
@@ -267,11 +268,22 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
         parts.append(f"{error(mean)} for the mean effect")
     if not parts:
         return []
-    sentences = [f"Monte Carlo standard errors were {_list(parts)}."]
+    many = len(parts) > 1 or (largest > 0 and len(names) > 1)
+    subject = (
+        "Monte Carlo standard errors were"
+        if many
+        else ("The Monte Carlo standard error was")
+    )
+    sentences = [f"{subject} {_list(parts)}."]
     doubtful = [_OF[name] for name, value in errors.items() if value > _UNCERTAIN]
     if doubtful:
+        subject, verb = (
+            ("The Bayes factor", "is")
+            if len(doubtful) == 1
+            else ("The Bayes factors", "are")
+        )
         sentences.append(
-            f"The Bayes factor for {_list(doubtful)} is too uncertain to rely on; more "
+            f"{subject} for {_list(doubtful)} {verb} too uncertain to rely on; more "
             "draws would help."
         )
     return sentences
@@ -281,17 +293,22 @@ def _checks(ensemble: Ensemble) -> str:
     total = len(ensemble.fits)
     failed = [i for i, fit in enumerate(ensemble.fits, start=1) if not fit.ok]
     if not failed:
-        return f"{'The model' if total == 1 else 'All models'} passed every check."
+        subject = "The model" if total == 1 else "All models"
+        return f"{subject} passed the checks of convergence and precision."
     if total == 1:
         reasons = "; ".join(ensemble.fits[0].reasons)
         return f"The model missed a check, so that the results need care: {reasons}."
     probability = ensemble.post_prob[[i - 1 for i in failed]].sum()
-    shown = [str(i) for i in failed[:5]] + (["others"] if len(failed) > 5 else [])
     one = len(failed) == 1
+    if one:
+        which = f"Model {failed[0]} of {total}"
+    elif len(failed) <= 5:
+        which = f"Models {_list([str(i) for i in failed])} of {total}"
+    else:
+        which = f"{len(failed)} of the {total} models"
     text = (
-        f"{len(failed)} of the {total} models ({_list(shown)}), of "
-        f"{'' if one else 'joint '}posterior probability {probability:.2g}, missed a "
-        "check"
+        f"{which}, with {'a' if one else 'a joint'} posterior probability of "
+        f"{probability:.2g}, missed a check"
     )
     if probability < _NEGLIGIBLE:
         whose = (

@@ -22,6 +22,7 @@ from pyrobma.summary.table import (
     Table,
     bayes_factor_of_log,
     by_row,
+    decimals,
     error,
     fixed,
     integer,
@@ -250,11 +251,12 @@ def diagnostics_table(ensemble: Ensemble) -> Table:
         rows.append(row)
     numbers = pd.DataFrame(rows, index=ensemble.models.index)
     priors = pd.DataFrame(_prior_columns(ensemble), index=numbers.index)
+    digits = decimals(numbers["max[error(MCMC)]"])
     return Table(
         "Diagnostics overview:",
         priors.join(numbers),
         {
-            "max[error(MCMC)]": fixed(5),
+            "max[error(MCMC)]": fixed(5 if digits == 3 else digits),
             "max[error(MCMC)/SD]": fixed(3),
             "min(ESS)": integer,
             "max(R-hat)": fixed(3),

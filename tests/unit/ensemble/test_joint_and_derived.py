@@ -66,6 +66,10 @@ def test_rows_of_joint_draws_belong_together(ensemble):
     rows = joint.model == 3
     assert joint["tau"][rows].tolist() == last.draws("tau").ravel().tolist()
     assert joint["rho"][rows].tolist() == last.draws("rho").ravel().tolist()
+    few = ensemble.joint("tau", size=50)
+    rows = few.model == 3
+    flat = last.draws("tau").ravel()
+    assert few["tau"][rows].tolist() == flat[few.row[rows]].tolist()
 
 
 def test_priors_are_averaged_and_equal_ones_merged(ensemble):

@@ -254,9 +254,9 @@ def test_two_hundred_studies_take_less_than_a_second(made):
         study_ids=rng.integers(0, 20, 200),
     )
     big = made.ensemble(made.space(), [0, 1, 0, 1], effects=effects, size=(4, 1000))
-    start = time.perf_counter()
+    start = time.process_time()
     found = true_effects(big)
-    assert time.perf_counter() - start < 1  # it takes 0.1 s
+    assert time.process_time() - start < 1  # it takes 0.1 s
     assert len(found) == 200
 
 

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from pyrobma import Summary, Table
-from pyrobma.summary.table import bayes_factor, error, fixed, integer
+from pyrobma.summary.table import (
+    bayes_factor,
+    bayes_factor_of_log,
+    by_row,
+    decimals,
+    error,
+    fixed,
+    integer,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,66 @@ def test_numbers_are_printed_to_what_they_are_good_for(write, value, text):
     assert write(value) == text
 
 
+@pytest.mark.parametrize(
+    ("log_bf", "text"),
+    [
+        (math.log(0.9194), "0.919"),
+        (math.log(9.32e92), "9.320e+92"),
+        (400 * math.log(10), "1.000e+400"),
+        (-400 * math.log(10), "1.000e-400"),
+        (400 * math.log(10) - 1e-6, "1.000e+400"),  # not 10.000e+399
+        (math.log(2.5) + 1000 * math.log(10), "2.500e+1000"),
+        (math.inf, "Inf"),
+        (-math.inf, "0.000"),
+    ],
+)
+def test_a_bayes_factor_beyond_the_range_of_doubles_is_printed_from_its_log(
+    log_bf, text
+):
+    assert bayes_factor_of_log(log_bf) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.012, 0.3, 99.0], 3),
+        ([0.0, 0.0, 0.0], 3),
+        ([math.nan, math.inf], 3),
+        ([], 3),
+        ([0.0004, 0.0003, 0.0], 6),
+        ([0.0099], 5),
+        ([-321.4], 2),
+        ([5321.4, 5000.0], 1),
+        ([1e8], 0),
+        ([1e-300], 15),
+    ],
+)
+def test_decimals_follow_the_typical_size_of_the_values(values, expected):
+    assert decimals(values) == expected
+
+
+def test_rows_of_other_units_have_decimals_of_their_own_and_points_in_line():
+    frame = pd.DataFrame(
+        {"Mean": [0.0004, 0.66, 53214.0], "0.975": [0.0007, 0.9, math.inf]},
+        index=["mu", "rho", "tau"],
+    )
+    shown = Table("Raw:", frame, by_row(frame))
+    assert shown.formatted()["Mean"].to_list() == [
+        "0.000400",
+        "0.660\u2007\u2007\u2007",
+        "53214" + "\u2007" * 7,
+    ]
+    _, header, *rows = str(shown).splitlines()
+    assert header.split() == ["Mean", "0.975"]
+    assert rows[0].index(".") == rows[1].index(".")
+    assert [row.split() for row in rows] == [
+        ["mu", "0.000400", "0.000700"],
+        ["rho", "0.660", "0.900"],
+        ["tau", "53214", "Inf"],
+    ]
+    assert "\u2007" not in str(shown)
+
+
 TABLE = Table(
     "Estimates:",
     pd.DataFrame({"Mean": [0.12345, -0.5], "Note": ["a<b", "c"]}, index=["mu", "tau"]),
@@ -68,8 +136,8 @@ def test_a_summary_prints_heading_tables_and_warnings():
 
 def test_a_notebook_shows_escaped_html():
     html = SUMMARY._repr_html_()
-    assert "<strong>Estimates:</strong>" in html
-    assert "<td>0.123</td>" in html
+    assert "<caption>Estimates</caption>" in html
+    assert ">0.123</td>" in html
     assert "a&lt;b" in html
     assert "A note &amp; more." in html
     assert "Warning: Model 1 &lt;x&gt; fails." in html

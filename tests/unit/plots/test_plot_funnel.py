@@ -1,0 +1,150 @@
+"""The regions of the funnel plot against quadrature and simulation."""
+
+from __future__ import annotations
+
+import itertools
+from io import BytesIO
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+import pyrobma as rb
+from pyrobma.ensemble import NormalMixture
+from pyrobma.ensemble.scales import data_mean, data_sd
+from pyrobma.errors import DataError
+from pyrobma.plots.funnel import funnel_frame, plot_funnel, published_quantiles
+
+# Both sides search to far less than this.
+BISECTION = 1e-8
+# Four standard errors of a simulated 0.025 quantile: sqrt(.025 .975 / 4e5) / density.
+SIMULATED = 0.02
+LOGML = [-2.0, 0.5, -1.0, 0.9]
+PROBS = (0.025, 0.5, 0.975)
+
+
+@pytest.fixture
+def ensemble(made):
+    return made.ensemble(made.space(), LOGML)
+
+
+def biased(made, bias, *, direction="positive", names=None):
+    """An ensemble of one model of no effect and no heterogeneity under this bias."""
+    spike = (rb.prior("spike", location=0),)
+    space = rb.model_space(
+        effect=(), effect_null=spike, heterogeneity=(), heterogeneity_null=spike,
+        bias=(bias,), bias_null=(),
+    )  # fmt: skip
+    effects = rb.effect_sizes(d=[0.1, 0.3, 0.5], se=[0.1, 0.2, 0.4])
+    made_up = made.ensemble(space, [0.0], effects=effects)
+    task = type(made_up.task)(effects, "cohens_d", "linear", direction)
+    return rb.RobmaFit(task, space, made_up.fits, made_up.settings, made_up.seed)
+
+
+def test_without_bias_the_region_is_the_mixture_of_normals(ensemble):
+    frame = funnel_frame(ensemble, output_scale="fishers_z")
+    region = frame[frame["part"] == "heterogeneity"]
+    draws = ensemble.joint("mu", "tau", size=500)
+    mean = data_mean(ensemble.task, draws["mu"])
+    for row in region.iloc[[0, 20, 40]].itertuples():
+        spread = np.hypot(data_sd(ensemble.task, draws["tau"]), row.se)
+        wanted = NormalMixture(draws.weights, mean, spread).quantiles(PROBS)
+        found = [row.lower, row.value, row.upper]
+        np.testing.assert_allclose(found, wanted, atol=BISECTION)
+
+
+def test_weights_of_one_select_nothing():
+    rng = np.random.default_rng(1)
+    weights, mean, sd = np.full(4, 0.25), rng.normal(size=(3, 4)), np.ones((3, 4))
+    cuts = np.tile([-1.0, 0.3, 2.0], (3, 1))
+    found = published_quantiles(weights, mean, sd, cuts, np.ones((4, 4)), PROBS)
+    plain = [
+        NormalMixture(weights, m, s).quantiles(PROBS)
+        for m, s in zip(mean, sd, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.transpose(plain), atol=BISECTION)
+
+
+def test_a_fixed_weight_function_gives_the_integral_of_its_density(made):
+    bias = rb.prior_weightfunction(
+        "one.sided.fixed", steps=[0.025, 0.5], omega=[1, 0.4, 0.1]
+    )
+    frame = funnel_frame(biased(made, bias), output_scale="fishers_z")
+    row = frame[frame["part"] == "publication bias"].iloc[30]
+    cuts = [-np.inf, 0.0, norm.isf(0.025) * row["se"], np.inf]
+
+    def mass(low, high):
+        return quad(norm.pdf, low, high, args=(0, row["se"]), epsabs=1e-13)[0]
+
+    pieces = list(zip((0.1, 0.4, 1.0), itertools.pairwise(cuts), strict=True))
+    parts = [w * mass(low, high) for w, (low, high) in pieces]
+    below = [
+        w * mass(low, min(high, row["upper"]))
+        for w, (low, high) in pieces
+        if low < row["upper"]
+    ]
+    assert sum(below) / sum(parts) == pytest.approx(0.975, abs=BISECTION)
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("positive", 1), ("negative", -1)])
+def test_regions_agree_with_simulated_selection(made, direction, sign):
+    bias = rb.prior_weightfunction("one.sided.fixed", steps=[0.05], omega=[1, 0.2])
+    frame = funnel_frame(
+        biased(made, bias, direction=direction), output_scale="fishers_z"
+    )
+    row = frame[frame["part"] == "publication bias"].iloc[-1]
+    rng = np.random.default_rng(2)
+    y = rng.normal(0, row["se"], 1_000_000)
+    p = norm.sf(sign * y / row["se"])
+    y = y[rng.random(y.size) < np.where(p <= 0.05, 1.0, 0.2)]
+    found = row[["lower", "value", "upper"]].to_numpy(float)
+    np.testing.assert_allclose(
+        found / row["se"], np.quantile(y, PROBS) / row["se"], atol=SIMULATED
+    )
+
+
+def test_two_sided_selection_is_symmetric_and_wider(made):
+    bias = rb.prior_weightfunction("two.sided.fixed", steps=[0.05], omega=[1, 0.1])
+    frame = funnel_frame(biased(made, bias), output_scale="fishers_z")
+    chosen = frame[frame["part"] == "publication bias"]
+    plain = frame[frame["part"] == "sampling error"]
+    np.testing.assert_allclose(chosen["lower"], -chosen["upper"], atol=BISECTION)
+    assert (chosen["upper"].to_numpy() > 1.1 * plain["upper"].to_numpy()).all()
+
+
+def test_PET_moves_the_region_by_its_coefficient_times_the_se(made):
+    bias = rb.prior_PET("spike", location=0.7)
+    frame = funnel_frame(biased(made, bias), output_scale="fishers_z")
+    row = frame[frame["part"] == "publication bias"].iloc[25]
+    assert row["value"] == pytest.approx(0.7 * row["se"], abs=BISECTION)
+    half = norm.isf(0.025) * row["se"]
+    assert row["upper"] == pytest.approx(0.7 * row["se"] + half, abs=BISECTION)
+
+
+def test_sampling_error_surrounds_the_averaged_mean(ensemble):
+    frame = funnel_frame(ensemble, output_scale="fishers_z", n=5)
+    region = frame[frame["part"] == "sampling error"]
+    width = region["upper"] - region["lower"]
+    np.testing.assert_allclose(width, 2 * norm.isf(0.025) * region["se"])
+    draws = ensemble.joint("mu")
+    mean = draws.weights @ data_mean(ensemble.task, draws["mu"])
+    np.testing.assert_allclose(region["value"], mean)
+
+
+def test_regions_can_be_left_out_and_bad_arguments_are_named(ensemble):
+    frame = funnel_frame(ensemble, incorporate_heterogeneity=False)
+    assert list(frame["part"].unique()) == ["estimate", "sampling error"]
+    with pytest.raises(DataError, match=r"^n: "):
+        funnel_frame(ensemble, n=1)
+    with pytest.raises(DataError, match=r"^output_scale: "):
+        funnel_frame(ensemble, output_scale="none")
+
+
+@pytest.mark.parametrize("output_scale", [None, "OR"])
+def test_the_figure_is_drawn_with_falling_standard_errors(ensemble, output_scale):
+    figure = plot_funnel(ensemble, output_scale=output_scale)
+    assert figure.labels.y == "Standard error (Fisher's z)"
+    buffer = BytesIO()
+    figure.save(buffer, format="png", verbose=False)
+    assert buffer.getbuffer().nbytes

@@ -1,0 +1,45 @@
+"""The page of an analysis: which panels it has."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+import pyrobma as rb
+from pyrobma.errors import DataError
+from pyrobma.plots.overview import plot_overview
+
+LOGML = [-2.0, 0.5, -1.0, 0.9]
+
+
+def titles(item):
+    if hasattr(item, "items"):
+        return [title for part in item.items for title in titles(part)]
+    return [item.labels.title]
+
+
+def test_panels_are_lettered_from_the_estimates_to_the_models(made):
+    page = plot_overview(made.ensemble(made.space(), LOGML))
+    assert titles(page) == [
+        "A  Estimates", "B  Effect", "C  Heterogeneity",
+        "D  Correlation within clusters", "E  Most probable models",
+    ]  # fmt: skip
+    page.save(buffer := BytesIO(), format="png")
+    assert buffer.getbuffer().nbytes
+
+
+def test_many_estimates_are_shown_as_a_funnel(made):
+    rng = np.random.default_rng(1)
+    effects = rb.effect_sizes(d=rng.normal(size=60), se=np.full(60, 0.2))
+    many = made.ensemble(made.space(hierarchical=False), LOGML, effects=effects)
+    top = plot_overview(many).items[0]
+    assert top.labels.y == "Standard error (Fisher's z)"
+    few = plot_overview(made.ensemble(made.space(), LOGML)).items[0]
+    assert few.labels.x == "Effect (Cohen's d)"
+
+
+def test_a_wrong_scale_is_named(made):
+    with pytest.raises(DataError, match=r"^output_scale: "):
+        plot_overview(made.ensemble(made.space(), LOGML), output_scale="d")
