@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpydoc.xref
@@ -18,10 +20,19 @@ import pyrobma
 
 project = "pyrobma"
 release = pyrobma.__version__
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 default_role = "py:obj"  # `names` become links; parameters stay as they are
 smartquotes = False  # a reader may copy the strings
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebooks are committed with their outputs
+nb_merge_streams = True
+
+# A copy, because links to a page must not leave this folder.
+_HERE = Path(__file__).parent
+_COPY = _HERE / "notebooks"
+_COPY.mkdir(exist_ok=True)
+for _notebook in (_HERE.parent / "notebooks").glob("*.ipynb"):
+    shutil.copy2(_notebook, _COPY)
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the types are beside the parameters

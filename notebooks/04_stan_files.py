@@ -1,0 +1,320 @@
+# %% [markdown]
+# # The Stan programs without the rest
+#
+# The Bayesian half of pyrobma rests on two Stan programs. They can be used without it:
+# from CmdStanPy, from R or Julia, or from a shell. This notebook takes one model of the
+# 56 schools in 11 districts (Konstantopoulos, 2011, doi:10.1002/jrsm.35), writes its
+# data file by hand, draws from its posterior in two ways, evaluates its density, and
+# ends with its marginal likelihood, the number from which Bayes factors are made.
+#
+# Read it if you want to check pyrobma, to extend its models, or to use other software.
+
+# %%
+import json
+import subprocess
+from pathlib import Path
+
+import bridgestan
+import cmdstanpy
+import numpy as np
+import pandas as pd
+
+import pyrobma as rb
+from pyrobma import programs
+from pyrobma.bridge import warp3
+from pyrobma.fit import stan_data
+
+# %% [markdown]
+# ## Where are the programs?
+#
+# Installing pyrobma puts three files on your disk for each program: an executable, a
+# shared library, and the Stan source in a single file. The functions below return their
+# full paths; only the names are shown here.
+
+# %%
+pd.DataFrame(
+    {
+        name: {
+            "executable": programs.executable(name).name,
+            "library": programs.library(name).name,
+            "source": programs.stan_file(name).name,
+        }
+        for name in programs.PROGRAMS
+    }
+).T
+
+# %% [markdown]
+# `normal` is the meta-analysis of clustered estimates, with or without PET and PEESE;
+# `selection` is the same under publication by p-value. The *executable* takes the
+# commands of CmdStan and draws samples. The *library* has the interface of BridgeStan
+# and returns the log density and its gradient. Neither CmdStan nor BridgeStan's sources
+# nor a compiler are needed to use them.
+#
+# The sources are made to be read. The model block begins with the priors, each of which
+# adds a term to the log density; the likelihood of the clusters follows, with the true
+# effects integrated out.
+
+# %%
+source = programs.stan_file("normal").read_text()
+print(source[source.rindex("model {") : source.rindex("if (!prior_only)")].rstrip())
+
+# %% [markdown]
+# ## What does a program want to know?
+#
+# One program serves every hypothesis because priors are data: a family code, up to
+# three parameters and two ends for each of `mu`, `tau`, `rho`, `PET` and `PEESE`. Code
+# 0 is a spike, which fixes the parameter and removes it from the model.
+# `stan/README.md` in the repository lists all variables and codes.
+#
+# Here are the schools under `mu ~ Normal(0, 1)`, `tau ~ InvGamma(1, 0.15)` and `rho ~
+# Beta(1, 1)`. Estimates must be sorted by cluster, and standard errors, not variances,
+# are asked for. Estimates and priors are both on Cohen's d (measure 1), so nothing is
+# converted on the way.
+
+# %%
+schools = rb.load_dataset("konstantopoulos2011").sort_values("district")
+size = schools.groupby("district").size()
+
+estimates = {
+    "K": len(schools),
+    "y": schools["yi"].tolist(),
+    "se": np.sqrt(schools["vi"]).tolist(),
+    "L": len(size),
+    "cluster_start": (size.cumsum() - size + 1).tolist(),
+    "cluster_size": size.tolist(),
+    "data_measure": 1,
+    "prior_measure": 1,
+    "exact_mapping": 0,
+    "effect_direction": 1,
+    "prior_only": 0,
+}
+priors = {
+    "mu": (1, [0, 1, 0], "-Infinity", "Infinity"),
+    "tau": (6, [1, 0.15, 0], 0, "Infinity"),
+    "rho": (7, [1, 1, 0], 0, 1),
+    "PET": (0, [0, 0, 0], "-Infinity", "Infinity"),
+    "PEESE": (0, [0, 0, 0], "-Infinity", "Infinity"),
+}
+fields = ("family", "par", "lower", "upper")
+data = estimates | {
+    f"{parameter}_{field}": value
+    for parameter, values in priors.items()
+    for field, value in zip(fields, values, strict=True)
+}
+Path("schools.json").write_text(json.dumps(data))
+{name: value for name, value in data.items() if name.startswith("tau")}
+
+# %% [markdown]
+# Data that break the contract are refused with a sentence that says why. A spike at
+# `rho = 2`, say, cannot be a correlation:
+
+# %%
+wrong = data | {"rho_family": 0, "rho_par": [2, 0, 0]}
+try:
+    bridgestan.StanModel(programs.library("normal"), json.dumps(wrong))
+except RuntimeError as error:
+    print(error)
+
+# %% [markdown]
+# ## How do I sample from a shell?
+#
+# The executable takes CmdStan's arguments. One chain of 1000 draws after 1000
+# iterations of warm-up, written to `shell.csv`:
+
+# %%
+command = "sample num_warmup=1000 num_samples=1000 data file=schools.json"
+where = "random seed=1 output file=shell.csv sig_figs=17"
+arguments = [*command.split(), *where.split()]
+done = subprocess.run([programs.executable("normal"), *arguments], capture_output=True)
+done.returncode
+
+# %% [markdown]
+# The return code 0 means success. The output is a CSV file with comments: settings at
+# the top, the adapted step size and metric after warm-up, running times at the end.
+
+# %%
+shell = pd.read_csv("shell.csv", comment="#")
+shell[["lp__", "divergent__", "mu", "tau", "rho"]].describe().round(2)
+
+# %% [markdown]
+# The chain has no divergent transition (`divergent__` is 0 throughout). The mean effect
+# is about 0.18 with a posterior standard deviation of 0.09, and the districts hold
+# about 0.6 of the heterogeneity (`rho`). Columns ending in `__` are the sampler's own;
+# `mu_free`, `tau_free` and `rho_free`, left out above, are the free parameters.
+
+# %% [markdown]
+# ## How do I sample from CmdStanPy?
+#
+# Give the executable to `CmdStanModel` and everything CmdStanPy does with draws is
+# there. (Its `summary()` and `diagnose()` call programs of a CmdStan installation,
+# which is not needed otherwise.)
+
+# %%
+cmdstanpy.disable_logging()  # no line for every chain that starts and ends
+model = cmdstanpy.CmdStanModel(exe_file=str(programs.executable("normal")))
+chains = model.sample(
+    "schools.json",
+    chains=4,
+    iter_sampling=1500,
+    seed=1,
+    sig_figs=17,
+    show_progress=False,
+)
+draws = chains.draws_pd()
+draws[["mu", "tau", "rho"]].describe(percentiles=[0.025, 0.5, 0.975]).round(2)
+
+# %% [markdown]
+# Four chains of 1500 draws give the same picture as the shell's single one: effect
+# 0.18, from 0.01 to 0.35 in 95 % of the posterior.
+
+# %% [markdown]
+# ## What is the log density at a point?
+#
+# BridgeStan answers this. It works on *unconstrained* parameters, which may take any
+# real value: `mu` as it is, the logarithm of `tau`, the log odds of `rho`. Functions
+# convert in both directions, and names tell which is which. (`warn=False`, because the
+# library is loaded already, by the refused model above.)
+
+# %%
+library = programs.library("normal")
+bridge = bridgestan.StanModel(library, "schools.json", warn=False)
+bridge.param_unc_names()
+
+# %%
+point = bridge.param_unconstrain(np.array([0.2, 0.3, 0.6]))
+value, gradient = bridge.log_density_gradient(point, propto=False)
+print("unconstrained", point.round(4))
+print("log density  ", round(value, 6))
+print("gradient     ", gradient.round(4))
+
+# %% [markdown]
+# `propto=False` keeps every constant. That matters for a marginal likelihood, where a
+# dropped constant is a wrong Bayes factor, and it is why the density at a draw equals
+# the `lp__` that the sampler wrote down for it:
+
+# %%
+free = np.ascontiguousarray(draws[["mu_free[1]", "tau_free[1]", "rho_free[1]"]])
+unconstrained = np.array([bridge.param_unconstrain(row) for row in free])
+density = [bridge.log_density(row, propto=False) for row in unconstrained]
+bool(np.abs(density - draws["lp__"]).max() < 1e-9)
+
+# %% [markdown]
+# All 6000 draws agree to nine decimals or better: sampler and density are the same
+# model.
+
+# %% [markdown]
+# ## How does a marginal likelihood come out of this?
+#
+# The marginal likelihood is the integral of that density over the parameters: how
+# probable the model made the data before it saw them. Warp-III bridge sampling (Meng &
+# Schilling, 2002, doi:10.1198/106186002457) estimates it from the draws and the
+# density, and nothing else. `warp3` wants draws with the axes chain, draw and
+# parameter, and a function for many points at once.
+
+# %%
+stacked = unconstrained.reshape(4, 1500, 3)  # the table holds chain after chain
+found = warp3(
+    lambda points: np.array([bridge.log_density(p, propto=False) for p in points]),
+    stacked,
+    seed=1,
+)
+print(f"log marginal likelihood {found.logml:.3f}, Monte Carlo error {found.mcse:.4f}")
+
+# %% [markdown]
+# The second number is the standard error of the first: another seed would move the
+# logarithm by a few thousandths, and so a Bayes factor by a few tenths of a per cent.
+# pyrobma does the same steps for each model. `transformation="cohens_d"` keeps the
+# likelihood on Cohen's d, as above; leaving out the null hypotheses leaves one model.
+
+# %%
+fit = rb.robma(
+    schools,
+    d="yi",
+    v="vi",
+    study_ids="district",
+    transformation="cohens_d",
+    priors_bias=None,
+    priors_effect_null=None,
+    priors_heterogeneity_null=None,
+    seed=1,
+)
+print(f"log marginal likelihood {fit.logml[0]:.3f}")
+
+# %% [markdown]
+# The two runs differ in their random numbers only, and agree within their Monte Carlo
+# errors.
+
+# %% [markdown]
+# ## How do I get the data file of any model?
+#
+# Selection models need more data: p-value intervals, critical values of each estimate,
+# weights, and quadrature nodes for clusters. You can write them by the contract, or
+# take them from a fit. Here is the data file of one selection model of Bem's (2011)
+# nine experiments (doi:10.1037/a0021524).
+
+# %%
+step = rb.prior_weightfunction("one-sided", steps=[0.05], alpha=[1, 1])
+bem = rb.robma(
+    rb.load_dataset("bem2011"),
+    d="d",
+    se="se",
+    priors_effect_null=None,
+    priors_heterogeneity_null=None,
+    priors_bias=step,
+    priors_bias_null=None,
+    seed=1,
+)
+one = bem.fits[0]
+selection = stan_data(bem.task, one.spec, one.rule)
+{name: selection[name] for name in ("K", "J", "sides", "omega_family", "alpha1", "Q")}
+
+# %% [markdown]
+# Two intervals of one-sided p-values (`J`), weights that fall from the first to the
+# second (`omega_family` 1) with a uniform prior, and one quadrature node (`Q`), because
+# independent estimates need no integral. The executable `selection` runs on it:
+
+# %%
+Path("bem.json").write_text(json.dumps(selection))
+
+model = cmdstanpy.CmdStanModel(exe_file=str(programs.executable("selection")))
+chains = model.sample("bem.json", chains=4, seed=1, show_progress=False)
+columns = ["mu", "tau", "omega[1]", "omega[2]"]
+chains.draws_pd()[columns].describe(percentiles=[0.5]).round(2)
+
+# %% [markdown]
+# `omega[2]` is the probability that a result with p above .05 is published, relative to
+# one below.
+
+# %% [markdown]
+# ## And in R or Julia?
+#
+# The same files work there. `programs.executable("normal")` and
+# `programs.library("normal")` tell the paths.
+#
+# cmdstanr (it looks for a CmdStan installation before it runs any executable):
+#
+# ```r
+# library(cmdstanr)
+# model <- cmdstan_model(exe_file = "normal")
+# fit <- model$sample(data = "schools.json", chains = 4, seed = 1)
+# fit$summary(c("mu", "tau", "rho"))
+# ```
+#
+# BridgeStan from R:
+#
+# ```r
+# library(bridgestan)
+# model <- StanModel$new("normal.so", "schools.json", 1)
+# model$log_density_gradient(c(0.2, -1.2, 0.4), propto = FALSE, jacobian = TRUE)
+# ```
+#
+# BridgeStan from Julia:
+#
+# ```julia
+# using BridgeStan
+# model = StanModel("normal.so", "schools.json")
+# log_density_gradient(model, [0.2, -1.2, 0.4]; propto = false, jacobian = true)
+# ```
+#
+# `stan/README.md` has these calls with the numbers they must return, one from Node.js,
+# and how to build the programs with a CmdStan and BridgeStan of your own.
