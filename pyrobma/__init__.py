@@ -92,7 +92,7 @@ from pyrobma.priors import (
     prior_PET,
     prior_weightfunction,
 )
-from pyrobma.summary import Summary, Table
+from pyrobma.summary import Summary, Table, compare
 
 __version__ = _version("pyrobma")
 
@@ -125,6 +125,7 @@ __all__ = [
     "Table",
     "ToolchainError",
     "__version__",
+    "compare",
     "correlation_z",
     "d2OR",
     "d2logOR",

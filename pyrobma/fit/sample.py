@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,8 @@ from pyrobma.programs import executable
 
 # 17 significant digits bring every double back from the CSV file unchanged.
 _SIG_FIGS = 17
+
+_IMPORTING = threading.Lock()
 
 # Endings of the names in the programs' parameters blocks.
 _OWN = ("_free", "pi1", "pi2")
@@ -96,6 +102,16 @@ class Chains:
         return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
 
 
+def _cmdstanpy() -> ModuleType:
+    """Import CmdStanPy, whose progress bars warn of missing widgets in Jupyter."""
+    with _IMPORTING:
+        if "cmdstanpy" not in sys.modules:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                import_module("cmdstanpy")
+    return sys.modules["cmdstanpy"]
+
+
 def run_chains(
     program: str,
     data: str,
@@ -137,8 +153,7 @@ def run_chains(
     SamplingError
         If a chain fails; the message holds Stan's own sentence.
     """
-    import cmdstanpy
-
+    cmdstanpy = _cmdstanpy()
     how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
     if warmup > 0:
         how["adapt_delta"] = settings.adapt_delta

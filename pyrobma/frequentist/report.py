@@ -41,7 +41,9 @@ class Report:
         return pd.DataFrame([row])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        # Some notebook styles set preformatted text in a proportional font.
+        style = "font-family: monospace"
+        return f'<pre style="{style}">{html.escape(str(self))}</pre>'
 
 
 def number(x: float, digits: int = 4) -> str:

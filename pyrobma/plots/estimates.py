@@ -13,6 +13,7 @@ from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale, estimate_converter
 from pyrobma.errors import DataError
 from pyrobma.fit import Task
+from pyrobma.plots.numbers import plain_labels
 
 
 def models_given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
@@ -61,21 +62,6 @@ def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatA
 def no_effect(measure: Measure) -> float:
     """Return the value that stands for no effect."""
     return 1.0 if measure == "OR" else 0.0
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Write a number with a minus sign of the width of a plus."""
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    text = f"{value:.{digits}f}"
-    if not text.strip("-0."):
-        text = text.lstrip("-")
-    return text.replace("-", "−")
-
-
-def plain_labels(values: Sequence[float]) -> list[str]:
-    """Write the numbers of an axis as short as they are."""
-    return [f"{float(v):.10g}".replace("-", "−") for v in values]
 
 
 def effect_axis(measure: Measure, **options: Any) -> Any:

@@ -157,10 +157,11 @@ def plot_forest(
     -------
     plotnine.ggplot
         Squares are estimates, with areas in proportion to their weight; circles beside
-        them are the studies' true effects; the diamond spans the interval of the
-        averaged effect, the bar below that of the true effect of a new study. The
-        dashed line is no effect. Intervals end in arrows where they leave the axis.
-        The figure grows with the estimates; beyond 100 there are no numbers.
+        them are the studies' true effects; the filled diamond spans the interval of the
+        averaged effect, the open one below that of the true effect of a new study. The
+        dashed line is no effect; odds ratios are on a logarithmic axis. Intervals end
+        in arrows where they leave the axis. The figure grows with the estimates;
+        beyond 100 there are no numbers.
     """
     frame = forest_frame(
         ensemble,

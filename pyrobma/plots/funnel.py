@@ -179,20 +179,7 @@ def draw_funnel(
     base_size: int = 10,
 ) -> Any:
     """Draw a frame of `funnel_frame` at a size in inches."""
-    from plotnine import (
-        aes,
-        element_text,
-        geom_path,
-        geom_point,
-        geom_polygon,
-        geom_segment,
-        ggplot,
-        labs,
-        scale_fill_manual,
-        scale_linetype_manual,
-        scale_y_reverse,
-        theme,
-    )
+    import plotnine as p9
 
     measure = check_output_scale(ensemble.task, output_scale)
     estimates = frame[frame["part"] == "estimate"]
@@ -208,11 +195,13 @@ def draw_funnel(
     )
     legend = [_LOOKS[name][0] for name in names]
     return (
-        ggplot(regions, aes("value", "se"))
-        + geom_polygon(aes(fill="part"), color="none")
-        + geom_path(aes(linetype="part", group="side"), color=INK, size=0.45)
-        + geom_segment(aes("x", "se", xend="x", yend="to"), line, color=INK, size=0.45)
-        + geom_point(
+        p9.ggplot(regions, p9.aes("value", "se"))
+        + p9.geom_polygon(p9.aes(fill="part"), color="none")
+        + p9.geom_path(p9.aes(linetype="part", group="side"), color=INK, size=0.45)
+        + p9.geom_segment(
+            p9.aes("x", "se", xend="x", yend="to"), line, color=INK, size=0.45
+        )
+        + p9.geom_point(
             data=estimates,
             fill="white",
             color=INK,
@@ -220,19 +209,19 @@ def draw_funnel(
             size=2.2 if len(estimates) <= _MANY else 1.4,
             stroke=0.45,
         )
-        + scale_fill_manual([_LOOKS[n][1] for n in names], labels=legend)
-        + scale_linetype_manual([_LOOKS[n][2] for n in names], labels=legend)
+        + p9.scale_fill_manual([_LOOKS[n][1] for n in names], labels=legend)
+        + p9.scale_linetype_manual([_LOOKS[n][2] for n in names], labels=legend)
         + effect_axis(measure)
-        + scale_y_reverse(expand=(0.02, 0, 0.02, 0))
-        + labs(
+        + p9.scale_y_reverse(expand=(0.02, 0, 0.02, 0))
+        + p9.labs(
             x=with_unit("Effect", measure),
             y=with_unit("Standard error", ensemble.task.effects.measure),
             fill=_TITLE,
             linetype=_TITLE,
         )
         + theme_print(width=width, height=height, base_size=base_size)
-        + theme(
-            legend_title=element_text(size=0.8 * base_size, margin=_AFTER_TITLE),
+        + p9.theme(
+            legend_title=p9.element_text(size=0.8 * base_size, margin=_AFTER_TITLE),
             legend_box_spacing=0.02,
         )
     )

@@ -1,8 +1,7 @@
-"""Stage 7: numbers, models and parameters in words."""
+"""Stage 7: models and parameters in words."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +11,7 @@ from pyrobma.ensemble import Ensemble, component_of
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
-from pyrobma.plots.estimates import number
+from pyrobma.plots.numbers import p_value
 from pyrobma.plots.theme import with_unit
 from pyrobma.priors import BiasPrior, NoBias, Prior, WeightFunction
 
@@ -27,25 +26,8 @@ _TITLES: Final = {
     "PEESE": "PEESE coefficient",
 }
 SYMBOLS: Final = {"mu": "μ", "tau": "τ", "rho": "ρ", "PET": "PET", "PEESE": "PEESE"}
+_NULL: Final = "Null"
 _LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
-
-
-def bayes_factor(value: float) -> str:
-    """Write a Bayes factor: three decimals, or an exponent where these say little."""
-    if math.isfinite(value) and value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}".replace("-", "−")
-    return number(value, 3)
-
-
-def short(value: float) -> str:
-    """Write a value with as few digits as it needs, at most four."""
-    return f"{value + 0.0:.4g}".replace("-", "−")
-
-
-def p_value(value: float) -> str:
-    """Write a p-value without the leading zero, as in ``.05``."""
-    text = f"{value:.4g}"
-    return text.lstrip("0") if 0 < value < 1 else text
 
 
 def scalar(parameter: str) -> str:
@@ -100,7 +82,7 @@ def model_names(space: ModelSpace) -> tuple[str, ...]:
     """
     parts = [_parts(space, model) for model in space.models]
     names = [" + ".join(p) for p in parts]
-    names = [n[0].upper() + n[1:] if n else "Null" for n in names]
+    names = [n[0].upper() + n[1:] if n else _NULL for n in names]
     return _told_apart(names)
 
 
@@ -111,10 +93,12 @@ def group_names(space: ModelSpace) -> tuple[tuple[str, str], ...]:
     """
     groups = []
     anyone = any(not isinstance(model.bias, NoBias) for model in space.models)
+    # With bias the group has more models than the null model.
+    null = "No effect, no heterogeneity" if anyone else _NULL
     for model in space.models:
         *about, bias = _parts(space, model, full=True)
         name = " + ".join(about)
-        name = name[0].upper() + name[1:] if name else "No effect, no heterogeneity"
+        name = name[0].upper() + name[1:] if name else null
         groups.append((name, bias if anyone else ""))
     return tuple(groups)
 

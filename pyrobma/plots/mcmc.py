@@ -12,7 +12,7 @@ from pyrobma._types import FloatArray
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit
-from pyrobma.plots.estimates import plain_labels
+from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.theme import INK, MIDDLE, SOFT, theme_print
 from pyrobma.priors import WeightFunction
 
@@ -126,24 +126,7 @@ def plot_mcmc(
         A panel per parameter with its R-hat and bulk effective sample size, a line per
         chain. Ticks below a trace are divergent transitions.
     """
-    from plotnine import (
-        aes,
-        element_text,
-        facet_wrap,
-        geom_hline,
-        geom_line,
-        geom_rug,
-        geom_step,
-        ggplot,
-        guide_legend,
-        guides,
-        labs,
-        scale_color_manual,
-        scale_linetype_manual,
-        scale_x_continuous,
-        scale_y_continuous,
-        theme,
-    )
+    import plotnine as p9
 
     frame = mcmc_frame(ensemble, model, kind=kind, parameters=parameters)
     heads = {
@@ -160,15 +143,15 @@ def plot_mcmc(
     lines = [_LINES[i // len(_SHADES) % len(_LINES)] for i in range(len(chains))]
     if kind != "trace":
         lines = [_LINES[i % len(_LINES)] for i in range(len(chains))]
-    plot = ggplot(frame, aes("x", "y", color="chain", linetype="chain"))
+    plot = p9.ggplot(frame, p9.aes("x", "y", color="chain", linetype="chain"))
     if kind in ("rank", "autocorrelation"):
         level = 1.0 if kind == "rank" else 0.0
-        plot += geom_hline(yintercept=level, color=MIDDLE, size=0.4)
-    draw = geom_step if kind == "rank" else geom_line
+        plot += p9.geom_hline(yintercept=level, color=MIDDLE, size=0.4)
+    draw = p9.geom_step if kind == "rank" else p9.geom_line
     plot += draw(size=0.25 if kind == "trace" else 0.6)
     if frame["divergent"].any():
-        plot += geom_rug(
-            aes("x"),
+        plot += p9.geom_rug(
+            p9.aes("x"),
             frame[frame["divergent"]],
             sides="b",
             color=INK,
@@ -178,20 +161,20 @@ def plot_mcmc(
     x, y = _AXES[kind]
     return (
         plot
-        + facet_wrap("panel", ncol=columns, scales=_SCALES[kind])
-        + scale_color_manual(shades, name="Chain")
-        + scale_linetype_manual(lines, name="Chain")
-        + scale_x_continuous(labels=plain_labels)
-        + scale_y_continuous(labels=plain_labels)
-        + guides(color=guide_legend(override_aes={"size": 0.8}))
-        + labs(x=x, y=y)
+        + p9.facet_wrap("panel", ncol=columns, scales=_SCALES[kind])
+        + p9.scale_color_manual(shades, name="Chain")
+        + p9.scale_linetype_manual(lines, name="Chain")
+        + p9.scale_x_continuous(labels=plain_labels)
+        + p9.scale_y_continuous(labels=plain_labels)
+        + p9.guides(color=p9.guide_legend(override_aes={"size": 0.8}))
+        + p9.labs(x=x, y=y)
         + theme_print(width=6.5, height=0.9 + (1.5 if kind == "trace" else 2.0) * rows)
-        + theme(
-            legend_title=element_text(size=9, margin={"r": 8, "unit": "pt"}),
+        + p9.theme(
+            legend_title=p9.element_text(size=9, margin={"r": 8, "unit": "pt"}),
             legend_box_spacing=0.02,
             plot_margin=0.015,
             panel_spacing=0.035,
-            strip_text=element_text(color=INK, ha="left", size=8, weight="normal"),
+            strip_text=p9.element_text(color=INK, ha="left", size=8, weight="normal"),
         )
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -14,15 +13,12 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, component_of, inclusion, posterior_probabilities
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, no_effect, number, plain_labels
-from pyrobma.plots.labels import (
-    bayes_factor,
-    model_names,
-    parameter_title,
-    scalar,
-)
+from pyrobma.plots.estimates import check_interval, no_effect
+from pyrobma.plots.labels import model_names, parameter_title, scalar
+from pyrobma.plots.marks import arrows, clipped, diamond
+from pyrobma.plots.numbers import bayes_factor, number
 from pyrobma.plots.rows import Rows
-from pyrobma.plots.theme import INK, MIDDLE
+from pyrobma.plots.theme import INK
 
 Order: TypeAlias = Literal["increasing", "decreasing"]
 OrderBy: TypeAlias = Literal["model", "estimate", "probability", "inclusion_bf"]
@@ -74,8 +70,9 @@ def models_frame(
         A row per model and one for the average, the last: ``kind`` ("model", "spike",
         a model that fixes the parameter, or "average"), ``model`` (its number from 1,
         0 for the average), ``name``, ``mean``, ``lower``, ``upper``, ``prior_prob``,
-        ``post_prob`` and ``inclusion_bf`` (of the model against all others; missing
-        for the average).
+        ``post_prob``, ``inclusion_bf`` (of the model against all others; missing for
+        the average) and ``log_bf``, its natural logarithm, finite where the factor is
+        too large for a double.
 
     Raises
     ------
@@ -93,29 +90,28 @@ def models_frame(
         chance = np.where(ensemble.members(component_of(parameter)), chance, 0.0)
     chance = chance / chance.sum()
     names = model_names(ensemble.space)
-    factors = _inclusion_bfs(ensemble.logml, chance)
+    log_bf = _log_inclusion_bfs(ensemble.logml, chance)
+    with np.errstate(over="ignore"):
+        factors = np.exp(log_bf)
     post_prob = posterior_probabilities(ensemble.logml, chance)
-    rows = []
-    for k in np.flatnonzero(chance):
-        draws = mixture.draws[k]
-        lower, upper = np.quantile(draws, levels)
-        fixed = ensemble.space.models[k].priors[parameter].is_spike
-        rows.append(
-            {
-                "kind": "spike" if fixed else "model",
-                "model": k + 1,
-                "name": names[k],
-                "mean": float(draws.mean()),
-                "lower": float(lower),
-                "upper": float(upper),
-                "prior_prob": float(chance[k]),
-                "post_prob": float(post_prob[k]),
-                "inclusion_bf": float(factors[k]),
-            }
-        )
-    frame = pd.DataFrame(rows).sort_values(
-        _COLUMNS[order_by], ascending=order == "increasing", kind="stable"
-    )
+    used = np.flatnonzero(chance)
+    draws = [mixture.draws[k] for k in used]
+    fixed = [ensemble.space.models[k].priors[parameter].is_spike for k in used]
+    ends = np.array([np.quantile(some, levels) for some in draws])
+    frame = pd.DataFrame(
+        {
+            "kind": np.where(fixed, "spike", "model"),
+            "model": used + 1,
+            "name": [names[k] for k in used],
+            "mean": [float(some.mean()) for some in draws],
+            "lower": ends[:, 0],
+            "upper": ends[:, 1],
+            "prior_prob": chance[used],
+            "post_prob": post_prob[used],
+            "inclusion_bf": factors[used],
+            "log_bf": log_bf[used],
+        }
+    ).sort_values(_COLUMNS[order_by], ascending=order == "increasing", kind="stable")
     lower, upper = mixture.quantiles(levels)
     average = {
         "kind": "average",
@@ -127,6 +123,7 @@ def models_frame(
         "prior_prob": 1.0,
         "post_prob": 1.0,
         "inclusion_bf": np.nan,
+        "log_bf": np.nan,
     }
     return pd.concat([frame, pd.DataFrame([average])], ignore_index=True)
 
@@ -138,8 +135,8 @@ def _check(argument: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def _inclusion_bfs(logml: FloatArray, chance: FloatArray) -> FloatArray:
-    """Return the Bayes factor of each model against all others."""
+def _log_inclusion_bfs(logml: FloatArray, chance: FloatArray) -> FloatArray:
+    """Return the log of the Bayes factor of each model against all others."""
     exact = np.zeros((logml.size, logml.size))
     used = np.flatnonzero(chance)
     factors = np.full(logml.size, np.nan)
@@ -147,8 +144,7 @@ def _inclusion_bfs(logml: FloatArray, chance: FloatArray) -> FloatArray:
         alone = np.zeros(used.size, dtype=bool)
         alone[used == k] = True
         found = inclusion(alone, logml[used], chance[used], exact[np.ix_(used, used)])
-        with np.errstate(over="ignore"):
-            factors[k] = np.exp(found.log_bf)
+        factors[k] = found.log_bf
     return factors
 
 
@@ -216,62 +212,33 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
     )
     reference = float(place(reference))
     low, high = _range(frame, reference)
-    cut = {
-        "before": frame["lower"] < low,
-        "beyond": frame["upper"] > high,
-        **{column: frame[column].clip(low, high) for column in columns},
-    }
-    frame = frame.assign(**cut)
+    frame = clipped(frame, low, high).assign(mean=frame["mean"].clip(low, high))
     models = frame[frame["kind"] != "average"]
     average = frame.iloc[-1]
     rows = Rows(
         y=frame["y"].to_numpy(),
-        names=tuple(frame["name"]),
-        bold=(frame["kind"] == "average").tolist(),
+        names=frame["name"].tolist(),
         columns={
             "Post. prob.": [*(number(p, 3) for p in models["post_prob"]), ""],
-            "Incl. BF": [*(bayes_factor(b) for b in models["inclusion_bf"]), ""],
+            "Incl. BF": [*(bayes_factor(b) for b in models["log_bf"]), ""],
         },
         low=low,
         high=high,
+        bold=(frame["kind"] == "average").tolist(),
+        indented=[False] * len(frame),
     )
-    diamond = pd.DataFrame(
-        {
-            "x": [average[end] for end in ("lower", "mean", "upper", "mean")],
-            "y": average["y"] + np.array([0.0, 0.34, 0.0, -0.34]),
-        }
-    )
-    vertical = pd.DataFrame({"x": [reference], "y": [rows.bottom], "yend": [-0.5]})
-    rule = float(average["y"]) + 0.75
-    above = pd.DataFrame({"x": [rows.x(0)], "xend": [rows.x(rows.width)], "y": [rule]})
-    figure = (
+    return (
         p9.ggplot()
         + rows.layers()
-        + p9.geom_segment(
-            p9.aes("x", "y", xend="xend", yend="y"), above, color=INK, size=0.3
-        )
-        + p9.geom_segment(
-            p9.aes("x", "y", xend="x", yend="yend"),
-            vertical,
-            color=MIDDLE,
-            linetype="dashed",
-            size=0.5,
-        )
+        + rows.rule(average["y"] + 0.75)
+        + rows.reference(reference)
         + p9.geom_segment(
             p9.aes("lower", "y", xend="upper", yend="y"),
             models[models["kind"] == "model"],
             color=INK,
             size=0.5,
         )
-    )
-    for side, shape, edge in (("before", "<", low), ("beyond", ">", high)):
-        arrows = models[models[side]].assign(edge=edge)
-        if len(arrows):
-            figure += p9.geom_point(
-                p9.aes("edge", "y"), arrows, shape=shape, color=INK, fill=INK, size=1
-            )
-    return (
-        figure
+        + arrows(models, low, high, color=INK, size=1.0)
         + p9.geom_point(
             p9.aes("mean", "y", size="size", fill="kind"),
             models,
@@ -279,10 +246,10 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
             color=INK,
             stroke=0.5,
         )
-        + p9.geom_polygon(p9.aes("x", "y"), diamond, fill=INK, color=INK, size=0.5)
+        + diamond(average, "mean", fill=INK)
         + p9.scale_size_identity()
         + p9.scale_fill_manual({"model": INK, "spike": "white"})
-        + _axis(rows, odds)
+        + rows.axis(ratio=odds)
         + rows.frame(title)
     )
 
@@ -299,19 +266,3 @@ def _range(frame: pd.DataFrame, reference: float) -> tuple[float, float]:
     high = min(high + reach, max(high, float(frame["upper"].max())))
     margin = 0.03 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _axis(rows: Rows, odds: bool) -> Any:
-    from plotnine import scale_x_continuous
-
-    if not odds:
-        values = rows.breaks()
-        return scale_x_continuous(
-            breaks=values, minor_breaks=[], labels=plain_labels(values)
-        )
-    ratios = rows.log10_breaks()
-    return scale_x_continuous(
-        breaks=[math.log10(v) for v in ratios],
-        minor_breaks=[],
-        labels=plain_labels(ratios),
-    )

@@ -10,14 +10,16 @@ import pandas as pd
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
-from pyrobma.plots.estimates import plain_labels
 from pyrobma.plots.forest import forest_frame
 from pyrobma.plots.forest_drawing import draw_forest
 from pyrobma.plots.funnel import draw_funnel, funnel_frame
+from pyrobma.plots.labels import SYMBOLS, parameter_title
+from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.pet_peese import plot_pet_peese
-from pyrobma.plots.posterior import plot_posterior
+from pyrobma.plots.posterior import posterior_frame
+from pyrobma.plots.posterior_drawing import draw_posterior
 from pyrobma.plots.probabilities import probabilities_frame
-from pyrobma.plots.text import cut
+from pyrobma.plots.text import cut, text_width
 from pyrobma.plots.theme import INK, MIDDLE, theme_print
 from pyrobma.plots.weightfunction import plot_weightfunction
 
@@ -29,9 +31,23 @@ _SIDE: Final = 1.15  # inches that panels below the forest plot take for their a
 _EDGE: Final = 0.008  # of the width of the page
 _SPIKES: Final = 0.08  # of the width of the page: the axis of probabilities
 _TITLE: Final = 0.3  # inches
-_MODELS: Final = 8
-_NAME: Final = 1.75  # inches
-_SMALL: Final = 7.0  # points
+_MODELS: Final = 6
+_NAME: Final = {True: 3.1, False: 1.85}  # inches, in rows of two and of three
+_PANEL: Final = 1.45  # inches, the narrowest between axes
+_FEW_MODELS: Final = 4
+_ABBREVIATIONS: Final = {
+    "Effect": "Eff.",
+    "effect": "eff.",
+    "Heterogeneity": "Het.",
+    "heterogeneity": "het.",
+    "clusters": "clust.",
+    "One-sided": "1-sided",
+    "one-sided": "1-sided",
+    "Two-sided": "2-sided",
+    "two-sided": "2-sided",
+}
+_SIZE: Final = 8.5  # points, of titles of axes
+_SMALL: Final = 0.8 * _SIZE  # of other text
 
 
 def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) -> Any:
@@ -58,7 +74,7 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
     DataError
         On an unknown scale.
     """
-    from plotnine import element_text, labs, theme
+    from plotnine import labs, theme
 
     check_output_scale(ensemble.task, output_scale)
     estimates, lines = _estimates(ensemble, output_scale)
@@ -74,19 +90,9 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
         regression = plot_pet_peese(ensemble, output_scale=output_scale)
         panels.append(("Small-study effects", regression))
     # Beside two others the names have less room.
-    room = _NAME if len(panels) < 5 else _NAME / 2
+    room = _NAME[len(panels) < 5]
     panels.append(("Most probable models", _models(ensemble, room)))
-    small = theme(
-        axis_title=element_text(size=_SMALL + 0.5),
-        axis_text=element_text(size=_SMALL),
-        legend_text=element_text(size=_SMALL),
-        legend_box_spacing=0.005,
-        legend_key_size=9,
-        plot_margin_left=_EDGE,
-        plot_margin_top=_EDGE,
-        plot_margin_bottom=_EDGE,
-    )
-    heading = theme(plot_title=element_text(size=9, weight="bold", ha="left"))
+    small, heading = _small()
     below = [
         plot + small + heading + labs(title=f"{letter}  {title}")
         for letter, (title, plot) in zip("BCDEFGH", panels, strict=False)
@@ -99,12 +105,36 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
     return page & theme(figure_size=(_WIDTH, _HEIGHT))
 
 
+def _small() -> tuple[Any, Any]:
+    """Return the themes of panels and of their titles."""
+    from plotnine import element_text, theme
+
+    small = theme(
+        axis_title=element_text(size=_SIZE),
+        axis_text=element_text(size=_SMALL),
+        legend_text=element_text(size=_SMALL),
+        legend_box_spacing=0.005,
+        legend_key_size=9,
+        plot_margin_left=_EDGE,
+        plot_margin_top=_EDGE,
+        plot_margin_bottom=_EDGE,
+    )
+    return small, theme(plot_title=element_text(size=9, weight="bold", ha="left"))
+
+
 def _posterior(ensemble: Ensemble, parameter: str, output_scale: Measure | None) -> Any:
     """Draw a posterior and its prior; the axis of spikes needs room at the right."""
     from plotnine import theme
 
-    plot = plot_posterior(ensemble, parameter, prior=True, output_scale=output_scale)
-    fixed = any(prior.is_spike for _, prior in ensemble.priors(parameter))
+    frame = posterior_frame(ensemble, parameter, prior=True, output_scale=output_scale)
+    plot = draw_posterior(
+        frame,
+        symbol=SYMBOLS[parameter],
+        title=parameter_title(ensemble, parameter, output_scale),
+        size=_SIZE,
+        panel=_PANEL,
+    )
+    fixed = (frame["kind"] == "spike").any()
     return plot + theme(plot_margin_right=_SPIKES if fixed else _EDGE)
 
 
@@ -128,7 +158,8 @@ def _estimates(ensemble: Ensemble, output_scale: Measure | None) -> tuple[Any, i
     lines = effects.K + int(headings) + 4
     if lines > _LINES:
         frame = funnel_frame(ensemble, output_scale=output_scale)
-        return draw_funnel(frame, ensemble, output_scale, base_size=9), lines
+        small, _ = _small()
+        return draw_funnel(frame, ensemble, output_scale, base_size=9) + small, lines
     share = 3 if lines <= _FEW_LINES else 2
     return (
         draw_forest(
@@ -142,43 +173,62 @@ def _estimates(ensemble: Ensemble, output_scale: Measure | None) -> tuple[Any, i
 
 
 def _models(ensemble: Ensemble, room: float) -> Any:
-    """Draw the most probable models, with names of at most so many inches."""
-    from plotnine import (
-        aes,
-        element_blank,
-        geom_point,
-        geom_rect,
-        ggplot,
-        labs,
-        scale_fill_manual,
-        scale_shape_manual,
-        scale_x_continuous,
-        scale_y_continuous,
-        theme,
-    )
+    """Draw the most probable models, their names above them and so many inches wide."""
+    import plotnine as p9
 
     frame = probabilities_frame(ensemble)
     frame = frame.sort_values("post_prob", ascending=False, kind="stable")
     frame = frame.head(_MODELS).assign(bar="posterior", mark="prior")
-    # Numbers tell apart what the cut makes equal, and are those of the tables.
-    labels = [
-        f"{cut(name, room, _SMALL)}  {number}"
-        for name, number in zip(frame["name"], frame["model"], strict=True)
+    # Numbers tell apart what a cut would make equal, and are those of the tables.
+    names = [
+        f"{number}: {name}"
+        for number, name in zip(frame["model"], frame["name"], strict=True)
     ]
+    if text_width(names, _SMALL) > room:
+        names = [_abbreviated(name) for name in names]
+    frame["label"] = [cut(name, room, _SMALL) for name in names]
     frame["y"] = -np.arange(len(frame), dtype=np.float64)
+    widest = float(frame[["prior_prob", "post_prob"]].to_numpy().max())
+    # Few models should not become blocks.
+    bottom = min(float(frame["y"].iloc[-1]), 1.0 - _FEW_MODELS) - 0.5
     return (
-        ggplot(frame)
-        + geom_rect(
-            aes(xmin=0, xmax="post_prob", ymin="y - 0.33", ymax="y + 0.33", fill="bar")
+        p9.ggplot(frame)
+        + p9.geom_rect(
+            p9.aes(
+                xmin=0, xmax="post_prob", ymin="y - 0.4", ymax="y - 0.04", fill="bar"
+            )
         )
-        + geom_point(
-            aes("prior_prob", "y", shape="mark"), fill="white", color=INK, size=1.5
+        + p9.geom_point(
+            p9.aes("prior_prob", "y - 0.22", shape="mark"),
+            fill="white",
+            color=INK,
+            size=1.5,
         )
-        + scale_fill_manual({"posterior": MIDDLE})
-        + scale_shape_manual({"prior": "o"})
-        + scale_x_continuous(labels=plain_labels, expand=(0, 0, 0.05, 0))
-        + scale_y_continuous(breaks=frame["y"].tolist(), labels=labels)
-        + labs(x="Model probability", y="")
+        + p9.geom_text(
+            p9.aes(0.008 * widest, "y + 0.24", label="label"),
+            frame,
+            ha="left",
+            va="center_baseline",
+            size=_SMALL,
+            color=INK,
+        )
+        + p9.scale_fill_manual({"posterior": MIDDLE})
+        + p9.scale_shape_manual({"prior": "o"})
+        + p9.scale_x_continuous(labels=plain_labels)
+        + p9.scale_y_continuous(breaks=[])
+        + p9.coord_cartesian(xlim=(0, 1.04 * widest), ylim=(bottom, 0.55), expand=False)
+        + p9.labs(x="Model probability", y="")
         + theme_print()
-        + theme(axis_ticks_major_y=element_blank(), axis_title_y=element_blank())
+        + p9.theme(
+            axis_title_y=p9.element_blank(),
+            axis_text_y=p9.element_blank(),
+            plot_margin_right=_EDGE,
+        )
     )
+
+
+def _abbreviated(name: str) -> str:
+    """Shorten the components in the name of a model."""
+    for word, short in _ABBREVIATIONS.items():
+        name = name.replace(word, short)
+    return name

@@ -18,8 +18,10 @@ from pyrobma.ensemble.scales import (
     true_effect_converter,
 )
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, converted, plain_labels
-from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print, with_unit
+from pyrobma.plots.estimates import check_interval, converted
+from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
+from pyrobma.plots.numbers import plain_labels
+from pyrobma.plots.theme import FILL, INK, theme_print, with_unit
 from pyrobma.priors.density import random
 
 _DRAWS: Final = 20_000
@@ -234,23 +236,11 @@ def plot_pet_peese(
     figure = p9.ggplot() + p9.geom_ribbon(
         p9.aes("se", ymin="lower", ymax="upper"), posterior, fill=FILL
     )
-    if prior:
-        figure += p9.geom_line(
-            p9.aes("se", "y", group="end"),
-            ends,
-            color=MIDDLE,
-            linetype="dotted",
-            size=0.6,
-        )
     measure = check_output_scale(ensemble.task, output_scale)
     return (
         figure
-        + p9.geom_line(
-            p9.aes("se", "effect", linetype="kind", color="kind"),
-            curves,
-            size=0.9,
-            show_legend=prior,
-        )
+        + edges_of_prior(ends, "se", "y")
+        + posterior_and_prior(curves, "se", "effect", "kind")
         + p9.geom_point(
             p9.aes("se", "effect"),
             frame[frame["kind"] == "estimate"],
@@ -260,8 +250,6 @@ def plot_pet_peese(
             size=2,
             stroke=0.5,
         )
-        + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
-        + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
         + p9.scale_x_continuous(expand=(0, 0), labels=plain_labels)
         + p9.scale_y_continuous(labels=plain_labels)
         + p9.coord_cartesian(ylim=(low - spare, high + spare), expand=False)

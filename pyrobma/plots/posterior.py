@@ -74,7 +74,7 @@ def posterior_frame(
     The density of each model is a Gaussian kernel estimate on the prior scale with
     Silverman's (1986) bandwidth, reflected at the ends of its prior; they are averaged
     with the posterior model probabilities. On an output scale y = g(x) densities are
-    f(x) / |g'(x)|, so that areas stay; that of the prior is exact.
+    f(x) / abs(g'(x)), so that areas stay; that of the prior is exact.
 
     References
     ----------
@@ -200,7 +200,7 @@ def _averaged(free: list[tuple[float, FloatArray, Prior]], x: FloatArray) -> Flo
 
 
 def _slope(convert: Converter, x: FloatArray) -> FloatArray:
-    """Return |g'(x)| by central differences that stay inside the window."""
+    """Return abs(g'(x)) by central differences that stay inside the window."""
     step = _STEP * (x[-1] - x[0])
     low, high = np.clip(x - step, x[0], x[-1]), np.clip(x + step, x[0], x[-1])
     return np.asarray(np.abs(convert(high) - convert(low)) / (high - low))

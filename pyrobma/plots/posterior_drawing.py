@@ -9,21 +9,28 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._types import FloatArray
-from pyrobma.plots.estimates import number, plain_labels
-from pyrobma.plots.labels import short
-from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print
+from pyrobma.plots.marks import posterior_and_prior
+from pyrobma.plots.numbers import number, plain_labels, short
+from pyrobma.plots.text import text_width
+from pyrobma.plots.theme import FILL, INK, theme_print
 
 _FULL_HEIGHT: Final = 0.1
 """Continuous probability below which the density no longer fills the figure."""
 _SMALLEST: Final = 1e-6  # continuous probability: keeps the axis finite
 _PROBABILITIES: Final = [0.0, 0.25, 0.5, 0.75, 1.0]
 _LINE: Final = 0.075  # height of a line of text, of that of probability one
-_LETTER: Final = 0.0125  # width of a letter, of that of the panel
+_CAPTION: Final = 0.85  # size of captions, of that of titles
+_SPARE: Final = 0.06  # inches beside a caption
 _BESIDE: Final = 0.004  # from the middle of two bars to either, of that of the panel
 
 
 def draw_posterior(
-    frame: pd.DataFrame, *, symbol: str, title: str, size: float = 10.0
+    frame: pd.DataFrame,
+    *,
+    symbol: str,
+    title: str,
+    size: float = 10.0,
+    panel: float = 5.2,
 ) -> Any:
     """Draw a frame of `posterior_frame`.
 
@@ -37,6 +44,8 @@ def draw_posterior(
         Of the horizontal axis.
     size : float
         Of titles of axes, points; other text is smaller in proportion.
+    panel : float
+        Width between the axes, inches, at least: captions are kept inside.
 
     Returns
     -------
@@ -44,14 +53,13 @@ def draw_posterior(
     """
     import plotnine as p9
 
-    prior = bool((frame["which"] == "prior").any())
     curves = frame[frame["kind"] == "density"]
     spikes = frame[frame["kind"] == "spike"]
     top = _top(curves, spikes)
     left, right = _x_range(frame)
-    captions, lines = _captions(spikes, symbol, left, right)
+    captions, lines = _captions(spikes, symbol, (left, right), size, panel)
     # Beside each other, not one over the other.
-    aside = _BESIDE * (right - left) * (1 if prior else 0)
+    aside = _BESIDE * (right - left) * bool((spikes["which"] == "prior").any())
     bars = spikes.assign(
         height=spikes["probability"] * top,
         x=spikes["x"] + np.where(spikes["which"] == "prior", aside, -aside),
@@ -65,48 +73,44 @@ def draw_posterior(
             fill=FILL,
             color="none",
         )
-        + p9.geom_line(
-            p9.aes("x", "density", linetype="which", color="which"),
-            curves,
-            size=0.8,
-            show_legend=prior,
-        )
+        + posterior_and_prior(curves, "x", "density", "which")
         + p9.geom_segment(
             p9.aes("x", 0, xend="x", yend="height", color="which"),
             bars,
             size=2.4,
             show_legend=False,
         )
-        + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
-        + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
         + p9.coord_cartesian(
             xlim=(left, right), ylim=(0, top * (1.04 + _LINE * lines)), expand=False
         )
         + p9.scale_x_continuous(labels=plain_labels)
-        + p9.labs(
-            x=title,
-            y="Density" if len(curves) else "Probability",
-        )
+        + p9.labs(x=title, y="Density" if len(curves) else "Probability")
         + theme_print(base_size=round(size))
+        + [
+            p9.geom_text(
+                p9.aes("x", "y", label="label", color="which"),
+                some,
+                ha=ha,
+                va="center",
+                size=_CAPTION * size,
+                show_legend=False,
+            )
+            for ha, some in captions.groupby("ha")
+        ]
     )
-    for ha, some in captions.groupby("ha"):
-        figure += p9.geom_text(
-            p9.aes("x", "y", label="label", color="which"),
-            some,
-            ha=ha,
-            va="center",
-            size=0.85 * size,
-            show_legend=False,
-        )
-    if not len(curves):
-        return figure + p9.scale_y_continuous(
-            breaks=_PROBABILITIES, labels=plain_labels
-        )
-    figure += p9.scale_y_continuous(breaks=_below(top), labels=plain_labels)
-    if len(spikes):
-        figure += _probability_axis()(top, size)
-        figure += p9.theme(plot_margin_right=0.11)
-    return figure
+    return figure + _axes(top, size, bool(len(curves)), bool(len(spikes)))
+
+
+def _axes(top: float, size: float, curves: bool, spikes: bool) -> list[Any]:
+    """Return the vertical axes: of densities, of probabilities or both."""
+    from plotnine import scale_y_continuous, theme
+
+    if not curves:
+        return [scale_y_continuous(breaks=_PROBABILITIES, labels=plain_labels)]
+    densities = scale_y_continuous(breaks=_below(top), labels=plain_labels)
+    if not spikes:
+        return [densities]
+    return [densities, _probability_axis()(top, size), theme(plot_margin_right=0.11)]
 
 
 def _below(top: float) -> Any:
@@ -138,7 +142,11 @@ def _x_range(frame: pd.DataFrame) -> tuple[float, float]:
 
 
 def _captions(
-    spikes: pd.DataFrame, symbol: str, left: float, right: float
+    spikes: pd.DataFrame,
+    symbol: str,
+    ends: tuple[float, float],
+    size: float,
+    panel: float,
 ) -> tuple[pd.DataFrame, int]:
     """Write the probabilities above their bars, side by side where there is room.
 
@@ -149,6 +157,7 @@ def _captions(
     int
         Number of lines.
     """
+    left, right = ends
     rows: list[dict[str, object]] = []
     taken: list[float] = []  # where the last caption on each level ends
     per_spike = 2 if (spikes["which"] == "prior").any() else 1
@@ -158,7 +167,8 @@ def _captions(
         labels = {"posterior": f"{text} = {number(chances['posterior'], 3)}"}
         if "prior" in chances:
             labels["prior"] = f"prior {number(chances['prior'], 3)}"
-        width = _LETTER * len(labels["posterior"]) * (right - left)
+        inches = text_width([*labels.values(), ""], _CAPTION * size) + _SPARE
+        width = inches / panel * (right - left)
         ha, start = "center", value - width / 2
         if start < left:
             ha, start = "left", value - 0.01 * (right - left)
@@ -181,28 +191,23 @@ def _probability_axis() -> Any:
     """Return a layer that draws an axis of probabilities at the right."""
     from plotnine.geoms.geom_blank import geom_blank
 
-    def draw_panel(
-        self: Any, data: Any, panel_params: Any, coord: Any, ax: Any
-    ) -> None:
-        top, size = self.params["top"], self.params["text_size"]
-        axis = ax.secondary_yaxis(
-            "right", functions=(lambda y: y / top, lambda p: p * top)
-        )
-        axis.set_yticks(_PROBABILITIES, plain_labels(_PROBABILITIES))
-        axis.set_ylabel("Probability", color=INK, size=size)
-        axis.tick_params(labelsize=0.8 * size, color=INK, labelcolor=INK, width=0.5)
-        axis.spines["right"].set(color=INK, linewidth=0.5)
+    class geom_probability_axis(geom_blank):  # type: ignore[misc]
+        # plotnine has neither types nor a second axis.
+        DEFAULT_PARAMS: Final = geom_blank.DEFAULT_PARAMS | {
+            "top": 1.0,
+            "text_size": 10.0,
+        }
 
-    # Not a class statement, which would need the types that plotnine lacks.
-    layer = type(
-        "geom_probability_axis",
-        (geom_blank,),
-        {
-            "DEFAULT_PARAMS": geom_blank.DEFAULT_PARAMS
-            | {"top": 1.0, "text_size": 10.0},
-            "draw_panel": draw_panel,
-        },
-    )
-    return lambda top, size: layer(
+        def draw_panel(self, data: Any, panel_params: Any, coord: Any, ax: Any) -> None:
+            top, size = self.params["top"], self.params["text_size"]
+            axis = ax.secondary_yaxis(
+                "right", functions=(lambda y: y / top, lambda p: p * top)
+            )
+            axis.set_yticks(_PROBABILITIES, plain_labels(_PROBABILITIES))
+            axis.set_ylabel("Probability", color=INK, size=size)
+            axis.tick_params(labelsize=0.8 * size, color=INK, labelcolor=INK, width=0.5)
+            axis.spines["right"].set(color=INK, linewidth=0.5)
+
+    return lambda top, size: geom_probability_axis(
         data=pd.DataFrame({"x": [0.0]}), inherit_aes=False, top=top, text_size=size
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.ensemble import Ensemble
-from pyrobma.plots.estimates import number, plain_labels
 from pyrobma.plots.labels import group_names, model_names
+from pyrobma.plots.numbers import number
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE
 
@@ -69,16 +69,17 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
     widest = float(models[["prior_prob", "post_prob"]].to_numpy().max())
     rows = Rows(
         y=lines["y"].to_numpy(),
-        names=tuple(lines["label"]),
-        bold=lines["heading"].tolist(),
+        names=lines["label"].tolist(),
         columns={
             "Prior": [number(p, 3) for p in lines["prior_prob"]],
             "Posterior": [number(p, 3) for p in lines["post_prob"]],
         },
         low=0.0,
         high=1.02 * widest,
+        bold=lines["heading"].tolist(),
+        indented=(~lines["heading"] & bool(lines["heading"].any())).tolist(),
+        legend=True,
     )
-    breaks = rows.breaks()
     return (
         p9.ggplot()
         + rows.layers()
@@ -99,10 +100,8 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
         )
         + p9.scale_fill_manual({"posterior probability": MIDDLE})
         + p9.scale_shape_manual({"prior probability": "o"})
-        + p9.scale_x_continuous(
-            breaks=breaks, minor_breaks=[], labels=plain_labels(breaks)
-        )
-        + rows.frame("Model probability", legend=True)
+        + rows.axis()
+        + rows.frame("Model probability")
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+_ROUNDING: Final = 1e-9  # inches: room is the sum of widths
 
 
 def text_width(texts: Iterable[str], size: float, *, bold: bool = False) -> float:
@@ -24,14 +26,14 @@ def text_width(texts: Iterable[str], size: float, *, bold: bool = False) -> floa
     return max((_width(text, font) for text in texts), default=0.0)
 
 
-def cut(text: str, width: float, size: float) -> str:
+def cut(text: str, width: float, size: float, *, bold: bool = False) -> str:
     """Return a text that is at most so many inches wide, with an ellipsis if cut."""
-    if text_width([text], size) <= width:
+    if text_width([text], size, bold=bold) <= width + _ROUNDING:
         return text
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if text_width([_shorter(text, middle)], size) <= width:
+        if text_width([_shorter(text, middle)], size, bold=bold) <= width:
             low = middle
         else:
             high = middle - 1

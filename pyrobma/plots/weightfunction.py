@@ -11,9 +11,10 @@ import pandas as pd
 
 from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, plain_labels
-from pyrobma.plots.labels import p_value
-from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print
+from pyrobma.plots.estimates import check_interval
+from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
+from pyrobma.plots.numbers import p_value, plain_labels
+from pyrobma.plots.theme import FILL, theme_print
 from pyrobma.priors import PValueGrid, WeightFunction, on_grid
 from pyrobma.priors.density import random_weights
 
@@ -178,24 +179,10 @@ def plot_weightfunction(
         posterior,
         fill=FILL,
     )
-    if prior:
-        figure += p9.geom_path(
-            p9.aes("x", "y", group="end"),
-            edges,
-            color=MIDDLE,
-            linetype="dotted",
-            size=0.6,
-        )
     return (
         figure
-        + p9.geom_path(
-            p9.aes("x", "y", linetype="which", color="which"),
-            lines,
-            size=0.9,
-            show_legend=prior,
-        )
-        + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
-        + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
+        + edges_of_prior(edges, "x", "y")
+        + posterior_and_prior(lines, "x", "y", "which")
         + p9.scale_x_continuous(breaks=place, labels=_legible(place, grid.cuts))
         + p9.scale_y_continuous(breaks=[0, 0.25, 0.5, 0.75, 1], labels=plain_labels)
         # Not limits of the scales: they would drop a mean that rounding puts above 1.

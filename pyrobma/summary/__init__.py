@@ -1,5 +1,6 @@
 """Stage 6: summaries."""
 
+from pyrobma.summary.compare import compare
 from pyrobma.summary.effects import (
     cluster_effects_table,
     pooled_effect,
@@ -24,6 +25,7 @@ __all__ = [
     "Table",
     "bias_table",
     "cluster_effects_table",
+    "compare",
     "components_table",
     "diagnostics_table",
     "ensemble_warnings",

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
+from pyrobma._format import bayes_factor_of_log
 from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
@@ -20,7 +21,6 @@ from pyrobma.summary.table import (
     Format,
     Summary,
     Table,
-    bayes_factor_of_log,
     by_row,
     decimals,
     error,
@@ -30,7 +30,7 @@ from pyrobma.summary.table import (
 
 SummaryType: TypeAlias = Literal["ensemble", "models", "diagnostics", "individual"]
 
-_TITLES = {
+TITLES = {
     "effect": "Effect",
     "heterogeneity": "Heterogeneity",
     "bias": "Bias",
@@ -151,7 +151,7 @@ def _evidence_table(
             name: values,
             "error(log BF)": found["log_bf_mcse"],
         }
-    ).rename(index=_TITLES)
+    ).rename(index=TITLES)
     return Table(
         title,
         frame,

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from pyrobma._format import decimal
 from pyrobma._types import FloatArray
 
 Format = Callable[[float], str]
@@ -18,22 +19,11 @@ Format = Callable[[float], str]
 PAD = "\u2007"
 """Stands for a digit that is not there, so that decimal points stay in line."""
 
-_LARGEST_LOG = 700.0  # beyond it exp() overflows or loses digits
-
 
 def fixed(digits: int) -> Format:
     """Return a format with this many decimals; missing values are blank."""
     # Not a closure: a table must survive pickling.
-    return partial(_fixed, digits)
-
-
-def _fixed(digits: int, value: float) -> str:
-    if math.isnan(value):
-        return ""
-    if math.isinf(value):
-        return "Inf" if value > 0 else "-Inf"
-    # Adding 0 turns a rounded -0.000 into 0.000.
-    return f"{round(value, digits) + 0.0:.{digits}f}"
+    return partial(decimal, digits=digits)
 
 
 def decimals(values: Iterable[float]) -> int:
@@ -66,7 +56,7 @@ def by_row(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     digits = [decimals(row) for row in values]
     most = max(digits, default=0)
     texts = [
-        [_padded(_fixed(few, value), most - few, few) for value in row]
+        [_padded(decimal(value, few), most - few, few) for value in row]
         for row, few in zip(values, digits, strict=True)
     ]
     return {
@@ -80,24 +70,6 @@ def _padded(text: str, missing: int, digits: int) -> str:
         return text
     point = 1 if missing and not digits else 0
     return text + PAD * (missing + point)
-
-
-def bayes_factor(value: float) -> str:
-    """Write a Bayes factor: three decimals, or an exponent where these say little."""
-    if math.isfinite(value) and value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.3e}"
-    return fixed(3)(value)
-
-
-def bayes_factor_of_log(log_bf: float) -> str:
-    """Write a Bayes factor from its natural log, which may be too large for exp()."""
-    if not math.isfinite(log_bf) or abs(log_bf) < _LARGEST_LOG:
-        return bayes_factor(math.exp(log_bf))
-    exponent, rest = divmod(log_bf / math.log(10), 1)
-    mantissa = f"{10**rest:.3f}"
-    if mantissa == "10.000":
-        mantissa, exponent = "1.000", exponent + 1
-    return f"{mantissa}e{int(exponent):+d}"
 
 
 def error(value: float) -> str:
@@ -158,6 +130,10 @@ class Table:
         text = "" if shown.empty else shown.to_string().replace(PAD, " ")
         body = [line.rstrip() for line in text.splitlines()]
         return "\n".join([self.title, *body, *self.notes])
+
+    def __repr__(self) -> str:
+        """Print as `str`: a table is looked at, not evaluated."""
+        return str(self)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown: a bold title, a pipe table and the notes.

@@ -36,6 +36,7 @@ NAMES = [
     "Table",
     "ToolchainError",
     "__version__",
+    "compare",
     "correlation_z",
     "d2OR",
     "d2logOR",

@@ -57,7 +57,7 @@ def test_knapp_hartung_is_named_and_prints_t():
 
 def test_notebooks_show_the_escaped_table():
     html = rma(schools())._repr_html_()
-    assert html.startswith("<pre>")
+    assert html.startswith('<pre style="font-family: monospace">')
     assert "&lt;.0001" in html
 
 

@@ -136,6 +136,18 @@ def test_the_figure_shows_headings_numbers_and_no_effect(mixed, output_scale):
     assert sum("%" in text for text in texts) == 7  # weights, and the heading
 
 
+def test_diamonds_are_filled_for_the_average_and_open_for_the_prediction(ensemble):
+    figure = plot_forest(ensemble)
+    diamonds = [x for x in figure.layers if type(x.geom).__name__ == "geom_polygon"]
+    frame = forest_frame(ensemble)
+    fills = [x.geom.aes_params["fill"] for x in diamonds]
+    assert fills == ["#1a1a1a", "white"]
+    for layer, (_, row) in zip(diamonds, frame.iloc[-2:].iterrows(), strict=True):
+        corners = [row["lower"], row["estimate"], row["upper"], row["estimate"]]
+        np.testing.assert_allclose(layer._data["x"], corners, rtol=ROUNDING)
+    assert diamonds[1]._data["y"].max() < diamonds[0]._data["y"].min()
+
+
 def test_long_names_are_cut_to_their_room():
     name = "A study with a name that nobody will ever read to its very end"
     short = cut(name, 1.5, 9)

@@ -163,3 +163,13 @@ def test_the_page_grows_with_the_number_of_models(made, four):
     heights = [plot_models(f).theme.getp("figure_size")[1] for f in (four, fit)]
     assert heights[0] < 2.5 < 7 < heights[1] < 10
     assert drawn(plot_models(fit))
+
+
+def test_a_bayes_factor_beyond_doubles_is_written_from_its_log(made):
+    draws = {"mu": even(MU), "tau": even(TAU)}
+    fit = ensemble(made, made.space(hierarchical=False), [-3000.0, 0, 0, 0], draws)
+    frame = models_frame(fit)
+    assert frame["inclusion_bf"][0] == 0
+    # Against three equal models.
+    assert frame["log_bf"][0] == pytest.approx(-3000, rel=ROUNDING)
+    assert "1.308e−1303" in texts(plot_models(fit))

@@ -6,10 +6,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from plot_ensembles import NORMAL, SPIKE, ensemble, even, texts
+from scipy import stats
 
 import pyrobma as rb
 from pyrobma.errors import DataError
-from pyrobma.plots.overview import plot_overview
+from pyrobma.plots.overview import _NAME, _models, plot_overview
+from pyrobma.priors import default_bias
 
 LOGML = [-2.0, 0.5, -1.0, 0.9]
 
@@ -43,3 +46,23 @@ def test_many_estimates_are_shown_as_a_funnel(made):
 def test_a_wrong_scale_is_named(made):
     with pytest.raises(DataError, match=r"^output_scale: "):
         plot_overview(made.ensemble(made.space(), LOGML), output_scale="d")
+
+
+@pytest.mark.parametrize(("three", "long"), [(False, "one-sided"), (True, "1-sided")])
+def test_names_of_thirty_six_models_are_whole_in_rows_of_two_and_three(
+    made, three, long
+):
+    space = rb.model_space(
+        effect=(NORMAL,),
+        effect_null=(SPIKE,),
+        heterogeneity=rb.default_priors("heterogeneity"),
+        heterogeneity_null=(SPIKE,),
+        bias=default_bias(),
+    )
+    draws = dict.fromkeys(
+        ("mu", "tau", "rho", "PET", "PEESE"), even(stats.uniform(), (1, 20))
+    )
+    logml = [9.0 if 28 < i < 34 else 0.0 for i in range(36)]  # the longest names
+    found = texts(_models(ensemble(made, space, logml, draws), _NAME[not three]))
+    assert any(name.endswith(f"+ {long} (.025, .05, .5)") for name in found)
+    assert not any("…" in name for name in found)

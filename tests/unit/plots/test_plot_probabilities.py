@@ -8,7 +8,8 @@ from plot_ensembles import HALF, NORMAL, SPIKE, drawn, ensemble, even, texts
 from scipy import stats
 
 import pyrobma as rb
-from pyrobma.plots.labels import bayes_factor, model_names
+from pyrobma.plots.labels import model_names
+from pyrobma.plots.numbers import bayes_factor
 from pyrobma.plots.probabilities import plot_probabilities, probabilities_frame
 from pyrobma.priors import default_bias
 
@@ -91,6 +92,7 @@ def test_four_models_are_one_list(made):
     assert "Effect + heterogeneity" in found
     assert found.count("0.250") == 4
     assert "no bias" not in found
+    assert "Null" in found
 
 
 def test_thirty_six_models_are_grouped_with_their_sums(made):
@@ -132,8 +134,11 @@ def test_it_draws_one_model_and_thirty_six_on_taller_pages(made):
     assert all(drawn(figure) for figure in figures)
 
 
-def test_bayes_factors_are_written_with_an_exponent_where_decimals_say_little():
-    values = (3.0, 1e-3, 9.99e-4, 1e6, 999999.0, 0.0, np.inf)
-    assert [bayes_factor(v) for v in values] == [
-        "3.000", "0.001", "9.99e−04", "1.00e+06", "999999.000", "0.000", "∞",
+def test_bayes_factors_are_written_as_in_tables_with_typeset_signs():
+    values = (3.0, 1e-3 + ROUNDING, 9.99e-4, 1.1e6, 999999.0, 0.0, np.inf)
+    with np.errstate(divide="ignore"):
+        found = [bayes_factor(v) for v in (*np.log(values), -1000 * np.log(10))]
+    assert found == [
+        "3.000", "0.001", "9.990e−04", "1.100e+06", "999999.000", "0.000", "∞",
+        "1.000e−1000",
     ]  # fmt: skip

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from pyrobma import Summary, Table
+from pyrobma._format import bayes_factor, bayes_factor_of_log
 from pyrobma.summary.table import (
-    bayes_factor,
-    bayes_factor_of_log,
     by_row,
     decimals,
     error,

@@ -1,0 +1,37 @@
+"""Stage 7: how numbers are written in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyrobma._format import bayes_factor_of_log, decimal
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write a number with a minus sign of the width of a plus; blank if missing."""
+    return _typeset(decimal(value, digits))
+
+
+def bayes_factor(log_bf: float) -> str:
+    """Write a Bayes factor from its natural log, as tables do."""
+    return _typeset(bayes_factor_of_log(log_bf))
+
+
+def short(value: float) -> str:
+    """Write a value with as few digits as it needs, at most four."""
+    return _typeset(f"{value + 0.0:.4g}")
+
+
+def p_value(value: float) -> str:
+    """Write a p-value without the leading zero, as in ``.05``."""
+    text = f"{value:.4g}"
+    return text.lstrip("0") if 0 < value < 1 else text
+
+
+def plain_labels(values: Sequence[float]) -> list[str]:
+    """Write the numbers of an axis as short as they are."""
+    return [_typeset(f"{float(v):.10g}") for v in values]
+
+
+def _typeset(text: str) -> str:
+    return text.replace("-", "−").replace("Inf", "∞")
