@@ -1,11 +1,12 @@
-"""Stage 5: conversion of true effects that includes the ends of every scale."""
+"""Stage 5: true effects on scales that do not hold all of them, or not their mean."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pyrobma._types import FloatArray
+from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure, scale_factor
+from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.scales import (
     Converter,
     check_output_scale,
@@ -55,3 +56,37 @@ def extended_converter(task: Task, output_scale: Measure | None) -> Converter:
         return values
 
     return extended
+
+
+def mean_exists(
+    ensemble: Ensemble, output_scale: Measure | None, given: BoolArray
+) -> bool:
+    """Whether a true effect with all of the heterogeneity has a mean on the output.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        The data, their mapping and the models.
+    output_scale : str, optional
+        Measure of the effect. None: the prior scale.
+    given : array of bool, shape (number of models,)
+        The models that count.
+
+    Returns
+    -------
+    bool
+        False where the conversion grows exponentially (to odds ratios; from Fisher's z
+        to Cohen's d or log odds ratios, 2 sinh(z)) and tau is free without an upper
+        bound: its posterior falls off as a power, and exp(c T^2 / 2) has no mean.
+    """
+    task = ensemble.task
+    target = check_output_scale(task, output_scale)
+    exact = task.effect_mapping == "exact"
+    source = task.effects.measure if exact else task.prior_scale
+    grows = (target == "OR" and source != "OR") or (
+        source == "fishers_z" and target in ("cohens_d", "logOR")
+    )
+    taus = [
+        m.tau for m, is_in in zip(ensemble.space.models, given, strict=True) if is_in
+    ]
+    return not (grows and any(not t.is_spike and np.isinf(t.upper) for t in taus))

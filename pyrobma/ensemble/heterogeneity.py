@@ -10,7 +10,7 @@ import numpy as np
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import EffectSizes, Measure
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.quantiles import check_probs
@@ -202,7 +202,9 @@ def prediction_interval(
     The study is in a cluster of its own: N(m, T²) in every draw, on the measure of the
     likelihood (`new_effect`). Its quantiles are converted, its mean is that of the
     converted effect (Gauss-Hermite quadrature). Publication bias is not part of it.
-    The mean is NaN if it does not exist: true effects on the correlation scale are
+    The mean is NaN if it does not exist. An odds ratio has none, nor has d = 2 sinh(z)
+    under the exact mapping, unless tau is bounded: the posterior of tau falls off as a
+    power, which the exponential outgrows. True effects on the correlation scale are
     normal, and a part of them beyond ±1 has no value on another scale.
     """
     levels = check_probs(probs)
@@ -223,7 +225,7 @@ def prediction_interval(
     quantiles = convert(
         new_effect(ensemble, given=member).quantiles([0.5, *levels.values()])
     )
-    exists = all(
+    exists = mean_exists(ensemble, output_scale, member) and all(
         np.isfinite(d).all()
         for d, p in zip(average.draws, average.probabilities, strict=True)
         if p > 0

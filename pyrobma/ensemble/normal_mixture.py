@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from scipy.special import ndtr
 
 from pyrobma._types import FloatArray
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 _BISECTIONS = 60  # of an interval of about 20 sd: far below double precision
 
 
@@ -72,8 +71,3 @@ class NormalMixture:
         ends = (-np.inf, np.inf) if spread else (points.min(), points.max())
         high = np.where(levels == 0, ends[0], high)
         return np.where(levels == 1, ends[1], high)
-
-    def mean_of(self, function: Callable[[FloatArray], FloatArray]) -> float:
-        """Return the expectation of a smooth function, by Gauss-Hermite quadrature."""
-        values = function(self.mean[:, None] + self.sd[:, None] * _NODES)
-        return float(self.weights @ (values @ _WEIGHTS) / _WEIGHTS.sum())

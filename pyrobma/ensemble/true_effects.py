@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.quantiles import check_probs, weighted_quantiles
 from pyrobma.ensemble.scales import (
     Converter,
@@ -25,8 +25,11 @@ from pyrobma.ensemble.scales import (
 from pyrobma.errors import DataError
 from pyrobma.fit import Task
 
-_POINTS = 4000
-_BLOCK = 200  # studies at a time: a few arrays of _BLOCK x _POINTS in memory
+_POINTS = 20_000
+"""Draws, each with its normal deviate."""
+_FEW_POINTS = 4000
+"""The same for more than a thousand studies."""
+_BLOCK = 50  # studies at a time: a few arrays of _BLOCK x _POINTS in memory
 _GOLDEN = 0.6180339887498949
 
 
@@ -140,7 +143,8 @@ def cluster_effects(
     -----
     The mean true effect is m + u in the notation of `true_effects`: what the studies
     that the cluster could have had average to, not only those that it has. In models
-    without a correlation within clusters (ρ = 0, or τ = 0) it is m.
+    without a correlation within clusters (ρ = 0, or τ = 0) it is m. Mean and SD are
+    NaN where they do not exist, as on odds ratios; see `prediction_interval`.
     """
     levels = check_probs(probs)
     effects = ensemble.task.effects
@@ -161,6 +165,11 @@ def cluster_effects(
             convert,
             tuple(levels.values()),
         )
+    given = (
+        _given_effect(ensemble) if conditional else np.ones(len(ensemble.fits), bool)
+    )
+    if not mean_exists(ensemble, output_scale, given):
+        found[:, :2] = np.nan
     precision = effects.se**-2.0
     means = np.bincount(effects.cluster, precision * effects.y) / np.bincount(
         effects.cluster, precision
@@ -196,10 +205,11 @@ class _Parameters:
     def of(cls, ensemble: Ensemble, conditional: bool) -> _Parameters:
         names = ("mu", "tau", "rho", "PET", "PEESE")
         given = _given_effect(ensemble) if conditional else None
-        joint = ensemble.joint(*names, given=given, size=_POINTS)
+        points = _POINTS if ensemble.task.effects.K <= 1000 else _FEW_POINTS
+        joint = ensemble.joint(*names, given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
         # as many normal deviates as those would have.
-        copies = np.maximum(np.ceil(joint.weights * _POINTS), 1).astype(np.int64)
+        copies = np.maximum(np.ceil(joint.weights * points), 1).astype(np.int64)
         mu, tau, rho, PET, PEESE = (np.repeat(joint[name], copies) for name in names)
         variance = data_sd(ensemble.task, tau) ** 2
         return cls(

@@ -250,12 +250,13 @@ def _prediction(
 ) -> dict[str, Any]:
     convert = true_effect_converter(ensemble.task, output_scale)
     effect = new_effect(ensemble, given=given)
-    lower, upper = convert(effect.quantiles(ends))
+    # Its mean does not exist on every scale.
+    lower, median, upper = convert(effect.quantiles((ends[0], 0.5, ends[1])))
     return {
         "part": "prediction",
         "study": None,
         "cluster": None,
-        "estimate": effect.mean_of(convert),
+        "estimate": median,
         "lower": lower,
         "upper": upper,
     }

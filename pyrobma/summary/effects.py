@@ -14,7 +14,7 @@ from pyrobma.ensemble import (
     true_effects,
 )
 from pyrobma.ensemble.quantiles import check_probs
-from pyrobma.summary.heterogeneity import PREDICTION_NOTE
+from pyrobma.summary.heterogeneity import prediction_note
 from pyrobma.summary.summaries import (
     ensemble_warnings,
     estimate,
@@ -137,7 +137,10 @@ def _pooled(
         ),
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    notes = (PREDICTION_NOTE, *scale_notes(ensemble, output_scale, linear=""))
+    notes = (
+        prediction_note(rows["PI"]),
+        *scale_notes(ensemble, output_scale, linear=""),
+    )
     return Table(title, frame, estimate_formats(frame), notes)
 
 

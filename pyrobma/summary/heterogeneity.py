@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -30,9 +30,10 @@ from pyrobma.summary.table import Summary, Table
 
 HeterogeneityType: TypeAlias = Literal["ensemble", "individual"]
 
-PREDICTION_NOTE = (
+_PREDICTION = (
     "PI: true effect of a new study; its quantiles bound prediction intervals."
 )
+_NO_MEAN = "It has no mean on this scale: the tail is too heavy."
 
 
 def heterogeneity_summary(
@@ -130,7 +131,7 @@ def _table(
     linear = "tau, its parts and tau2" if clustered else "tau and tau2"
     notes = scale_notes(ensemble, output_scale, linear=linear)
     if "PI" in rows:
-        notes = (PREDICTION_NOTE, *notes)
+        notes = (prediction_note(rows["PI"]), *notes)
     if clustered:
         notes = (*notes, _cluster_note(ensemble, conditional, given))
     return Table(title, frame, estimate_formats(frame), notes)
@@ -144,3 +145,8 @@ def _cluster_note(
     if conditional or given is not None or everywhere:
         return note + "."
     return note + ", over models with heterogeneity."
+
+
+def prediction_note(found: Mapping[str, float]) -> str:
+    """Return the footnote of a row that `prediction_interval` returned."""
+    return f"{_PREDICTION} {_NO_MEAN}" if np.isnan(found["Mean"]) else _PREDICTION

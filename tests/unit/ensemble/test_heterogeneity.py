@@ -10,9 +10,11 @@ import pytest
 import pyrobma as rb
 from pyrobma.ensemble import (
     CLUSTER_MEASURES,
+    cluster_effects,
     heterogeneity,
     new_effect,
     prediction_interval,
+    true_effects,
     typical_variance,
 )
 from pyrobma.fit import Task
@@ -161,7 +163,10 @@ def test_the_prediction_interval_is_that_of_simulated_new_studies(ensemble, scal
     mean = weights @ (values / repeats)
     sd = np.sqrt(weights @ ((values - mean) ** 2 / repeats))
     error = 4 / np.sqrt(len(values) / 10)  # few draws weigh most
-    assert found["Mean"] == pytest.approx(mean, abs=error * sd)
+    if scale == "OR":  # exp(theta) has no mean if tau is not bounded
+        assert np.isnan([found["Mean"], found["error(Mean)"]]).all()
+    else:
+        assert found["Mean"] == pytest.approx(mean, abs=error * sd)
     expected = np.quantile(
         values, [0.5, 0.1, 0.9], weights=weights, method="inverted_cdf"
     )
@@ -171,12 +176,33 @@ def test_the_prediction_interval_is_that_of_simulated_new_studies(ensemble, scal
 
 
 def test_the_mean_of_a_new_study_and_its_error_are_those_of_the_effect(ensemble):
-    """On the prior scale; another scale's mean is that of the converted effect."""
     found, mu = prediction_interval(ensemble), ensemble.mixture("mu")
     assert found["Mean"] == pytest.approx(mu.mean(), rel=ROUNDING)
     assert found["error(Mean)"] == pytest.approx(mu.mcse(), rel=ROUNDING)
-    ratio = prediction_interval(ensemble, output_scale="OR")
-    assert ratio["Mean"] > ensemble.mixture("mu", output_scale="OR").mean()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "scale", "upper", "exists"),
+    [
+        ("linear", "OR", None, False),
+        ("linear", "OR", 1.0, True),
+        ("linear", "logOR", None, True),
+        ("exact", "cohens_d", None, False),
+        ("exact", "fishers_z", None, True),
+        ("exact", "r", None, True),
+    ],
+)
+def test_a_mean_that_does_not_exist_is_missing(made, mapping, scale, upper, exists):
+    tau = rb.prior("inv_gamma", shape=1, scale=0.15, upper=upper)
+    space = rb.model_space(effect=(rb.prior("normal", mean=0, sd=1),),
+                           heterogeneity=(tau,))  # fmt: skip
+    plain = made.ensemble(space, [0.0])
+    mapped = replace(plain, task=replace(plain.task, effect_mapping=mapping))
+    found = prediction_interval(mapped, output_scale=scale)
+    assert np.isfinite(found["Mean"]) == exists
+    assert np.isfinite([found["Median"], found["0.975"]]).all()
+    assert np.isnan(cluster_effects(mapped, output_scale=scale)["SD"]).all() != exists
+    assert np.isfinite(true_effects(mapped, output_scale=scale)["Mean"]).all()
 
 
 def test_the_prediction_interval_is_wider_than_that_of_the_mean(ensemble):

@@ -84,9 +84,9 @@ def test_priors_are_averaged_and_equal_ones_merged(ensemble):
 def test_a_new_effect_has_the_mean_and_the_heterogeneity_of_the_ensemble(ensemble):
     new = new_effect(ensemble)
     # The made-up draws are all used; d / 2 is Fisher's z.
-    assert new.mean_of(lambda x: x) == pytest.approx(ensemble.mixture("mu").mean() / 2)
+    assert new.weights @ new.mean == pytest.approx(ensemble.mixture("mu").mean() / 2)
     second = ensemble.derived(lambda m, t: (m**2 + t**2) / 4, "mu", "tau").mean()
-    assert new.mean_of(lambda x: x**2) == pytest.approx(second)
+    assert new.weights @ (new.mean**2 + new.sd**2) == pytest.approx(second)
 
 
 def test_the_mapping_of_the_mean_is_linear_or_exact():

@@ -52,9 +52,3 @@ def test_components_without_weight_do_not_matter(spike_and_slab):
     np.testing.assert_allclose(
         more.quantiles(probs), spike_and_slab.quantiles(probs), atol=1e-10
     )
-
-
-def test_the_mean_of_a_function_is_its_expectation(spike_and_slab):
-    # exp of a normal variable: exp(mean + var / 2)
-    expected = 0.5 + 0.5 * np.exp(1.5)
-    assert spike_and_slab.mean_of(np.exp) == pytest.approx(expected, rel=1e-12)

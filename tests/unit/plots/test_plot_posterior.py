@@ -130,7 +130,7 @@ def test_far_tails_do_not_coarsen_the_bulk():
     kernel = stats.norm(scale=bandwidth(draws))
     reflected = kernel.pdf(x[:, None] - draws) + kernel.pdf(x[:, None] + draws)
     found = smooth(draws, 0.0, np.inf, x)
-    # Sixteen bins a bandwidth.
+    # 48 bins a bandwidth.
     np.testing.assert_allclose(found, reflected.mean(axis=1), rtol=2e-3)
 
 
