@@ -20,6 +20,7 @@ from pyrobma.ensemble import (
     true_effects,
 )
 from pyrobma.ensemble import load as load_ensemble
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
     EffectDirection,
@@ -56,7 +57,6 @@ from pyrobma.priors import (
 )
 from pyrobma.report import report_html
 from pyrobma.summary import (
-    Summary,
     ensemble_warnings,
     heterogeneity_summary,
     interpret,
@@ -66,7 +66,6 @@ from pyrobma.summary import (
 
 if TYPE_CHECKING:
     from plotnine import ggplot
-    from xarray import DataTree
 
 TYPICAL_UNITS = (0.03, 3.0)
 """Sizes of effects in their own units outside which default priors are doubtful."""
@@ -78,97 +77,20 @@ MAPPING_TOLERANCE = 0.02
 class RobmaFit(Ensemble):
     """An ensemble with the reports a reader wants; what `robma` returns."""
 
-    def summary(
-        self,
-        type: str = "ensemble",
-        *,
-        conditional: bool = False,
-        output_scale: Measure | None = None,
-        probs: Sequence[float] = (0.025, 0.975),
-        log_bf: bool = False,
-        bf01: bool = False,
-        bias_components: bool = False,
-    ) -> Summary:
-        """Tabulate the results; see `pyrobma.summary.summarise`."""
-        return summarise(
-            self,
-            type,
-            conditional=conditional,
-            output_scale=output_scale,
-            probs=probs,
-            log_bf=log_bf,
-            bf01=bf01,
-            bias_components=bias_components,
-        )
-
-    def heterogeneity(
-        self,
-        *,
-        conditional: bool = False,
-        output_scale: Measure | None = None,
-        probs: Sequence[float] = (0.025, 0.975),
-        type: str = "ensemble",
-    ) -> Summary:
-        """Tabulate tau, tau2, I2, H2, a prediction interval and the cluster parts.
-
-        See `pyrobma.summary.heterogeneity_summary`.
-        """
-        return heterogeneity_summary(
-            self,
-            conditional=conditional,
-            output_scale=output_scale,
-            probs=probs,
-            type=type,
-        )
-
-    def pooled_effect(
-        self,
-        *,
-        conditional: bool = False,
-        output_scale: Measure | None = None,
-        probs: Sequence[float] = (0.025, 0.975),
-    ) -> Summary:
-        """Tabulate the averaged effect and the prediction interval of a new one.
-
-        See `pyrobma.summary.pooled_effect`.
-        """
-        return pooled_effect(
-            self, conditional=conditional, output_scale=output_scale, probs=probs
-        )
-
-    def true_effects(
-        self,
-        *,
-        conditional: bool = False,
-        output_scale: Measure | None = None,
-        probs: Sequence[float] = (0.025, 0.975),
-    ) -> pd.DataFrame:
-        """Return the posterior of every study's true effect.
-
-        See `pyrobma.ensemble.true_effects`.
-        """
-        return true_effects(
-            self, conditional=conditional, output_scale=output_scale, probs=probs
-        )
-
-    def cluster_effects(
-        self,
-        *,
-        conditional: bool = False,
-        output_scale: Measure | None = None,
-        probs: Sequence[float] = (0.025, 0.975),
-    ) -> pd.DataFrame:
-        """Return the posterior of every cluster's mean effect.
-
-        See `pyrobma.ensemble.cluster_effects`.
-        """
-        return cluster_effects(
-            self, conditional=conditional, output_scale=output_scale, probs=probs
-        )
-
-    def interpret(self, *, output_scale: Measure | None = None) -> str:
-        """Say the results in a paragraph; see `pyrobma.summary.interpret`."""
-        return interpret(self, output_scale=output_scale)
+    summary = summarise
+    heterogeneity = heterogeneity_summary
+    pooled_effect = pooled_effect
+    true_effects = true_effects
+    cluster_effects = cluster_effects
+    interpret = interpret
+    plot_forest = plot_forest
+    plot_funnel = plot_funnel
+    plot_models = plot_models
+    plot_probabilities = plot_probabilities
+    plot_mcmc = plot_mcmc
+    plot_overview = plot_overview
+    to_datatree = to_datatree
+    save = save
 
     def plot(
         self,
@@ -177,6 +99,7 @@ class RobmaFit(Ensemble):
         conditional: bool = False,
         prior: bool = False,
         output_scale: Measure | None = None,
+        **options: Any,
     ) -> ggplot:
         """Draw the posterior of a parameter.
 
@@ -191,66 +114,51 @@ class RobmaFit(Ensemble):
         prior : bool
             Draw the prior too.
         output_scale : str, optional
-            Measure of effects, as in `mixture`. None: the prior scale.
+            Measure of effects, as in `Ensemble.mixture`. None: the prior scale.
+        **options
+            More of `plot_posterior`, `plot_weightfunction` or `plot_pet_peese`.
 
         Returns
         -------
         plotnine.ggplot
+            ``.save("figure.pdf")`` writes it.
 
         Raises
         ------
         DataError
             If the ensemble has no such parameter.
         """
+        check_output_scale(self.task, output_scale)
+        options |= {"conditional": conditional, "prior": prior}
         if parameter in ("omega", "weightfunction"):
-            return plot_weightfunction(self, conditional=conditional, prior=prior)
+            return plot_weightfunction(self, **options)
+        options["output_scale"] = output_scale
         if parameter == "PET-PEESE":
-            return plot_pet_peese(
-                self, conditional=conditional, prior=prior, output_scale=output_scale
-            )
-        return plot_posterior(
-            self,
-            parameter,
-            conditional=conditional,
-            prior=prior,
-            output_scale=output_scale,
-        )
-
-    def plot_forest(self, **options: Any) -> ggplot:
-        """Draw estimates, true effects and average; see `pyrobma.plots.plot_forest`."""
-        return plot_forest(self, **options)
-
-    def plot_funnel(self, **options: Any) -> ggplot:
-        """Draw estimates by standard error; see `pyrobma.plots.plot_funnel`."""
-        return plot_funnel(self, **options)
-
-    def plot_models(self, parameter: str = "mu", **options: Any) -> ggplot:
-        """Draw a parameter model by model; see `pyrobma.plots.plot_models`."""
-        return plot_models(self, parameter, **options)
-
-    def plot_probabilities(self, **options: Any) -> ggplot:
-        """Draw model probabilities; see `pyrobma.plots.plot_probabilities`."""
-        return plot_probabilities(self, **options)
-
-    def plot_mcmc(self, model: int, **options: Any) -> Any:
-        """Draw the Markov chains of a model; see `pyrobma.plots.plot_mcmc`."""
-        return plot_mcmc(self, model, **options)
-
-    def plot_overview(self, **options: Any) -> Any:
-        """Draw all of it on one page; see `pyrobma.plots.plot_overview`."""
-        return plot_overview(self, **options)
+            return plot_pet_peese(self, **options)
+        return plot_posterior(self, parameter, **options)
 
     def report(self, path: str | Path, **options: Any) -> None:
-        """Write a self-contained HTML report; see `pyrobma.report.report_html`."""
-        Path(path).write_text(report_html(self, **options), encoding="utf-8")
+        """Write a self-contained HTML report.
 
-    def to_datatree(self, model: int | None = None, *, n: int = 10_000) -> DataTree:
-        """Return the draws for ArviZ and xarray; see `pyrobma.ensemble.to_datatree`."""
-        return to_datatree(self, model, n=n)
+        Parameters
+        ----------
+        path : str or Path
+            A name that ends in .html.
+        **options
+            Those of `pyrobma.report.report_html`: ``title``, ``output_scale``, ...
 
-    def save(self, path: str | Path) -> None:
-        """Write the fit to a file that `pyrobma.load` reads."""
-        save(self, path)
+        Raises
+        ------
+        DataError
+            If the name has another ending.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise DataError(
+                f"path: expected a name that ends in .html; got {target.name!r}. A "
+                "browser prints the page to PDF."
+            )
+        target.write_text(report_html(self, **options), encoding="utf-8")
 
     def __repr__(self) -> str:
         """Return the ensemble summary."""
@@ -471,7 +379,8 @@ def robma(
             DataWarning,
             stacklevel=2,
         )
-    _check_units(effects, priors_effect, priors_heterogeneity, priors_bias)
+    if rescale_priors == 1:
+        _check_units(effects, priors_effect, priors_heterogeneity)
     if model_type is not None and not isinstance(priors_bias, Default):
         raise PriorError(
             f"model_type: expected None beside priors_bias; got {model_type!r}. Give "

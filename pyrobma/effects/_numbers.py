@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -90,30 +90,43 @@ def as_floats(
     if array.dtype.kind in "fiu":
         return array.astype(np.float64)
     if array.dtype.kind == "O":
-        flat = [_as_float(argument, x, i, where) for i, x in enumerate(array.ravel())]
-        return np.array(flat, dtype=np.float64).reshape(array.shape)
-    first = array.ravel()[:1].tolist()
-    got = f"{first[0]!r} at {where(0)}" if first else f"an empty {array.dtype} array"
+        flat = [_as_float(x) for x in array.ravel()]
+        if None not in flat:
+            return np.array(flat, dtype=np.float64).reshape(array.shape)
+    plain = array.ravel().tolist()
+    got = f"an empty {array.dtype} array"
+    if plain:
+        row = _first_bad(plain)
+        got = f"{plain[row]!r} at {where(row)}"
     raise DataError(f"{argument}: expected real numbers; got {got}. {_REMEDY}")
 
 
 _REMEDY: Final = "Convert the values to numbers first, e.g. with pandas.to_numeric."
 
 
-def _as_float(
-    argument: str, value: Any, row: int, where: Callable[[int], str]
-) -> float:
-    missing = value is None or type(value).__name__ in ("NAType", "NaTType")
-    if missing:
+def _as_float(value: Any) -> float | None:
+    """Return a number, NaN if it is missing, None if it is something else."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return np.nan
-    if not isinstance(value, (bool, np.bool_, str, bytes, complex)):
+    if isinstance(value, (bool, np.bool_, str, bytes, complex)):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _first_bad(values: Sequence[Any]) -> int:
+    """Return the first row to name: in a column read as text, one that is no number."""
+    bad = [row for row, value in enumerate(values) if _as_float(value) is None]
+
+    def is_numeral(row: int) -> bool:
         try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise DataError(
-        f"{argument}: expected real numbers; got {value!r} at {where(row)}. {_REMEDY}"
-    )
+            return isinstance(values[row], str) and np.isfinite(float(values[row]))
+        except ValueError:
+            return False
+
+    return next((row for row in bad if not is_numeral(row)), bad[0] if bad else 0)
 
 
 def refuse_outside(argument: str, values: FloatArray) -> None:

@@ -23,6 +23,8 @@ from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings, Task
 from pyrobma.models import BIAS_COMPONENTS, COMPONENTS, Hypothesis, ModelSpace
 from pyrobma.priors import (
+    PEESE,
+    PET,
     NoBias,
     Prior,
     PValueGrid,
@@ -95,8 +97,22 @@ class Ensemble:
         return self._with_models(COMPONENTS, always=("effect", "heterogeneity"))
 
     @property
+    def bias_kinds(self) -> tuple[Hypothesis, ...]:
+        """The kinds of publication bias that some model has, as alternative or null."""
+        kinds: tuple[tuple[Hypothesis, type], ...] = (
+            ("selection", WeightFunction),
+            ("PET", PET),
+            ("PEESE", PEESE),
+        )
+        return tuple(
+            name
+            for name, kind in kinds
+            if any(isinstance(m.bias, kind) for m in self.space.models)
+        )
+
+    @property
     def bias_components(self) -> tuple[Hypothesis, ...]:
-        """The kinds of publication bias that some model has."""
+        """The kinds of publication bias that some model is the alternative for."""
         return self._with_models(BIAS_COMPONENTS)
 
     @property
@@ -110,7 +126,7 @@ class Ensemble:
         if self.space.hierarchical:
             names.append("rho")
         names += self._weight_names()
-        names += [kind for kind in ("PET", "PEESE") if kind in self.bias_components]
+        names += [kind for kind in ("PET", "PEESE") if kind in self.bias_kinds]
         return tuple(names)
 
     @property
@@ -226,7 +242,7 @@ class Ensemble:
                 f"parameter: expected one of {', '.join(self.parameters)}; got "
                 f"{parameter!r}."
             )
-        given = self._alternatives(parameter) if conditional else None
+        given = self.alternatives(component_of(parameter)) if conditional else None
         to_output = self.converter(parameter, output_scale)
         draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(
@@ -354,7 +370,7 @@ class Ensemble:
             Prior probabilities, summing to one, and what has them; equal priors are
             merged, and a model without the parameter has a spike at 0.
         """
-        member = self._alternatives(parameter) if conditional else None
+        member = self.alternatives(component_of(parameter)) if conditional else None
         total: list[tuple[float, Prior]] = []
         for probability, model in zip(
             self._prior_given(member), self.space.models, strict=True
@@ -371,6 +387,37 @@ class Ensemble:
     def members(self, component: Hypothesis) -> BoolArray:
         """Return which models count as alternative for a component or kind of bias."""
         return np.array([component in m.alternative for m in self.space.models])
+
+    def alternatives(
+        self, component: Hypothesis, given: BoolArray | None = None
+    ) -> BoolArray:
+        """Return `members` of a component, some of which there must be.
+
+        Parameters
+        ----------
+        component : str
+            E.g. "effect".
+        given : array of bool, shape (number of models,), optional
+            Only among these models.
+
+        Returns
+        -------
+        array of bool, shape (number of models,)
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        member = self.members(component)
+        if given is not None:
+            member = member & given
+        if not member.any():
+            raise DataError(
+                "conditional: expected a model with an alternative prior for "
+                f"{component}; there is none. Give one in robma()."
+            )
+        return member
 
     def converter(self, parameter: str, output_scale: Measure | None) -> Converter:
         """Return the function from the prior scale to an output scale.
@@ -413,16 +460,6 @@ class Ensemble:
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(member, self.logml, self.prior_prob, self._covariance())
-
-    def _alternatives(self, parameter: str) -> BoolArray:
-        component = component_of(parameter)
-        member = self.members(component)
-        if not member.any():
-            raise DataError(
-                f"conditional: expected a model with an alternative prior for "
-                f"{component}; there is none. Give one in robma()."
-            )
-        return member
 
     def _prior_given(self, given: BoolArray | None) -> FloatArray:
         if given is None:

@@ -42,6 +42,8 @@ def extended_converter(task: Task, output_scale: Measure | None) -> Converter:
     )
     if task.effect_mapping == "exact":
         source, factor = task.effects.measure, 1.0
+    if source == target == "r":
+        return lambda theta: np.clip(theta * factor, -1.0, 1.0)
     if source == target:
         return convert
     bound = 1 / factor if source == "r" else np.inf

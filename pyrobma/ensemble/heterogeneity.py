@@ -15,8 +15,6 @@ from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import data_mean, data_sd
-from pyrobma.errors import DataError
-from pyrobma.models import Hypothesis
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 # Nodes in pairs of opposite sign: the mean of a symmetric distribution is exact.
@@ -120,7 +118,7 @@ def heterogeneity(
     to_output = ensemble.converter("tau", output_scale)
     member = kept
     if conditional:
-        member = _restricted(ensemble, kept, "heterogeneity")
+        member = ensemble.alternatives("heterogeneity", kept)
     typical = typical_variance(task.effects)
 
     def ratio(tau: FloatArray) -> FloatArray:
@@ -157,7 +155,7 @@ def heterogeneity(
     }
     member = member & _heterogeneous(ensemble)
     if conditional and ensemble.members("hierarchical").any():
-        member = _restricted(ensemble, kept, "hierarchical")
+        member = ensemble.alternatives("hierarchical", kept)
     clustered["ICC"] = ensemble.derived(lambda rho: rho, "rho", given=member)
     return found | {name: clustered[name] for name in CLUSTER_MEASURES}
 
@@ -211,7 +209,7 @@ def prediction_interval(
     convert = extended_converter(ensemble.task, output_scale)
     member = np.ones(len(ensemble.fits), dtype=bool) if given is None else given
     if conditional:
-        member = _restricted(ensemble, member, "effect")
+        member = ensemble.alternatives("effect", member)
 
     def expectation(mu: FloatArray, tau: FloatArray) -> FloatArray:
         mean = data_mean(ensemble.task, mu)[..., None]
@@ -236,18 +234,6 @@ def prediction_interval(
         **{name: float(q) for name, q in zip(levels, quantiles[1:], strict=True)},
         "error(Mean)": average.mcse() if exists else float("nan"),
     }
-
-
-def _restricted(
-    ensemble: Ensemble, kept: BoolArray, component: Hypothesis
-) -> BoolArray:
-    member = ensemble.members(component) & kept
-    if not member.any():
-        raise DataError(
-            f"conditional: expected a model with an alternative prior for {component}; "
-            "there is none. Give one in robma()."
-        )
-    return member
 
 
 def _correlated(ensemble: Ensemble) -> BoolArray:

@@ -28,7 +28,12 @@ def check_probs(probs: float | Sequence[float]) -> dict[str, float]:
     DataError
         On probabilities outside [0, 1], or two of one name.
     """
-    levels = [float(p) for p in np.atleast_1d(np.asarray(probs, dtype=np.float64))]
+    try:
+        levels = np.atleast_1d(np.asarray(probs, dtype=np.float64)).tolist()
+    except (TypeError, ValueError):
+        raise DataError(
+            f"probs: expected probabilities in [0, 1]; got {probs!r}."
+        ) from None
     named = {f"{p:g}": p for p in levels}
     if not all(0 <= p <= 1 for p in levels) or len(named) < len(levels):
         raise DataError(

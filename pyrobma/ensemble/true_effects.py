@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
@@ -166,7 +166,9 @@ def cluster_effects(
             tuple(levels.values()),
         )
     given = (
-        _given_effect(ensemble) if conditional else np.ones(len(ensemble.fits), bool)
+        ensemble.alternatives("effect")
+        if conditional
+        else np.ones(len(ensemble.fits), bool)
     )
     if not mean_exists(ensemble, output_scale, given):
         found[:, :2] = np.nan
@@ -204,7 +206,7 @@ class _Parameters:
     @classmethod
     def of(cls, ensemble: Ensemble, conditional: bool) -> _Parameters:
         names = ("mu", "tau", "rho", "PET", "PEESE")
-        given = _given_effect(ensemble) if conditional else None
+        given = ensemble.alternatives("effect") if conditional else None
         points = _POINTS if ensemble.task.effects.K <= 1000 else _FEW_POINTS
         joint = ensemble.joint(*names, given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
@@ -311,16 +313,6 @@ class _Common:
 
 def _slices(length: int) -> Iterator[slice]:
     return (slice(start, start + _BLOCK) for start in range(0, length, _BLOCK))
-
-
-def _given_effect(ensemble: Ensemble) -> BoolArray:
-    given = ensemble.members("effect")
-    if not given.any():
-        raise DataError(
-            "conditional: expected a model with an alternative prior for effect; there "
-            "is none. Give one in robma()."
-        )
-    return given
 
 
 def _labels(labels: Sequence[str | None], numbers: IntArray) -> pd.Series[Any]:

@@ -20,6 +20,7 @@ def report_html(
     *,
     title: str | None = None,
     output_scale: Measure | None = None,
+    remarks: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     images: Mapping[str, str] | None = None,
 ) -> str:
@@ -33,6 +34,8 @@ def report_html(
         Heading of the page. None: the method.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
+    remarks : sequence of str
+        What a reader must know first, beside the checks that models miss.
     settings : mapping, optional
         Names and values to show at the end, beside those of the ensemble.
     images : mapping of str to str, optional
@@ -60,9 +63,9 @@ def report_html(
     return environment.get_template("report.html").render(
         title=title or method,
         heading=f"{method}: {data}" if title else data,
-        biased="bias" in ensemble.components,
+        biased=bool(ensemble.bias_kinds),
+        remarks=[*remarks, *ensemble_warnings(ensemble)],
         interpretation=interpret(ensemble, output_scale=output_scale),
-        warnings=ensemble_warnings(ensemble),
         tables={
             name: table.to_html()
             for name, table in tables(ensemble, output_scale=output_scale).items()

@@ -6,6 +6,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.summary import (
     Table,
+    cluster_effects_table,
     heterogeneity_summary,
     pooled_effect,
     summarise,
@@ -34,5 +35,14 @@ def tables(
         **heterogeneity_summary(ensemble, output_scale=output_scale).tables,
         **summarise(ensemble, "models").tables,
         "true_effects": true_effects_table(ensemble, output_scale=output_scale),
+        **(
+            {
+                "cluster_effects": cluster_effects_table(
+                    ensemble, output_scale=output_scale
+                )
+            }
+            if ensemble.task.effects.clustered
+            else {}
+        ),
         **summarise(ensemble, "diagnostics").tables,
     }

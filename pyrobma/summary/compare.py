@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import bayes_factor
+from pyrobma._format import bayes_factor_of_log
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
 from pyrobma.models import COMPONENTS
 from pyrobma.summary.summaries import TITLES, scale_notes
-from pyrobma.summary.table import Format, Table, error, fixed, integer
+from pyrobma.summary.table import Format, Table, error, fixed
 
 
 def compare(
@@ -43,7 +44,8 @@ def compare(
     Table
         One row per analysis: ``Models``; ``BF`` of each component that some analysis
         tests, missing where it does not; the largest ``error(log BF)``; the mean and
-        quantiles of ``mu``; the mean of ``tau``.
+        quantiles of ``mu``; the mean of ``tau``. With `conditional` these are missing
+        where no model has the component.
 
     Raises
     ------
@@ -60,21 +62,44 @@ def compare(
             "Choose an output_scale."
         )
     levels = check_probs(probs)
-    rows = {
-        name: _row(each, conditional, output_scale, levels)
+    every = {name: _tested(each) for name, each in ensembles.items()}
+    tested = [c for c in COMPONENTS if any(c in found for found in every.values())]
+    log_bf = pd.DataFrame(
+        {
+            f"BF {TITLES[c]}": [
+                found[c].log_bf if c in found else np.nan for found in every.values()
+            ]
+            for c in tested
+        },
+        index=list(every),
+    )
+    with np.errstate(over="ignore"):
+        factors = log_bf.apply(np.exp)
+    estimates = {
+        name: _estimates(each, conditional, output_scale, levels)
         for name, each in ensembles.items()
     }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    columns = [str(name) for name in frame.dropna(axis=1, how="all").columns]
-    formats: dict[str, Format] = {name: fixed(3) for name in columns}
-    formats |= {name: bayes_factor for name in columns if name.startswith("BF ")}
-    formats |= {"Models": integer, "error(log BF)": error}
+    frame = factors.join(pd.DataFrame.from_dict(estimates, orient="index"))
+    frame.insert(0, "Models", [len(each.fits) for each in ensembles.values()])
+    frame.insert(
+        1 + len(tested),
+        "error(log BF)",
+        [
+            max((e.log_bf_mcse for e in found.values()), default=np.nan)
+            for found in every.values()
+        ],
+    )
+    formats: dict[str, Format | tuple[str, ...]] = {
+        **{name: fixed(3) for name in ("mu", *levels, "tau")},
+        **{str(c): tuple(map(bayes_factor_of_log, log_bf[c])) for c in log_bf},
+        "error(log BF)": error,
+    }
     given = ("mu is given an effect, tau given heterogeneity.",) if conditional else ()
     first = next(iter(ensembles.values()))
     return Table(
         "Comparison of analyses:",
-        frame[columns],
-        {name: formats[name] for name in columns},
+        frame,
+        formats,
         (
             "error(log BF): the largest Monte Carlo standard error of the Bayes "
             "factors' logs.",
@@ -84,29 +109,28 @@ def compare(
     )
 
 
-def _row(
+def _tested(ensemble: Ensemble) -> dict[str, Inclusion]:
+    """Return the evidence that is finite: elsewhere nothing was compared."""
+    every = {name: ensemble.evidence(name) for name in ensemble.components}
+    return {name: e for name, e in every.items() if np.isfinite(e.log_bf)}
+
+
+def _estimates(
     ensemble: Ensemble,
     conditional: bool,
     output_scale: Measure | None,
     levels: Mapping[str, float],
 ) -> dict[str, float]:
-    # Infinite where all models have the component: nothing was compared.
-    every = {name: ensemble.evidence(name) for name in ensemble.components}
-    tested = {name: e for name, e in every.items() if np.isfinite(e.log_bf)}
-    mu, tau = (
-        ensemble.mixture(name, conditional=conditional, output_scale=output_scale)
-        for name in ("mu", "tau")
-    )
-    return {
-        "Models": float(len(ensemble.fits)),
-        **{
-            f"BF {TITLES[name]}": float(np.exp(tested[name].log_bf))
-            if name in tested
-            else np.nan
-            for name in COMPONENTS
-        },
-        "error(log BF)": max((e.log_bf_mcse for e in tested.values()), default=np.nan),
-        "mu": mu.mean(),
-        **dict(zip(levels, mu.quantiles(list(levels.values())), strict=True)),
-        "tau": tau.mean(),
+    found = dict.fromkeys(("mu", *levels, "tau"), np.nan)
+    options: dict[str, Any] = {
+        "conditional": conditional,
+        "output_scale": output_scale,
     }
+    if not conditional or ensemble.members("effect").any():
+        mu = ensemble.mixture("mu", **options)
+        found["mu"] = mu.mean()
+        quantiles = mu.quantiles(list(levels.values()))
+        found |= dict(zip(levels, quantiles, strict=True))
+    if not conditional or ensemble.members("heterogeneity").any():
+        found["tau"] = ensemble.mixture("tau", **options).mean()
+    return found

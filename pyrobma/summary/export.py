@@ -221,4 +221,5 @@ def _symbol(label: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return _MARKED.sub(r"\\\1", text)
+    # A line break would end the row of a table.
+    return _MARKED.sub(r"\\\1", " ".join(text.split()))

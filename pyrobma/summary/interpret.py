@@ -319,7 +319,7 @@ def _checks(ensemble: Ensemble) -> str:
 
 
 def _biased(ensemble: Ensemble) -> bool:
-    return "bias" in ensemble.components
+    return bool(ensemble.bias_kinds)
 
 
 def _equal(ensemble: Ensemble) -> bool:

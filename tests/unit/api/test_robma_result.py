@@ -137,3 +137,20 @@ def test_nothing_is_printed_while_fitting(capfd):
         robma(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1], settings=few, seed=1)
     shown = capfd.readouterr()
     assert (shown.out, shown.err) == ("", "")
+
+
+def test_a_scale_that_there_is_not_is_refused_for_every_figure(fit):
+    for parameter in ("mu", "omega", "PET-PEESE"):
+        with pytest.raises(rb.DataError, match="output_scale: expected one of"):
+            fit.plot(parameter, output_scale="inches")
+
+
+def test_units_are_doubted_only_while_nothing_was_done_about_them():
+    data = {"y": [4.0, 5.0, 6.0, 7.0], "se": [1.0, 2.0, 2.0, 1.0]}
+    short = rb.SamplerSettings(chains=2, draws=200, max_draws=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rb.ConvergenceWarning)
+        with pytest.warns(rb.DataWarning, match="default priors are made for"):
+            robma(**data, settings=short, seed=1)
+        warnings.simplefilter("error", rb.DataWarning)
+        robma(**data, settings=short, seed=1, rescale_priors=10)

@@ -236,6 +236,7 @@ REFUSED = [
     ({"d": [True, False], "n": [50, 60]}, "d: expected real numbers", "True at row 0"),
     ({**TWO, "d": np.array([True, False])}, "d: expected real numbers", "True at row"),
     ({**TWO, "d": ["0.1", "0.2"]}, "d: expected real numbers", "'0.1' at row 0"),
+    ({**TWO, "d": ["0.1", "0.2x"]}, "d: expected real numbers", "'0.2x' at row 1"),
     ({**TWO, "d": [0.1, 1j]}, "d: expected real numbers", "1j at row 1"),
     ({**TWO, "d": np.array([0.1j, 1])}, "d: expected real numbers", "0.1j at row 0"),
     ({**TWO, "d": pd.Series(["a", "b"])}, "d: expected real numbers", "'a' at row 0"),

@@ -43,6 +43,30 @@ def test_what_an_analysis_does_not_test_is_missing(analyses):
     assert "BF Hierarchical" not in frame
 
 
+def test_a_bayes_factor_beyond_doubles_is_written_from_its_log(made):
+    huge = made.ensemble(made.space(hierarchical=False), [0.0, 0.0, 2000.0, 2000.0])
+    assert "e+868" in str(rb.compare({"huge": huge}))
+
+
+def test_the_largest_error_is_shown(made):
+    space = made.space(hierarchical=False)
+    fit = made.ensemble(space, [0.0, 1.0, 0.0, 2.0], mcse=[0.1, 0.0, 0.0, 0.3])
+    expected = fit.inclusion["log_bf_mcse"]
+    assert expected.min() < expected.max()
+    assert rb.compare({"a": fit}).frame.loc["a", "error(log BF)"] == expected.max()
+
+
+def test_conditional_estimates_without_the_component_are_missing(analyses, made):
+    space = rb.model_space(
+        effect_null=(rb.prior("spike", location=0),),
+        heterogeneity=rb.default_priors("heterogeneity"),
+    )
+    frame = rb.compare({**analyses, "null": made.ensemble(space, [0])},
+                       conditional=True).frame  # fmt: skip
+    assert np.isnan(frame.loc["null", "mu"])
+    assert frame.loc["null", "tau"] > 0
+
+
 def test_it_prints_with_its_scale(analyses):
     text = str(rb.compare(analyses))
     assert text.startswith("Comparison of analyses:")
