@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.scales import check_output_scale, estimate_converter
+from pyrobma.ensemble.extended import extended_converter
 from pyrobma.errors import DataError
 from pyrobma.fit import Task
 from pyrobma.plots.numbers import plain_labels
@@ -18,15 +19,7 @@ from pyrobma.plots.numbers import plain_labels
 
 def models_given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
     """Return the models to average over: those with an effect, or None for all."""
-    if not conditional:
-        return None
-    given = ensemble.members("effect")
-    if not given.any():
-        raise DataError(
-            "conditional: expected a model with an alternative prior for effect; there "
-            "is none. Give one in robma()."
-        )
-    return given
+    return ensemble.alternatives("effect") if conditional else None
 
 
 def check_interval(probs: Sequence[float]) -> tuple[float, float]:
@@ -41,22 +34,12 @@ def check_interval(probs: Sequence[float]) -> tuple[float, float]:
 
 
 def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatArray:
-    """Return estimates, or ends of their intervals, on the output scale.
+    """Return estimates, observed or expected, on the output scale.
 
-    An end beyond a correlation of 1 or -1 becomes what that converts to, which may be
-    infinite.
+    Exactly, whatever the mapping of the parameters. An estimate beyond a correlation of
+    1 or -1 becomes what that converts to, which may be infinite.
     """
-    target = check_output_scale(task, output_scale)
-    convert = estimate_converter(task, target)
-    if task.effects.measure != "r":
-        return convert(y)
-    if target == "r":
-        return np.clip(y, -1.0, 1.0)
-    inside = np.abs(y) < 1
-    low, high = (0.0, np.inf) if target == "OR" else (-np.inf, np.inf)
-    result = np.where(y > 0, high, low)
-    result[inside] = convert(y[inside])
-    return result
+    return extended_converter(replace(task, effect_mapping="exact"), output_scale)(y)
 
 
 def no_effect(measure: Measure) -> float:

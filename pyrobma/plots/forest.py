@@ -11,14 +11,12 @@ import pandas as pd
 from scipy.special import ndtri
 
 from pyrobma._types import BoolArray, FloatArray, IntArray
-from pyrobma.effects import Measure
+from pyrobma.effects import EffectSizes, Measure, transform_effect, transform_se
+from pyrobma.effects.convert_se import SMALLEST_N, implied_n
 from pyrobma.ensemble import Ensemble, new_effect
 from pyrobma.ensemble import true_effects as study_effects
-from pyrobma.ensemble.scales import (
-    check_output_scale,
-    data_sd,
-    true_effect_converter,
-)
+from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.scales import check_output_scale, data_sd
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import (
     check_interval,
@@ -82,9 +80,10 @@ def forest_frame(
 
     Notes
     -----
-    The interval of an estimate, y + z_p s with normal quantiles z_p, is formed on the
-    measure of the likelihood and then converted. The average and the prediction have
-    their posterior mean and quantiles.
+    The interval of an estimate is the one that its study reports: y + z_p s with
+    normal quantiles z_p on the measure that the estimate was given on, or on Fisher's z
+    for a correlation, then converted. The average has its posterior mean and quantiles,
+    the prediction its median and quantiles.
 
     The weight of an estimate is its share in the pooled mean by generalised least
     squares, 1'S⁻¹/(1'S⁻¹1) with S = diag(s²) + T²[(1 − ρ)I + ρ11'] in each cluster
@@ -106,10 +105,9 @@ def forest_frame(
     ends = check_interval(probs)
     task = ensemble.task
     effects = task.effects
-    check_output_scale(task, output_scale)
+    target = check_output_scale(task, output_scale)
     given = models_given(ensemble, conditional)
-    y, se = effects.y, effects.se
-    lower, upper = (converted(task, output_scale, y + z * se) for z in ndtri(ends))
+    lower, upper = _intervals(effects, target, ends)
     frame = pd.DataFrame(
         {
             "part": "estimate",
@@ -117,7 +115,7 @@ def forest_frame(
             "cluster": pd.Series(
                 [effects.cluster_labels[k] for k in effects.cluster], dtype=object
             ),
-            "estimate": converted(task, output_scale, y),
+            "estimate": converted(task, output_scale, effects.y),
             "lower": lower,
             "upper": upper,
             "weight": 100 * pooling_weights(ensemble, given),
@@ -205,6 +203,28 @@ def pooling_weights(ensemble: Ensemble, given: BoolArray | None = None) -> Float
     return np.asarray(shares / shares.sum(axis=0) @ draws.weights)
 
 
+def _intervals(
+    effects: EffectSizes, target: Measure, ends: tuple[float, float]
+) -> FloatArray:
+    """Return the ends of the intervals of estimates on a measure, shape (2, K)."""
+    sources = np.array(effects.original, dtype=object)
+    correlations = sources == "r"
+    if correlations.any():
+        n = implied_n(effects.y, effects.se, effects.measure)
+        # Fisher's z has no standard error in samples this small.
+        sources[correlations & (n > SMALLEST_N)] = "fishers_z"
+        sources[correlations & (n <= SMALLEST_N)] = "cohens_d"
+    result = np.empty((2, effects.K))
+    for source in np.unique(sources).tolist():
+        mine = sources == source
+        y, se = effects.y[mine], effects.se[mine]
+        centre = transform_effect(y, effects.measure, source)
+        spread = transform_se(se, y, effects.measure, source)
+        for row, z in zip(result, ndtri(ends), strict=True):
+            row[mine] = transform_effect(centre + z * spread, source, target)
+    return result
+
+
 def _shrunken(
     ensemble: Ensemble,
     conditional: bool,
@@ -248,7 +268,7 @@ def _prediction(
     output_scale: Measure | None,
     ends: tuple[float, float],
 ) -> dict[str, Any]:
-    convert = true_effect_converter(ensemble.task, output_scale)
+    convert = extended_converter(ensemble.task, output_scale)
     effect = new_effect(ensemble, given=given)
     # Its mean does not exist on every scale.
     lower, median, upper = convert(effect.quantiles((ends[0], 0.5, ends[1])))

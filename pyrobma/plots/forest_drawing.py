@@ -146,7 +146,8 @@ def _range(frame: pd.DataFrame) -> tuple[float, float]:
     columns = ["estimate", "lower", "upper", "true_lower", "true_upper"]
     linear = frame[columns].to_numpy(dtype=np.float64)
     linear = np.where(np.isfinite(linear), linear, np.nan)
-    middle = linear[:, 0]
+    # A mean far out in a tail is outside of its interval.
+    middle = np.fmax(np.fmin(linear[:, 0], linear[:, 2]), linear[:, 1])
     core = [*middle, *linear[-2:, 1:3].ravel()]
     low, high = float(np.nanmin(core)), float(np.nanmax(core))
     typical = linear[:, 2] - linear[:, 1]
@@ -216,6 +217,7 @@ def _figure(frame: pd.DataFrame, rows: Rows, measure: Measure) -> Any:
 
     marks = clipped(_marks(frame, rows), rows.low, rows.high)
     shown = [m for m in _MARKS if (marks["mark"] == m).any()]
+    points = marks[marks["x"].between(rows.low, rows.high)]  # a mean may be infinite
     pooled = clipped(frame.iloc[-2:], rows.low, rows.high)
     average, prediction = pooled.iloc[0], pooled.iloc[1]
     return (
@@ -231,7 +233,7 @@ def _figure(frame: pd.DataFrame, rows: Rows, measure: Measure) -> Any:
         )
         + geom_point(
             aes("x", "y", shape="mark", size="size", color="mark", fill="mark"),
-            marks,
+            points,
             stroke=rows.stroke,
         )
         + [

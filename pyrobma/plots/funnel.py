@@ -41,6 +41,7 @@ _BISECTIONS: Final = 40  # of some 20 sd: to 1e-11 of an sd
 _REACH: Final = 9.0  # sd beyond which a normal density has no mass to speak of
 _WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
 _MANY: Final = 100  # estimates, drawn as smaller points
+_CORRELATION: Final = 0.9  # beyond which other measures take all of the axis
 _SMALLEST: Final = 1e-3  # their smallest se over the largest: p-values need one
 
 
@@ -116,7 +117,7 @@ def funnel_frame(
     regions = {SAMPLING: _sampling_error(ensemble, given, se)}
     if incorporate_heterogeneity:
         regions[HETEROGENEITY] = _predicted(ensemble, given, se, True, False)
-    if incorporate_publication_bias and ensemble.bias_components:
+    if incorporate_publication_bias and ensemble.bias_kinds:
         regions[BIAS] = _predicted(ensemble, given, se, incorporate_heterogeneity, True)
     estimates = pd.DataFrame(
         {
@@ -157,6 +158,8 @@ def plot_funnel(
     plotnine.ggplot
         Standard errors fall upwards. The vertical line is the averaged mean; each
         region holds 95 % of the estimates that a study of that standard error gives.
+        If correlations were modelled and another measure is drawn, regions are cut at
+        correlations of ±0.9, or the largest estimate.
     """
     frame = funnel_frame(
         ensemble,
@@ -184,11 +187,12 @@ def draw_funnel(
     measure = check_output_scale(ensemble.task, output_scale)
     estimates = frame[frame["part"] == "estimate"]
     names = [n for n in _LOOKS if (frame["part"] == n).any()]
-    regions = _outlines(frame, names)
+    low, high = _limits(frame, ensemble, output_scale)
+    regions = _outlines(frame, names, low, high)
     centre = frame[frame["part"] == SAMPLING].iloc[[0, -1]]
     line = pd.DataFrame(
         {
-            "x": centre["value"].iloc[:1],
+            "x": centre["value"].iloc[:1].clip(low, high),
             "se": centre["se"].iloc[0],
             "to": centre["se"].iloc[1],
         }
@@ -227,11 +231,26 @@ def draw_funnel(
     )
 
 
-def _outlines(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _limits(
+    frame: pd.DataFrame, ensemble: Ensemble, output_scale: Measure | None
+) -> tuple[float, float]:
+    """Return where regions are cut: none, or correlations that convert to too much."""
+    task = ensemble.task
+    if task.effects.measure != "r":
+        ends = frame[["value", "lower", "upper"]].to_numpy()
+        return float(np.nanmin(ends)), float(np.nanmax(ends))
+    bound = max(_CORRELATION, float(np.abs(task.effects.y).max()))
+    if check_output_scale(task, output_scale) == "r":
+        bound = 1.0
+    low, high = converted(task, output_scale, bound * np.array([-1.0, 1.0]))
+    return float(low), float(high)
+
+
+def _outlines(
+    frame: pd.DataFrame, names: list[str], low: float, high: float
+) -> pd.DataFrame:
     """Return the regions as closed lines, the widest first: it is drawn behind."""
     regions = frame[frame["part"].isin(names)]
-    ends = frame[["value", "lower", "upper"]].to_numpy()
-    finite = ends[np.isfinite(ends)]
     lines = []
     for name in reversed(names):
         region = regions[regions["part"] == name]
@@ -242,9 +261,7 @@ def _outlines(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
                     "part": name,
                     "side": [f"{name} {s}" for s in "lu" for _ in region.index],
                     "se": [*region["se"], *back["se"]],
-                    "value": np.clip(
-                        [*region["lower"], *back["upper"]], finite.min(), finite.max()
-                    ),
+                    "value": np.clip([*region["lower"], *back["upper"]], low, high),
                 }
             )
         )

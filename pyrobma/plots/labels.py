@@ -8,7 +8,7 @@ from typing import Final
 
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, component_of
-from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.plots.numbers import p_value
@@ -56,12 +56,13 @@ def parameter_title(
     measure = check_output_scale(ensemble.task, output_scale)
     if parameter == "mu":
         return with_unit(title, measure)
-    linear = _LINEAR.get(measure, measure)
+    if parameter not in ("tau", "PEESE"):
+        return title
+    if measure != ensemble.task.prior_scale:
+        measure = _LINEAR.get(measure, measure)
     if parameter == "tau":
-        return with_unit(title, linear)
-    if parameter == "PEESE":
-        return with_unit(title, linear).replace("(", "(per unit of ", 1)
-    return title
+        return with_unit(title, measure)
+    return f"{title} (per unit of {SCALE_NAMES[measure]})"
 
 
 def bias_name(bias: BiasPrior) -> str:

@@ -50,7 +50,7 @@ def arrows(
 
 
 def diamond(row: pd.Series[Any], middle: str, *, fill: str, size: float = 0.5) -> Any:
-    """Return a diamond over an interval, highest at its middle.
+    """Return a diamond over an interval, highest at its middle, or the end next to it.
 
     Parameters
     ----------
@@ -65,9 +65,11 @@ def diamond(row: pd.Series[Any], middle: str, *, fill: str, size: float = 0.5) -
     """
     from plotnine import aes, geom_polygon
 
+    # A mean far out in a tail is outside of its interval.
+    tip = float(np.clip(row[middle], row["lower"], row["upper"]))
     corners = pd.DataFrame(
         {
-            "x": [row["lower"], row[middle], row["upper"], row[middle]],
+            "x": [row["lower"], tip, row["upper"], tip],
             "y": row["y"] + _HALF * np.array([0, 1, 0, -1]),
         }
     ).astype(np.float64)

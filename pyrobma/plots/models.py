@@ -27,7 +27,7 @@ _COLUMNS: Final[dict[OrderBy, str]] = {
     "model": "model",
     "estimate": "mean",
     "probability": "post_prob",
-    "inclusion_bf": "inclusion_bf",
+    "inclusion_bf": "log_bf",  # the factor may be too large for a double
 }
 _MATTERS: Final = 0.01
 """Posterior probability of models whose intervals the axis must hold."""
@@ -97,7 +97,9 @@ def models_frame(
     used = np.flatnonzero(chance)
     draws = [mixture.draws[k] for k in used]
     fixed = [ensemble.space.models[k].priors[parameter].is_spike for k in used]
-    ends = np.array([np.quantile(some, levels) for some in draws])
+    ends = np.array(
+        [np.quantile(some, levels, method="inverted_cdf") for some in draws]
+    )
     frame = pd.DataFrame(
         {
             "kind": np.where(fixed, "spike", "model"),

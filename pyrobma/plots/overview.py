@@ -86,7 +86,7 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
     ]
     if ensemble.p_values is not None:
         panels.append(("Publication weights", plot_weightfunction(ensemble)))
-    if {"PET", "PEESE"} & set(ensemble.bias_components):
+    if {"PET", "PEESE"} & set(ensemble.bias_kinds):
         regression = plot_pet_peese(ensemble, output_scale=output_scale)
         panels.append(("Small-study effects", regression))
     # Beside two others the names have less room.

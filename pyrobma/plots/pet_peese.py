@@ -11,12 +11,8 @@ import pandas as pd
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.scales import (
-    check_output_scale,
-    data_bias,
-    data_mean,
-    true_effect_converter,
-)
+from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.scales import check_output_scale, data_bias, data_mean
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval, converted
 from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
@@ -87,7 +83,7 @@ def pet_peese_frame(
     if not isinstance(n, (int, np.integer)) or n < 2:
         raise DataError(f"n: expected a number of standard errors from 2 up; got {n}.")
     task = ensemble.task
-    convert = true_effect_converter(task, output_scale)
+    convert = extended_converter(task, output_scale)
     given = _given(ensemble, conditional)
     se = np.linspace(0, _BEYOND * task.effects.se.max(), n)
     draws = ensemble.joint(*_PARAMETERS, given=given)
@@ -126,14 +122,14 @@ def pet_peese_frame(
 
 
 def _given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
-    regression = ensemble.members("PET") | ensemble.members("PEESE")
-    if not any(name in ensemble.parameters for name in ("PET", "PEESE")):
+    if not {"PET", "PEESE"} & set(ensemble.bias_kinds):
         raise DataError(
             "ensemble: expected a model with PET or PEESE; got none. Give prior_PET "
             "or prior_PEESE in priors_bias."
         )
     if not conditional:
         return None
+    regression = ensemble.members("PET") | ensemble.members("PEESE")
     given: BoolArray = regression & ensemble.members("effect")
     if not given.any():
         raise DataError(
@@ -231,7 +227,9 @@ def plot_pet_peese(
         ["se"], ["lower", "upper"], var_name="end", value_name="y"
     )
     shown = frame.loc[frame["kind"] != "prior", ["effect", "lower", "upper"]]
-    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    # A correlation of 1 may convert to infinity.
+    finite = shown.to_numpy()[np.isfinite(shown)]
+    low, high = float(finite.min()), float(finite.max())
     spare = 0.04 * (high - low)
     figure = p9.ggplot() + p9.geom_ribbon(
         p9.aes("se", ymin="lower", ymax="upper"), posterior, fill=FILL

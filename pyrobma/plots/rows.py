@@ -13,7 +13,7 @@ import pandas as pd
 
 from pyrobma._types import FloatArray
 from pyrobma.plots.numbers import plain_labels
-from pyrobma.plots.text import cut, text_width
+from pyrobma.plots.text import cut, one_line, text_width
 from pyrobma.plots.theme import INK, MIDDLE, theme_print
 
 _PAD: Final = 0.05  # inches at the edges
@@ -233,6 +233,11 @@ class Rows:
         return geom_segment(place, line, color=INK, size=size)
 
     @cached_property
+    def _names(self) -> list[str]:
+        # A font has no sign for the line breaks and tabs of a study's name.
+        return [one_line(name) for name in self.names]
+
+    @cached_property
     def _ends(self) -> tuple[float, float]:
         """Return the places of the ends of the axis, inches."""
         right = self.width - _PAD - sum(self._column_widths)
@@ -248,7 +253,7 @@ class Rows:
                 some = [
                     name
                     for name, b, i in zip(
-                        self.names, self.bold, self.indented, strict=True
+                        self._names, self.bold, self.indented, strict=True
                     )
                     if (b, i) == (bold, indent)
                 ]
@@ -276,7 +281,7 @@ class Rows:
             found.append((self.x(inches), y, shown, ha, weight))
 
         put(_PAD, 0.0, self.title, "left", True)
-        lines = zip(self.y, self.names, self.bold, self.indented, strict=True)
+        lines = zip(self.y, self._names, self.bold, self.indented, strict=True)
         for y, name, bold, indented in lines:
             indent = _INDENT if indented else 0.0
             shown = cut(name, self._room - indent, self.size, bold=bold)

@@ -26,6 +26,11 @@ def text_width(texts: Iterable[str], size: float, *, bold: bool = False) -> floa
     return max((_width(text, font) for text in texts), default=0.0)
 
 
+def one_line(text: str) -> str:
+    """Return a text with a space for every run of spaces, tabs and line breaks."""
+    return " ".join(text.split())
+
+
 def cut(text: str, width: float, size: float, *, bold: bool = False) -> str:
     """Return a text that is at most so many inches wide, with an ellipsis if cut."""
     if text_width([text], size, bold=bold) <= width + _ROUNDING:

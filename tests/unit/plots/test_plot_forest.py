@@ -6,16 +6,20 @@ import itertools
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from scipy.stats import norm
+from plot_ensembles import drawn, even, texts
+from plot_ensembles import ensemble as made_up
+from scipy.stats import lognorm, norm
 
 import pyrobma as rb
-from pyrobma.effects import transform_effect
+from pyrobma.effects import se_d, transform_effect
 from pyrobma.ensemble import new_effect
 from pyrobma.ensemble.scales import data_sd
 from pyrobma.errors import DataError
 from pyrobma.plots.forest import forest_frame, plot_forest, pooling_weights
+from pyrobma.plots.forest_drawing import draw_forest
 from pyrobma.plots.text import cut, text_width
 
 # Sums of products of a few thousand doubles.
@@ -43,12 +47,117 @@ def test_weights_are_those_of_generalised_least_squares(ensemble):
     assert frame["weight"].sum() == pytest.approx(100, rel=ROUNDING)
 
 
-def test_intervals_are_formed_on_the_measure_of_the_likelihood(ensemble):
-    effects = ensemble.task.effects
-    rows = forest_frame(ensemble, output_scale="OR").iloc[: effects.K]
-    for column, z in (("lower", -norm.isf(0.025)), ("upper", norm.isf(0.025))):
-        wanted = transform_effect(effects.y + z * effects.se, "fishers_z", "OR")
-        np.testing.assert_allclose(rows[column], wanted)
+def given(made, measure="fishers_z", **values):
+    """An ensemble of estimates given on some measure and modelled on another."""
+    effects = rb.effect_sizes(**values, transformation=measure)
+    return made.ensemble(made.space(hierarchical=False), LOGML, effects=effects)
+
+
+def ends(fit, output_scale):
+    rows = forest_frame(fit, output_scale=output_scale).iloc[: fit.task.effects.K]
+    return rows[["lower", "upper"]].to_numpy(float).T
+
+
+Z = np.array([[-1.0], [1.0]]) * norm.isf(0.025)
+
+
+@pytest.mark.parametrize("measure", ["fishers_z", "cohens_d", "logOR", "r"])
+@pytest.mark.parametrize(
+    ("argument", "source"),
+    [("d", "cohens_d"), ("z", "fishers_z"), ("logOR", "logOR")],
+)
+def test_intervals_are_those_of_the_measure_an_estimate_was_given_on(
+    made, measure, argument, source
+):
+    x, se = np.array([-0.18, 0.6]), np.array([0.34, 0.2])
+    fit = given(made, measure, **{argument: x}, se=se)
+    np.testing.assert_allclose(ends(fit, source), x + Z * se, rtol=ROUNDING)
+    wanted = transform_effect(x + Z * se, source, "OR")
+    np.testing.assert_allclose(ends(fit, "OR"), wanted, rtol=ROUNDING)
+
+
+def test_the_interval_of_a_school_is_that_of_its_estimate_and_variance(made):
+    fit = given(made, d=[-0.18, 0.2], v=[0.118, 0.1])
+    np.testing.assert_allclose(ends(fit, "cohens_d")[:, 0], [-0.853, 0.493], atol=5e-4)
+
+
+@pytest.mark.parametrize("measure", ["fishers_z", "r"])
+def test_intervals_of_correlations_are_those_of_fishers_z(made, measure):
+    r, n = np.array([0.1, 0.9]), np.array([30, 12])
+    fit = given(made, measure, r=r, n=n)
+    wanted = np.tanh(np.arctanh(r) + Z / np.sqrt(n - 3))
+    np.testing.assert_allclose(ends(fit, "r"), wanted, rtol=ROUNDING)
+
+
+def test_correlations_of_samples_too_small_for_fishers_z_have_intervals_of_d(made):
+    fit = given(made, "r", r=[0.1, 0.4], n=[3, 20])
+    d = transform_effect(0.1, "r", "cohens_d")
+    wanted = d + Z[:, 0] * se_d(d, 3)
+    np.testing.assert_allclose(ends(fit, "cohens_d")[:, 0], wanted, rtol=ROUNDING)
+
+
+def wide_correlations(made):
+    """An ensemble whose true effects leave the range of correlations."""
+    effects = rb.effect_sizes(
+        r=[0.1, 0.3, 0.9, -0.4], n=[30, 20, 12, 25], transformation="r"
+    )
+    draws = {"mu": even(norm(0.1, 0.1)), "tau": even(lognorm(0.2, scale=0.8))}
+    return made_up(
+        made, made.space(hierarchical=False), LOGML, draws, effects=effects,
+        prior_scale="r",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output_scale", "wanted"),
+    [
+        ("r", [-1, 1]), ("cohens_d", [-np.inf, np.inf]), ("OR", [0, np.inf]),
+        ("fishers_z", [-np.inf, np.inf]),
+    ],
+)  # fmt: skip
+def test_a_prediction_beyond_correlations_of_one_ends_where_the_scale_does(
+    made, output_scale, wanted
+):
+    fit = wide_correlations(made)
+    row = forest_frame(fit, output_scale=output_scale).iloc[-1]
+    assert [row["lower"], row["upper"]] == wanted
+    figure = plot_forest(fit, output_scale=output_scale)
+    assert drawn(figure)
+    (points,) = (x._data for x in figure.layers if "shape" in x.mapping)
+    assert np.isfinite(points["x"]).all()
+
+
+def test_a_mean_outside_of_its_interval_does_not_set_diamond_or_axis():
+    frame = pd.DataFrame(
+        {
+            "part": ["estimate", "average", "prediction"],
+            "study": ["A", None, None],
+            "cluster": None,
+            "estimate": [1.0, 1e9, 1.0],
+            "lower": [0.5, 0.5, 0.2],
+            "upper": [2.0, 3.0, 5.0],
+            "weight": [100.0, np.nan, np.nan],
+            "true_effect": [1e9, np.nan, np.nan],
+            "true_lower": [0.5, np.nan, np.nan],
+            "true_upper": [2.0, np.nan, np.nan],
+        }
+    )
+    figure = draw_forest(frame, "OR")
+    average, _ = (x for x in figure.layers if type(x.geom).__name__ == "geom_polygon")
+    assert average._data["x"].max() == pytest.approx(np.log10(3.0))
+    (points,) = (x._data for x in figure.layers if "shape" in x.mapping)
+    assert list(points["mark"]) == ["estimate"]
+
+
+def test_line_breaks_and_tabs_of_names_are_drawn_as_spaces(made):
+    effects = rb.effect_sizes(
+        d=[0.1, 0.3, 0.2], se=[0.1, 0.2, 0.1], study_ids=["a\tb", "a\tb", None],
+        study_names=["Smith\n(2001)", "Wu\r\n 2002", "Li"],
+    )  # fmt: skip
+    fit = made.ensemble(made.space(), LOGML, effects=effects)
+    figure = plot_forest(fit)
+    assert {"Smith (2001)", "Wu 2002", "a b", "Li"} <= set(texts(figure))
+    assert drawn(figure)
 
 
 def test_last_rows_are_the_average_and_the_prediction(ensemble):
@@ -130,10 +239,9 @@ def test_a_condition_that_no_model_meets_is_refused(made):
 @pytest.mark.parametrize("output_scale", [None, "OR"])
 def test_the_figure_shows_headings_numbers_and_no_effect(mixed, output_scale):
     figure = plot_forest(mixed, output_scale=output_scale)
-    drawn = figure.draw()
-    texts = [text.get_text() for text in drawn.axes[0].texts]
-    assert {"a", "b", "Independent estimates", "Model-averaged effect"} <= set(texts)
-    assert sum("%" in text for text in texts) == 7  # weights, and the heading
+    shown = [text.get_text() for text in figure.draw().axes[0].texts]
+    assert {"a", "b", "Independent estimates", "Model-averaged effect"} <= set(shown)
+    assert sum("%" in text for text in shown) == 7  # weights, and the heading
 
 
 def test_diamonds_are_filled_for_the_average_and_open_for_the_prediction(ensemble):
@@ -160,12 +268,12 @@ def test_no_text_overlaps_another_or_leaves_the_page(mixed):
     figure = plot_forest(mixed)
     figure.save(buffer := BytesIO(), format="png", verbose=False)
     assert buffer.getbuffer().nbytes
-    drawn = figure.draw()
-    drawn.savefig(BytesIO(), format="png")  # places the panel
-    renderer = FigureCanvasAgg(drawn).get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in drawn.axes[0].texts]
+    page = figure.draw()
+    page.savefig(BytesIO(), format="png")  # places the panel
+    renderer = FigureCanvasAgg(page).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in page.axes[0].texts]
     for box in boxes:
-        assert drawn.bbox.x0 <= box.x0
-        assert box.x1 <= drawn.bbox.x1
+        assert page.bbox.x0 <= box.x0
+        assert box.x1 <= page.bbox.x1
     for one, other in itertools.combinations(boxes, 2):
         assert not one.overlaps(other)

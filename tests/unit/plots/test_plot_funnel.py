@@ -6,11 +6,15 @@ import itertools
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
+from plot_ensembles import drawn, even
+from plot_ensembles import ensemble as made_up
 from scipy.integrate import quad
 from scipy.stats import norm
 
 import pyrobma as rb
+from pyrobma.effects import transform_effect
 from pyrobma.ensemble import NormalMixture
 from pyrobma.ensemble.scales import data_mean, data_sd
 from pyrobma.errors import DataError
@@ -29,17 +33,17 @@ def ensemble(made):
     return made.ensemble(made.space(), LOGML)
 
 
-def biased(made, bias, *, direction="positive", names=None):
+def biased(made, bias, *, direction="positive", null=False):
     """An ensemble of one model of no effect and no heterogeneity under this bias."""
     spike = (rb.prior("spike", location=0),)
     space = rb.model_space(
         effect=(), effect_null=spike, heterogeneity=(), heterogeneity_null=spike,
-        bias=(bias,), bias_null=(),
+        bias=() if null else (bias,), bias_null=(bias,) if null else (),
     )  # fmt: skip
     effects = rb.effect_sizes(d=[0.1, 0.3, 0.5], se=[0.1, 0.2, 0.4])
-    made_up = made.ensemble(space, [0.0], effects=effects)
-    task = type(made_up.task)(effects, "cohens_d", "linear", direction)
-    return rb.RobmaFit(task, space, made_up.fits, made_up.settings, made_up.seed)
+    fit = made.ensemble(space, [0.0], effects=effects)
+    task = type(fit.task)(effects, "cohens_d", "linear", direction)
+    return rb.RobmaFit(task, space, fit.fits, fit.settings, fit.seed)
 
 
 def test_without_bias_the_region_is_the_mixture_of_normals(ensemble):
@@ -148,3 +152,65 @@ def test_the_figure_is_drawn_with_falling_standard_errors(ensemble, output_scale
     buffer = BytesIO()
     figure.save(buffer, format="png", verbose=False)
     assert buffer.getbuffer().nbytes
+
+
+def shares_of(weights, omega, cuts, mean, n, rng):
+    """Simulate estimates of N(mean, 1) that are published with their interval's omega.
+
+    Returned with the weight of each: that of its component, over those published.
+    """
+    values, share = [], []
+    for w, o, m in zip(weights, omega, mean, strict=True):
+        y = rng.normal(m, 1.0, n)
+        y = y[rng.random(n) < o[np.searchsorted(cuts, y)]]
+        values.append(y)
+        share.append(np.full(y.size, w / y.size))
+    return np.concatenate(values), np.concatenate(share)
+
+
+def test_draws_that_publish_little_count_as_much_as_others():
+    # One publishes all, the other 2 % of what is not significant; their shares of the
+    # published estimates are those of the draws, not of what they let through.
+    weights = np.array([0.5, 0.5])
+    omega = np.array([[1.0, 1.0], [0.02, 1.0]])
+    mean, cuts = np.array([[-1.0, 1.0]]), np.array([[1.96]])
+    found = published_quantiles(weights, mean, np.ones((1, 2)), cuts, omega, PROBS)
+    rng = np.random.default_rng(3)
+    y, share = shares_of(weights, omega, cuts[0], mean[0], 2_000_000, rng)
+    wanted = np.quantile(y, PROBS, weights=share, method="inverted_cdf")
+    np.testing.assert_allclose(found[:, 0], wanted, atol=SIMULATED)
+
+
+@pytest.mark.parametrize(
+    "bias",
+    [
+        rb.prior_PET("spike", location=0.7),
+        rb.prior_weightfunction("one.sided.fixed", steps=[0.05], omega=[1, 0.2]),
+    ],
+)
+def test_bias_that_is_given_as_the_null_has_a_region(made, bias):
+    found = funnel_frame(biased(made, bias, null=True))
+    assert "publication bias" in set(found["part"])
+    pd.testing.assert_frame_equal(found, funnel_frame(biased(made, bias)))
+
+
+@pytest.mark.parametrize("output_scale", [None, "cohens_d", "fishers_z", "OR"])
+def test_regions_beyond_correlations_of_one_are_cut(made, output_scale):
+    effects = rb.effect_sizes(
+        r=[0.1, 0.3, 0.5, -0.4], n=[30, 20, 12, 25], transformation="r"
+    )
+    draws = {"mu": even(norm(0.1, 0.1)), "tau": even(norm(0.9, 0.05))}
+    fit = made_up(
+        made, made.space(hierarchical=False), LOGML, draws, effects=effects,
+        prior_scale="r",
+    )  # fmt: skip
+    target = output_scale or "r"
+    frame = funnel_frame(fit, output_scale=output_scale)
+    lowest = {"r": -1.0, "OR": 0.0}.get(target, -np.inf)
+    assert frame["lower"].min() == lowest
+    figure = plot_funnel(fit, output_scale=output_scale)
+    bound = 1.0 if target == "r" else transform_effect(0.9, "r", target)
+    assert figure.data["value"].max() == pytest.approx(bound)
+    least = 1 / bound if target == "OR" else -bound
+    assert figure.data["value"].min() == pytest.approx(least)
+    assert drawn(figure)

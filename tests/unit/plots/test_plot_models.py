@@ -77,6 +77,24 @@ def test_rows_are_in_the_order_asked_for(four, order_by, column):
     assert down[column].is_monotonic_decreasing
 
 
+def test_bayes_factors_beyond_doubles_are_ordered(made):
+    draws = {"mu": even(MU), "tau": even(TAU)}
+    # All but the best are at 0 on the scale of the factor.
+    logml = [-3000.0, -1000.0, -2000.0, 0.0]
+    fit = ensemble(made, made.space(hierarchical=False), logml, draws)
+    down = models_frame(fit, order="decreasing", order_by="inclusion_bf")
+    assert list(down["inclusion_bf"][1:4]) == [0, 0, 0]
+    assert list(down["model"]) == [4, 2, 3, 1, 0]
+
+
+def test_ends_are_draws_as_those_of_the_average_are(made):
+    draws = {"mu": np.arange(40.0).reshape(2, 20), "tau": even(TAU, (2, 20))}
+    space = made.space(hierarchical=False, null=False)
+    frame = models_frame(ensemble(made, space, [0.0], draws), probs=(0.26, 0.86))
+    assert frame["lower"].tolist() == [10, 10]
+    assert frame["upper"].tolist() == [34, 34]
+
+
 def test_means_are_those_of_converted_draws(four):
     frame = models_frame(four, output_scale="OR")
     draws = transform_effect(four.fits[3].draws("mu"), "cohens_d", "OR")

@@ -43,6 +43,16 @@ def test_many_estimates_are_shown_as_a_funnel(made):
     assert few.labels.x == "Effect (Cohen's d)"
 
 
+def test_a_regression_that_is_given_as_the_null_has_a_panel(made):
+    space = rb.model_space(
+        effect=(NORMAL,), effect_null=(), heterogeneity_null=(SPIKE,),
+        bias=(), bias_null=(rb.prior_PET("cauchy", location=0, scale=1),),
+    )  # fmt: skip
+    draws = dict.fromkeys(("mu", "PET"), even(stats.uniform(), (1, 20)))
+    page = plot_overview(ensemble(made, space, [0.0], draws))
+    assert "D  Small-study effects" in titles(page)
+
+
 def test_a_wrong_scale_is_named(made):
     with pytest.raises(DataError, match=r"^output_scale: "):
         plot_overview(made.ensemble(made.space(), LOGML), output_scale="d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from plot_ensembles import NORMAL, SPIKE, drawn, ensemble, even
 from scipy import stats
@@ -115,6 +116,71 @@ def test_the_prior_has_quantiles_of_its_distributions(made):
         return inside.sum() - (inside[0] + inside[-1]) / 2
 
     assert cdf(found[-1, 1]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_conditional_prior_is_that_of_models_with_effect_and_regression(made):
+    shifted = rb.prior("normal", mean=3, sd=1)
+    fit, _ = regression(
+        made, PET_PRIOR, effect=(shifted,), effect_null=(SPIKE,), null=True
+    )
+    _, found = curve(pet_peese_frame(fit, prior=True, conditional=True, n=3), "prior")
+    wanted = 3 + stats.norm.ppf(LEVELS)
+    np.testing.assert_allclose(found[0], wanted, atol=MONTE_CARLO)
+    # Of all models, half say that there is no effect.
+    _, averaged = curve(pet_peese_frame(fit, prior=True, n=3), "prior")
+    half = 3 + stats.norm.ppf(2 * 0.975 - 1)
+    assert averaged[0, 0] == pytest.approx(0, abs=MONTE_CARLO)
+    assert averaged[0, 2] == pytest.approx(half, abs=MONTE_CARLO)
+    # All of the conditional models have PET, and only half of all with an effect.
+    fit, _ = regression(made, PET_PRIOR, null=True)
+    _, found = curve(pet_peese_frame(fit, prior=True, conditional=True, n=3), "prior")
+    _, averaged = curve(pet_peese_frame(fit, prior=True, n=3), "prior")
+    alone, _ = regression(made, PET_PRIOR)
+    _, wanted = curve(pet_peese_frame(alone, prior=True, n=3), "prior")
+    np.testing.assert_allclose(found[-1, :2], wanted[-1, :2], atol=MONTE_CARLO)
+    assert averaged[-1, 1] < wanted[-1, 1] / 1.5
+
+
+def test_a_regression_that_is_given_as_the_null_is_drawn(made):
+    draws = {"mu": even(MU), "PET": even(PET)}
+    as_null, as_alternative = (
+        ensemble(
+            made,
+            rb.model_space(
+                effect=(NORMAL,),
+                effect_null=(),
+                heterogeneity_null=(SPIKE,),
+                bias=bias,
+                bias_null=null,
+            ),
+            [0.0],
+            draws,
+        )
+        for bias, null in (((), (PET_PRIOR,)), ((PET_PRIOR,), ()))
+    )
+    pd.testing.assert_frame_equal(
+        pet_peese_frame(as_null, n=3), pet_peese_frame(as_alternative, n=3)
+    )
+    assert drawn(plot_pet_peese(as_null))
+
+
+@pytest.mark.parametrize(
+    ("scale", "highest"), [("r", 1), ("cohens_d", np.inf), ("OR", np.inf)]
+)
+def test_curves_beyond_correlations_of_one_end_where_the_scale_does(
+    made, scale, highest
+):
+    effects = rb.effect_sizes(r=D, n=[30, 20, 12, 25], transformation="r")
+    fit, _ = regression(
+        made,
+        rb.prior_PET("cauchy", location=0, scale=5),
+        effect=(rb.prior("normal", mean=0, sd=0.5, lower=-1, upper=1),),
+        effects=effects,
+        prior_scale="r",
+    )
+    frame = pet_peese_frame(fit, prior=True, output_scale=scale)
+    assert frame.loc[frame["kind"] == "prior", "upper"].max() == highest
+    assert drawn(plot_pet_peese(fit, prior=True, output_scale=scale))
 
 
 def test_conditional_without_an_effect_is_refused(made):

@@ -10,6 +10,7 @@ from scipy import stats
 import pyrobma as rb
 from pyrobma.effects import transform_effect
 from pyrobma.plots.kernel import bandwidth, smooth
+from pyrobma.plots.labels import parameter_title
 from pyrobma.plots.posterior import plot_posterior, posterior_frame
 from pyrobma.plots.posterior_drawing import draw_posterior
 
@@ -314,3 +315,29 @@ def test_a_single_model_without_spikes_has_one_axis(made):
     assert figure.labels.y == "Density"
     conditional = plot_posterior(fit, "tau", conditional=True, output_scale="r")
     assert conditional.labels.x == "Conditional heterogeneity (Fisher's z)"
+
+
+@pytest.mark.parametrize(
+    ("prior_scale", "parameter", "output_scale", "title"),
+    [
+        ("r", "tau", None, "Heterogeneity (correlation)"),
+        ("r", "tau", "r", "Heterogeneity (correlation)"),
+        ("cohens_d", "tau", "r", "Heterogeneity (Fisher's z)"),
+        ("r", "tau", "OR", "Heterogeneity (log odds ratio)"),
+        ("r", "PEESE", None, "PEESE coefficient (per unit of correlation)"),
+        ("none", "PEESE", None, "PEESE coefficient (per unit of the data)"),
+        ("none", "tau", None, "Heterogeneity (units of the data)"),
+    ],
+)
+def test_axes_name_the_measure_that_values_are_on(
+    made, prior_scale, parameter, output_scale, title
+):
+    effects = (
+        rb.effect_sizes(y=[1.0, 2.0], se=[0.1, 0.2])
+        if prior_scale == "none"
+        else rb.effect_sizes(r=[0.1, 0.2], n=[20, 30], transformation="r")
+    )
+    fit = made.ensemble(
+        made.space(), [0.0] * 4, effects=effects, prior_scale=prior_scale
+    )
+    assert parameter_title(fit, parameter, output_scale) == title
