@@ -198,7 +198,7 @@ fit.cluster_effects().round(2)
 
 # %% [markdown]
 # District 71 stands out. Its own mean of 0.90 shrinks to 0.67, with an interval from
-# 0.40 to 0.91. Districts 18, 27 and 91 have intervals above zero too, and none has one
+# 0.41 to 0.92. Districts 18, 27 and 91 have intervals above zero too, and none has one
 # below zero. The forest plot shows the schools, with their true effects beside them.
 
 # %%

@@ -76,7 +76,7 @@ from pyrobma.errors import (
     SamplingError,
     ToolchainError,
 )
-from pyrobma.fit import Fit, FitError, SamplerSettings, SettingsError
+from pyrobma.fit import Fit, FitError, FitInterrupted, SamplerSettings, SettingsError
 from pyrobma.frequentist import rma, rma_mv
 from pyrobma.models import ModelSpace, ModelSpec, model_space
 from pyrobma.priors import (
@@ -106,6 +106,7 @@ __all__ = [
     "Ensemble",
     "Fit",
     "FitError",
+    "FitInterrupted",
     "ModelSpace",
     "ModelSpec",
     "OR2d",

@@ -28,6 +28,7 @@ from pyrobma.fit import (
     Executor,
     Fit,
     FitError,
+    FitInterrupted,
     SamplerSettings,
     SettingsError,
     Task,
@@ -309,6 +310,8 @@ def robma(
         If an argument cannot be used.
     FitError
         If a model fails; the others are in its ``fits``.
+    FitInterrupted
+        On an interrupt from the keyboard; finished models are in its ``fits``.
 
     Warns
     -----
@@ -414,7 +417,7 @@ def robma(
             task, space, settings=settings, seed=seed, cores=cores, executor=executor,
             progress=progress, fits=fits,
         )  # fmt: skip
-    except FitError as error:
+    except (FitError, FitInterrupted) as error:
         if error.fits:
             finished = ModelSpace(tuple(fit.spec for fit in error.fits))
             error.finished = RobmaFit(task, finished, error.fits, chosen, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from pyrobma.commands import example, fit
 
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pyrobma",
         description="Hierarchical, robust Bayesian model-averaged meta-analysis.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"pyrobma {version('pyrobma')}"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (fit, example):

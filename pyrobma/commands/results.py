@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyrobma.api import RobmaFit
+from pyrobma.commands.folder import FINISHED, SETTINGS, delete_files, earlier_files
 from pyrobma.effects import Measure
 from pyrobma.report import figures, report_html, save_figure, tables
-from pyrobma.summary import interpret
+from pyrobma.summary import ensemble_warnings, interpret
 
 _FORMATS = ("svg", "png")
 
@@ -23,6 +23,7 @@ def write_results(
     settings: Mapping[str, Any],
     output_scale: Measure | None = None,
     with_figures: bool = True,
+    remarks: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
@@ -32,52 +33,76 @@ def write_results(
     fit : RobmaFit
         What `robma` returns.
     folder : Path
-        Made if it is not there. Its tables/ and figures/ are replaced.
+        Made if it is not there. What an earlier run wrote into it is replaced, or
+        deleted if it has no successor; other files stay.
     settings : mapping
-        Goes into settings.json and the report.
+        Goes into settings.json, with the warnings and the names of all files, and
+        into the report.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
     with_figures : bool
         Draw the figures and write the report, which holds them.
+    remarks : sequence of str
+        Warnings that were given while the models were fitted.
     say : callable
         Told what is being written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fit.save(folder / "fit.pyrobma")  # first: all else can be made again from it
-    _write(folder / "settings.json", json.dumps(settings, indent=2) + "\n")
-    fit.to_datatree().to_netcdf(folder / "draws.nc")
+    earlier = earlier_files(folder)
+    written: set[str] = set()
 
-    say("Writing tables")
-    own = _emptied(folder / "tables")
-    for name, table in tables(fit, output_scale=output_scale).items():
-        table.frame.to_csv(own / f"{name}.csv")
-        _write(own / f"{name}.html", table.to_html())
-    _write(
-        folder / "interpretation.txt", interpret(fit, output_scale=output_scale) + "\n"
-    )
+    def file(name: str) -> Path:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        written.add(name)
+        return path
 
-    if not with_figures:
-        return
-    own = _emptied(folder / "figures")
-    images: dict[str, str] = {}
-    for figure in figures(fit, output_scale=output_scale):
-        say(f"Drawing {figure.name}")
-        drawn = figure.draw()
-        for ending in _FORMATS:
-            save_figure(drawn, own / f"{figure.name}.{ending}")
-        images[figure.name] = (own / f"{figure.name}.svg").read_text(encoding="utf-8")
+    def write_settings(files: set[str]) -> None:
+        contents = {**settings, "warnings": list(remarks), "files": sorted(files)}
+        _write(folder / SETTINGS, json.dumps(contents, indent=2) + "\n")
 
-    options = settings.get("options", {})
-    versions = settings.get("versions", {})
-    _write(
-        folder / "report.html",
-        report_html(
-            fit,
-            output_scale=output_scale,
-            settings={**_shown(options), **_shown(versions)},
-            images=images,
-        ),
-    )
+    file(SETTINGS)
+    try:
+        fit.save(file("fit.pyrobma"))  # first: all else can be made again from it
+        fit.to_datatree().to_netcdf(file("draws.nc"))
+        say("Writing tables")
+        for name, table in tables(fit, output_scale=output_scale).items():
+            table.frame.to_csv(file(f"tables/{name}.csv"))
+            _write(file(f"tables/{name}.html"), table.to_html())
+        text = "\n".join(
+            [
+                interpret(fit, output_scale=output_scale),
+                *(f"Warning: {remark}" for remark in remarks),
+            ]
+        )
+        _write(file("interpretation.txt"), text + "\n")
+        if with_figures:
+            images: dict[str, str] = {}
+            for figure in figures(fit, output_scale=output_scale):
+                say(f"Drawing {figure.name}")
+                drawn = figure.draw()
+                for ending in _FORMATS:
+                    save_figure(drawn, file(f"figures/{figure.name}.{ending}"))
+                svg = folder / "figures" / f"{figure.name}.svg"
+                images[figure.name] = svg.read_text(encoding="utf-8")
+            known = ensemble_warnings(fit)  # the report shows these itself
+            page = report_html(
+                fit,
+                output_scale=output_scale,
+                settings={
+                    **_shown(settings.get("options", {})),
+                    **_shown(settings.get("versions", {})),
+                },
+                images=images,
+                remarks=[remark for remark in remarks if remark not in known],
+            )
+            _write(file("report.html"), page)
+    except BaseException:
+        # So that a later run knows all of these as ours.
+        write_settings(written | earlier)
+        raise
+    write_settings(written)
+    delete_files(folder, (earlier | {FINISHED}) - written)
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,13 +111,6 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is not False
     }
-
-
-def _emptied(folder: Path) -> Path:
-    """Return the folder without what an earlier run left there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,20 +7,31 @@ import json
 import math
 import os
 import secrets
+import types
 import zipfile
-import zlib
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import numpy as np
+from numpy.lib import format as npy
 
 from pyrobma.bridge import BridgeResult
 from pyrobma.bridge.iterate import Iteration
 from pyrobma.effects import EffectSizes
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.errors import DataError, PyrobmaError
+from pyrobma.errors import DataError
 from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings, Task
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpace, ModelSpec
@@ -39,13 +50,8 @@ CLASSES: Final[dict[str, type[Any]]] = {
 }  # fmt: skip
 """The only classes that a file can hold."""
 
+_HINTS: Final = {cls: get_type_hints(cls) for cls in (Ensemble, *CLASSES.values())}
 _CONTENTS: Final = "ensemble.json"
-_DAMAGE: Final = (
-    ArithmeticError, AttributeError, EOFError, LookupError, PyrobmaError, RuntimeError,
-    TypeError, ValueError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a file that was changed or cut off can raise."""
-
 E = TypeVar("E", bound=Ensemble)
 
 
@@ -143,13 +149,15 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
             )
         try:
             decoder = _Decoder(archive)
-            return cls(
-                **{
-                    name: decoder.decode(value)
-                    for name, value in contents["ensemble"].items()
-                }
-            )
-        except _DAMAGE as error:
+            parts = {
+                name: decoder.decode(value)
+                for name, value in contents["ensemble"].items()
+            }
+            _check_types(Ensemble, parts)
+            ensemble = cls(**parts)
+            _check_fits(ensemble)
+            return ensemble
+        except Exception as error:  # damage can surface as any of them
             raise DataError(
                 f"path: expected a whole file that pyrobma can read; got one, written "
                 f"by pyrobma {release}, with {type(error).__name__}: {error} in "
@@ -166,7 +174,7 @@ def _open(
         contents = json.loads(archive.read(_CONTENTS))
         if not isinstance(contents["format"], int) or "ensemble" not in contents:
             raise KeyError("format")
-    except (*_DAMAGE, OSError) as error:
+    except Exception as error:  # damage can surface as any of them
         raise DataError(
             "path: expected a file written by save, whole; got another kind of file, "
             f"or a part of one, in {os.fspath(path)!r}. Save the ensemble again."
@@ -229,7 +237,9 @@ class _Decoder:
             return value
         if "class" in value:
             parts = {name: self.decode(v) for name, v in value["fields"].items()}
-            return CLASSES[value["class"]](**parts)
+            cls = CLASSES[value["class"]]
+            _check_types(cls, parts)
+            return cls(**parts)
         if "array" in value:
             return self._array(value["array"])
         if "set" in value:
@@ -239,9 +249,69 @@ class _Decoder:
     def _array(self, number: int) -> Any:
         if number not in self._arrays:
             # All of it first: the archive's checksum is compared at the end.
-            data = io.BytesIO(self._archive.read(_member(number)))
-            self._arrays[number] = np.load(data, allow_pickle=False)
+            content = self._archive.read(_member(number))
+            _check_size(content)
+            self._arrays[number] = np.load(io.BytesIO(content), allow_pickle=False)
         return self._arrays[number]
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse an array whose header claims more than there is, before it is made."""
+    file = io.BytesIO(content)
+    major, _ = npy.read_magic(file)
+    header = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+    shape, _, dtype = header(file)
+    expected = file.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and expected != len(content):  # NumPy refuses objects
+        raise ValueError(f"an array of {len(content)} bytes, expected {expected}")
+
+
+def _check_fits(ensemble: Ensemble) -> None:
+    """Refuse fits that are not those of the models, one by one."""
+    models = ensemble.space.models
+    if len(ensemble.fits) != len(models):
+        raise ValueError(f"{len(ensemble.fits)} fits of {len(models)} models")
+    for number, (fit, model) in enumerate(zip(ensemble.fits, models, strict=True), 1):
+        if fit.spec != model:
+            raise ValueError(f"a fit of another model in the place of model {number}")
+
+
+def _check_types(cls: type[Any], parts: dict[str, Any]) -> None:
+    """Compare fields with the annotations of their class."""
+    for name, hint in _HINTS[cls].items():
+        if name in parts and not _is_a(parts[name], hint):
+            kind = type(parts[name]).__name__
+            raise TypeError(f"{kind} as {name} of {cls.__name__}")
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, looking into tuples, sets and arrays."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is None or hint is Any:
+        return hint is Any or value is None
+    if origin is Literal:
+        return type(value) in map(type, inner) and value in inner
+    if origin in (Union, types.UnionType):
+        return any(_is_a(value, one) for one in inner)
+    if origin is np.ndarray:
+        (dtype,) = get_args(inner[1])
+        # The width of integers is the platform's.
+        return (
+            isinstance(value, np.ndarray) and value.dtype.kind == np.dtype(dtype).kind
+        )
+    if origin is frozenset:
+        return isinstance(value, frozenset) and all(_is_a(v, inner[0]) for v in value)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if inner[-1] is Ellipsis:
+            return all(_is_a(item, inner[0]) for item in value)
+        return len(value) == len(inner) and all(map(_is_a, value, inner))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def _member(number: int) -> str:

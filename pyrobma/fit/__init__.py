@@ -3,7 +3,7 @@
 from pyrobma.fit.diagnostics import Diagnostics
 from pyrobma.fit.model import Fit, extend, fit_model
 from pyrobma.fit.sample import Chains
-from pyrobma.fit.schedule import Executor, FitError, fit_models
+from pyrobma.fit.schedule import Executor, FitError, FitInterrupted, fit_models
 from pyrobma.fit.settings import SamplerSettings, SettingsError
 from pyrobma.fit.stan_data import EffectDirection, EffectMapping, Task, stan_data
 
@@ -15,6 +15,7 @@ __all__ = [
     "Executor",
     "Fit",
     "FitError",
+    "FitInterrupted",
     "SamplerSettings",
     "SettingsError",
     "Task",

@@ -55,7 +55,8 @@ class ProgressLine:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._bar: Any = None
-        if jobs and (_on_terminal() if show is None else show):
+        screen = _Screen(sys.stderr)
+        if jobs and (screen.isatty() if show is None else show):
             # Plain text also in notebooks: the widget needs ipywidgets, or warns.
             from tqdm.std import tqdm
 
@@ -66,7 +67,7 @@ class ProgressLine:
                 total=sum(work.cost for work in jobs.values()),
                 desc=self._counted(),
                 bar_format=_FORMAT,
-                file=sys.stderr,
+                file=screen,
                 leave=False,
                 dynamic_ncols=True,
                 smoothing=0,
@@ -141,6 +142,34 @@ def _shortened(text: str, room: int) -> str:
     return text[: room - 1] + "…" if room > len("model 12") else ""
 
 
-def _on_terminal() -> bool:
-    # There is no stderr at all under a windowed interpreter.
-    return sys.stderr is not None and sys.stderr.isatty()
+class _Screen:
+    """A stream that falls silent when it breaks: a fit outlives its terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        # There is no stderr at all under a windowed interpreter.
+        self._stream = stream
+        self.encoding = getattr(stream, "encoding", None)
+
+    def write(self, text: str) -> None:
+        self._try("write", text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def isatty(self) -> bool:
+        return bool(self._try("isatty"))
+
+    def fileno(self) -> int:
+        # tqdm asks for it to measure the width, and copes with an OSError.
+        if self._stream is None:
+            raise OSError("no stream")
+        return int(self._stream.fileno())
+
+    def _try(self, method: str, *arguments: str) -> Any:
+        if self._stream is None:
+            return None
+        try:
+            return getattr(self._stream, method)(*arguments)
+        except (OSError, ValueError):  # ValueError: it was closed
+            self._stream = None
+            return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +63,29 @@ class FitError(PyrobmaError, RuntimeError):
         return FitError, (str(self), self.fits)
 
 
+class FitInterrupted(KeyboardInterrupt):
+    """The user stopped the fit; the models that were finished are in `fits`.
+
+    Attributes
+    ----------
+    fits : tuple of Fit
+        What was computed before. Give it to `fit_models` or `robma` as ``fits`` to
+        go on from there.
+    finished : RobmaFit or None
+        The same as an ensemble, which can be saved; set by `robma`.
+    """
+
+    finished: Any = None
+
+    def __init__(self, fits: tuple[Fit, ...]) -> None:
+        super().__init__()
+        self.fits = fits
+
+    def __reduce__(self) -> tuple[type[FitInterrupted], tuple[tuple[Fit, ...]]]:
+        """Let the interrupt, with its fits, come back from another process."""
+        return FitInterrupted, (self.fits,)
+
+
 def fit_models(
     task: Task,
     space: ModelSpace,
@@ -111,6 +134,8 @@ def fit_models(
         If fixed weights give an observed estimate no chance of publication.
     FitError
         If a model fails; it carries the fits of the others.
+    FitInterrupted
+        On Ctrl-C, a `KeyboardInterrupt`; it carries the fits that were finished.
     """
     settings = (settings or SamplerSettings()).resolved(len(space))
     if seed is None:
@@ -237,22 +262,27 @@ def _run(
     """Run jobs, each a function and its arguments, and collect their fits."""
     results: dict[int, Fit] = {}
     failures: list[Exception] = []
-    with line:
-        jobs = {}
-        for i, call in calls.items():
-            try:
-                jobs[i] = pool.submit(*call)
-            except Exception as error:  # a broken pool must not lose finished fits
-                failures.append(error)
-            else:
-                line.watch(i, jobs[i])
-        line.started()
-        for i, job in jobs.items():
-            try:
-                results[i] = job.result()
-            except Exception as error:
-                failures.append(error)
-            line.finished(i)
+    jobs: dict[int, Any] = {}
+    try:
+        with line:
+            for i, call in calls.items():
+                try:
+                    jobs[i] = pool.submit(*call)
+                except Exception as error:  # a broken pool must not lose finished fits
+                    failures.append(error)
+                else:
+                    line.watch(i, jobs[i])
+            line.started()
+            for i, job in jobs.items():
+                try:
+                    results[i] = job.result()
+                except Exception as error:
+                    failures.append(error)
+                line.finished(i)
+    except KeyboardInterrupt as error:
+        raise FitInterrupted(
+            tuple((done | results | _stopped(jobs)).values())
+        ) from error
     if failures:
         first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
@@ -263,6 +293,20 @@ def _run(
             "fits=... to go on from there.",
             fits,
         ) from first
+    return results
+
+
+def _stopped(jobs: dict[int, Any]) -> dict[int, Fit]:
+    """Cancel the jobs that can be, and return the fits of those that are done."""
+    for job in jobs.values():  # all at once, before others start
+        if callable(getattr(job, "cancel", None)):
+            job.cancel()
+    results: dict[int, Fit] = {}
+    for i, job in jobs.items():
+        if callable(getattr(job, "done", None)) and job.done():
+            # A job that was cancelled or interrupted raises a BaseException too.
+            with suppress(BaseException):
+                results[i] = job.result()
     return results
 
 

@@ -17,6 +17,7 @@ NAMES = [
     "Ensemble",
     "Fit",
     "FitError",
+    "FitInterrupted",
     "ModelSpace",
     "ModelSpec",
     "OR2d",

@@ -116,9 +116,8 @@ def test_data_of_a_file_are_read_only_as_effect_sizes_are(path):
 
 
 def test_arrays_that_models_share_are_written_once(tmp_path, small):
-    shared = dataclasses.replace(
-        small, fits=(small.fits[3], *small.fits[1:]), space=small.space
-    )
+    first = dataclasses.replace(small.fits[3], spec=small.fits[0].spec)
+    shared = dataclasses.replace(small, fits=(first, *small.fits[1:]))
     save(shared, tmp_path / "fit")
     again = load(tmp_path / "fit")
     assert again.fits[0].chains.draws is again.fits[3].chains.draws
@@ -306,3 +305,105 @@ def test_a_changed_byte_is_noticed_or_harmless(tmp_path, small):
         else:
             assert_same(again, small)
     assert noticed > 0.5 * len(range(0, len(content), 31))
+
+
+def _with_member(path, name, content, compression=zipfile.ZIP_DEFLATED):
+    """Return the bytes of a file with one member replaced."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.namelist():
+            if member == name:
+                new.writestr(member, content, compress_type=compression)
+            else:
+                new.writestr(member, old.read(member))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_any_compression_is_refused_as_data(tmp_path, path, compression):
+    # bz2 reports damage as an OSError, LZMA as an error of its own.
+    content = bytes(range(256)) * 40
+    whole = bytearray(_with_member(path, "arrays/0.npy", content, compression))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        start = archive.getinfo("arrays/0.npy").header_offset + 60
+    whole[start : start + 40] = b"\xff" * 40
+    file = tmp_path / "damaged"
+    file.write_bytes(whole)
+    with pytest.raises(rb.DataError, match=r"^path: expected a whole file"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(5, "I/O error"), EOFError(), RecursionError()]
+)
+def test_whatever_damage_raises_becomes_a_data_error(path, monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        with pytest.raises(rb.DataError, match=type(error).__name__):
+            load(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "read", fail)
+        with pytest.raises(rb.DataError, match="written by save, whole"):
+            load(path)
+
+
+def test_an_array_larger_than_its_bytes_is_refused_before_it_is_made(
+    tmp_path, path, monkeypatch
+):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (2**40,)}
+    )
+    file = tmp_path / "huge"
+    file.write_bytes(_with_member(path, "arrays/0.npy", header.getvalue() + b"\0" * 8))
+
+    def never(*arguments, **options):
+        raise AssertionError("an array was made")
+
+    monkeypatch.setattr(np, "load", never)
+    with pytest.raises(rb.DataError, match=f"expected {2**43 + 128}"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e["fits"].reverse(), "another model in the place of model 1"),
+        (lambda e: e["fits"].pop(), "11 fits of 12 models"),
+        (lambda e: e["fits"].clear(), " 0 fits of 12 models"),
+        (lambda e: e.update(seed="1"), "str as seed of Ensemble"),
+        (lambda e: e.update(seed=True), "bool as seed"),
+        (lambda e: e.update(seed=1.5), "float as seed"),
+        (lambda e: e.update(task=e["space"]), "ModelSpace as task"),
+        (lambda e: e.update(fits=[e["task"]]), "tuple as fits"),
+        (lambda e: e["fits"][0]["fields"].update(logml=None), "as logml of Fit"),
+        (lambda e: e["fits"][0]["fields"].update(reasons="none"), "str as reasons"),
+        (
+            lambda e: e["task"]["fields"].update(effect_mapping="none"),
+            "str as effect_mapping of Task",
+        ),
+        (
+            lambda e: e["settings"]["fields"].update(chains=4.0),
+            "float as chains of SamplerSettings",
+        ),
+        (
+            lambda e: e["task"]["fields"]["effects"]["fields"].update(y=[0.1] * 5),
+            "tuple as y of EffectSizes",
+        ),
+        (
+            lambda e: e["fits"][-1]["fields"]["chains"]["fields"].update(
+                draws=e["fits"][-1]["fields"]["chains"]["fields"]["divergent"]
+            ),
+            "ndarray as draws of Chains",
+        ),
+        (lambda e: e.pop("seed"), "missing"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(tmp_path, path, change, message):
+    file = tmp_path / "changed"
+    file.write_bytes(_changed(path, lambda contents: change(contents["ensemble"])))
+    with pytest.raises(rb.DataError, match=message):
+        load(file, rb.RobmaFit)

@@ -252,6 +252,46 @@ def test_an_interrupt_starts_no_further_model(space, monkeypatch, screen):
     assert shown.left == ""
 
 
+class Broken(Screen):
+    """A terminal that is gone after some writes, as one that was closed is."""
+
+    def __init__(self, error, after):
+        super().__init__(terminal=True)
+        self.error, self.after, self.writes = error, after, 0
+
+    def write(self, text):
+        self.writes += 1
+        if self.writes > self.after:
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), ValueError("closed"), OSError(5, "")]
+)
+def test_a_terminal_that_goes_away_does_not_stop_the_fit(
+    made, space, monkeypatch, every_draw, error, after
+):
+    gone = Broken(error, after)
+    monkeypatch.setattr(sys, "stderr", gone)
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made), progress=True)
+    assert len(fits) == 8
+    assert gone.writes == after + 1  # it is not tried again
+
+
+@pytest.mark.parametrize("show", [None, True])
+def test_a_closed_or_absent_stderr_does_not_stop_the_fit(
+    made, space, monkeypatch, show
+):
+    closed = Screen(terminal=True)
+    closed.close()
+    for stderr in (closed, None):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        fits = fit_models(TASK, space, seed=1, executor=Stub(made), progress=show)
+        assert len(fits) == 8
+
+
 def _wait(happened):
     end = time.monotonic() + PATIENCE
     while not happened():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import threading
+import time
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Task, fit_models
+from pyrobma.fit import FitInterrupted, Task, fit_models, schedule
 from pyrobma.fit.model import fingerprint
 
 SPIKE = (rb.prior("spike", location=0),)
@@ -117,4 +119,94 @@ def test_a_failure_and_its_fits_survive_another_process(made, space):
     fits = fit_models(TASK, space, seed=1, executor=Stub(made))
     error = pickle.loads(pickle.dumps(rb.FitError("it failed", fits)))
     assert str(error) == "it failed"
+    assert [fit.spec for fit in error.fits] == list(space.models)
+
+
+class Interrupts(Stub):
+    """An executor where the user interrupts while one model runs; two come later."""
+
+    def __init__(self, made, space, when):
+        super().__init__(made)
+        self.space, self.when, self.futures = space, when, []
+
+    def submit(self, function, /, *arguments):
+        job = super().submit(function, *arguments)
+        number = len(self.futures)
+        if number == self.when:
+            job = Future()
+            job.set_running_or_notify_cancel()
+            job.set_exception(KeyboardInterrupt())
+        elif number == self.when + 1:
+            job = Future()  # waits, and can be cancelled
+        self.futures.append(job)
+        return job
+
+
+@pytest.mark.parametrize("when", [0, 2])
+def test_an_interrupt_keeps_every_model_that_is_done_and_cancels_the_rest(
+    made, space, when
+):
+    stub = Interrupts(made, space, when)
+    with pytest.raises(FitInterrupted) as caught:
+        fit_models(TASK, space, seed=1, executor=stub)
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert caught.value.finished is None
+    assert len(caught.value.fits) == 4  # later ones too: they were done
+    assert stub.futures[when + 1].cancelled()
+    again = Stub(made)
+    fit_models(TASK, space, seed=1, executor=again, fits=caught.value.fits)
+    assert len(again.jobs) == 2
+
+
+def test_an_interrupt_while_models_are_refined_keeps_their_first_fits(made, space):
+    stub = Interrupts(made, space, when=6)
+    stub.mcse = 0.015
+    with pytest.raises(FitInterrupted) as caught:
+        fit_models(TASK, space, seed=1, executor=stub)
+    assert len(caught.value.fits) == 6
+    extended = {len(fit.chains.draws[0]) for fit in caught.value.fits if fit.chains}
+    assert extended == {20, 40}  # those that were done already count as well
+
+
+def test_an_interrupt_needs_no_more_of_a_future_than_its_result(made, space):
+    class Plain:
+        def __init__(self, job):
+            self.result = job.result
+
+    class Bare(Interrupts):
+        def submit(self, function, /, *arguments):
+            return Plain(super().submit(function, *arguments))
+
+    with pytest.raises(FitInterrupted) as caught:
+        fit_models(TASK, space, seed=1, executor=Bare(made, space, when=2))
+    assert len(caught.value.fits) == 2
+
+
+def test_an_interrupt_waits_for_no_model_that_has_not_started(made, space, monkeypatch):
+    started, first = [], threading.Event()
+
+    def fit_model(task, spec, settings, *rest):
+        started.append(spec)
+        if len(started) == 1:
+            return made.fit(spec, fingerprint=fingerprint(task, spec, settings))
+        if len(started) == 2:
+            first.set()
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        raise AssertionError("stopped")
+
+    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    began = time.monotonic()
+    with pytest.raises(FitInterrupted) as caught:
+        fit_models(TASK, space, seed=1, cores=1)
+    assert first.is_set()
+    assert len(caught.value.fits) == 1
+    # The third may run by then, for 0.2 s; all six would take a second.
+    assert len(started) <= 3
+    assert time.monotonic() - began < 0.8
+
+
+def test_an_interrupt_and_its_fits_survive_another_process(made, space):
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made))
+    error = pickle.loads(pickle.dumps(FitInterrupted(fits)))
     assert [fit.spec for fit in error.fits] == list(space.models)

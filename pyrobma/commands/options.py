@@ -1,0 +1,192 @@
+"""The options of ``python -m pyrobma fit``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_EFFECTS = {
+    "d": "Cohen's d or Hedges' g",
+    "r": "correlations",
+    "z": "Fisher's z",
+    "logOR": "log odds ratios",
+    "OR": "odds ratios",
+    "y": "effects in units of their own",
+}
+_SPREADS = {
+    "se": "standard errors",
+    "v": "sampling variances",
+    "n": "total sample sizes",
+    "t": "t or z statistics",
+    "lCI": "lower ends of 95 %% confidence intervals",
+    "uCI": "upper ends",
+}
+COLUMNS = (*_EFFECTS, *_SPREADS, "study_names", "study_ids")
+PRIORS = tuple(
+    f"priors_{component}{side}"
+    for component in ("effect", "heterogeneity", "hierarchical")
+    for side in ("", "_null")
+)
+_EPILOG = """\
+examples:
+  python -m pyrobma fit data.csv --d yi --v vi --study-ids district --out results
+  python -m pyrobma fit data.csv --r r --n n --no-bias --output-scale r --out results
+  python -m pyrobma fit data.csv --logOR lor --se se --prior-scale logOR \\
+      --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results
+
+The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
+(PNG and SVG), draws.nc (draws of every model, NetCDF for ArviZ), fit.pyrobma (for
+pyrobma.load) and settings.json.
+
+exit codes:
+  0    done
+  1    could not be done; the message says why
+  2    wrong usage
+  3    done, but a model missed one of its checks; the report says which
+  130  interrupted
+
+Models that were finished before a failure or an interruption (Ctrl-C) are kept in
+finished.pyrobma in the folder: give it to --resume.
+"""
+
+
+def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
+    """Add the command to a parser, and the function that runs it."""
+    text = "fit a meta-analysis of the estimates in a file"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "fit",
+        help=text,
+        description=f"{text.capitalize()} and write a folder of results.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, help="a table with one row per estimate")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="where results go"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="write into a folder that has files in it; what an earlier run wrote "
+        "there is deleted, other files stay",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sep", metavar="TEXT",
+        help="what separates columns; default: tab in .tsv files, semicolon with "
+        "--decimal ',', else comma",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decimal", choices=(".", ","), default=".",
+        help="decimal point of the file (default: .)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encoding", default="utf-8", metavar="NAME",
+        help="encoding of the file, e.g. latin-1 (default: utf-8)",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("columns of the file: effect sizes, one of")
+    for name, help_ in _EFFECTS.items():
+        group.add_argument(f"--{name}", metavar="COLUMN", help=help_)
+    group = parser.add_argument_group("columns of the file: how precise they are")
+    for name, help_ in _SPREADS.items():
+        group.add_argument(f"--{name}", metavar="COLUMN", help=help_)
+    group = parser.add_argument_group("columns of the file: what belongs together")
+    group.add_argument("--study-names", metavar="COLUMN", help="labels of estimates")
+    group.add_argument(
+        "--study-ids", metavar="COLUMN",
+        help="estimates with one id form a cluster, whose true effects correlate",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("models")
+    bias = group.add_mutually_exclusive_group()
+    bias.add_argument(
+        "--model-type", choices=("PSMA", "PP", "2w"),
+        help="publication bias: six weight functions, PET and PEESE (PSMA, default); "
+        "PET and PEESE (PP); two two-sided weight functions (2w)",
+    )  # fmt: skip
+    bias.add_argument(
+        "--no-bias", action="store_true", help="no models of publication bias"
+    )
+    group.add_argument(
+        "--effect-direction", choices=("positive", "negative"), default="positive",
+        help="sign of effects that publication bias favours (default: positive)",
+    )  # fmt: skip
+    for name in PRIORS:
+        component, _, null = name.removeprefix("priors_").partition("_")
+        where = "without" if null else "with"
+        group.add_argument(
+            f"--{name.replace('_', '-')}", nargs="+", metavar="PRIOR",
+            help=f"of models {where} {_COMPONENTS[component]}, e.g. "
+            f"'{_EXAMPLES[component, bool(null)]}', or none",
+        )  # fmt: skip
+    group.add_argument(
+        "--informed", metavar="FIELD",
+        help="priors of effect and heterogeneity from a field of medicine, e.g. "
+        "'Oral Health' or 'Cochrane'; see pyrobma.informed_priors()",
+    )  # fmt: skip
+    group.add_argument(
+        "--informed-type", choices=("smd", "logOR", "logRR", "RD", "logHR"),
+        help="measure of these: smd or logOR by --prior-scale (default); must be "
+        "given if that is none",
+    )  # fmt: skip
+    group.add_argument(
+        "--rescale-priors", type=float, default=1.0, metavar="FACTOR",
+        help="factor on the scale of the default priors (default: 1)",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("scales")
+    group.add_argument(
+        "--transformation", metavar="MEASURE",
+        help="measure of the likelihood: fishers_z (default), cohens_d, r, logOR, or "
+        "none (default with --y)",
+    )  # fmt: skip
+    group.add_argument(
+        "--prior-scale", metavar="MEASURE",
+        help="measure of the priors: cohens_d (default), fishers_z, r, logOR, or none "
+        "(default with --y)",
+    )  # fmt: skip
+    group.add_argument(
+        "--effect-mapping", choices=("linear", "exact"), default="linear",
+        help="how mu goes from the prior scale to the likelihood (default: linear)",
+    )  # fmt: skip
+    group.add_argument(
+        "--output-scale", metavar="MEASURE",
+        help="measure of the results: cohens_d, fishers_z, r, logOR, OR (default: "
+        "the prior scale)",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("computation")
+    for name, help_ in {
+        "seed": "makes the results reproducible",
+        "chains": "Markov chains per model (default: 4)",
+        "warmup": "warm-up iterations per chain (default: 300)",
+        "draws": "iterations per chain, at least (default: by number of models)",
+        "cores": "processes at the same time (default: all)",
+    }.items():
+        group.add_argument(f"--{name}", type=int, metavar="N", help=help_)
+    group.add_argument(
+        "--resume", type=Path, metavar="FILE",
+        help="take models of the same data, priors and settings from a fit.pyrobma or "
+        "finished.pyrobma",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-figures", action="store_true", help="tables and draws only, no report"
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.set_defaults(run=run)
+
+
+_COMPONENTS = {
+    "effect": "an effect",
+    "heterogeneity": "heterogeneity",
+    "hierarchical": "clustering",
+}
+_EXAMPLES = {
+    ("effect", False): "Normal(0, 1)",
+    ("effect", True): "Spike(0)",
+    ("heterogeneity", False): "InvGamma(1, 0.15)",
+    ("heterogeneity", True): "Spike(0)",
+    ("hierarchical", False): "Beta(1, 1)",
+    ("hierarchical", True): "Spike(0)",
+}
