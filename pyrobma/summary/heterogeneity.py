@@ -17,12 +17,12 @@ from pyrobma.ensemble import (
     prediction_interval,
 )
 from pyrobma.ensemble.quantiles import check_probs
-from pyrobma.errors import DataError
 from pyrobma.summary.summaries import (
     ensemble_warnings,
     estimate,
     estimate_formats,
     heading,
+    kind_of,
     model_title,
     scale_notes,
 )
@@ -74,14 +74,9 @@ def heterogeneity_summary(
     DataError
         On an unknown type or scale, or probabilities outside [0, 1].
     """
-    kinds = [k for k in get_args(HeterogeneityType) if k.startswith(str(type))]
-    if len(kinds) != 1:
-        raise DataError(
-            f"type: expected one of {', '.join(get_args(HeterogeneityType))}, or its "
-            f"first letter; got {type!r}."
-        )
+    kind = kind_of(type, get_args(HeterogeneityType))
     levels = tuple(check_probs(probs).values())
-    if kinds[0] == "individual":
+    if kind == "individual":
         each = np.eye(len(ensemble.fits), dtype=bool)
         tables = {
             f"model_{i}": _table(

@@ -85,17 +85,11 @@ def summarise(
     DataError
         On an unknown type or scale, or probabilities outside [0, 1].
     """
-    # The first letters differ, and "" is a start of all of them.
-    kinds = [k for k in get_args(SummaryType) if k.startswith(str(type))]
-    if len(kinds) != 1:
-        raise DataError(
-            f"type: expected one of {', '.join(get_args(SummaryType))}, or its first "
-            f"letter; got {type!r}."
-        )
+    kind = kind_of(type, get_args(SummaryType))
     levels = tuple(check_probs(probs).values())
     ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
     tables: dict[str, Table]
-    if kinds[0] == "ensemble":
+    if kind == "ensemble":
         tables = {
             "components": components_table(ensemble, log_bf=log_bf, bf01=bf01),
             "estimates": estimates_table(ensemble, output_scale, levels),
@@ -106,9 +100,9 @@ def summarise(
             tables["estimates_conditional"] = estimates_table(
                 ensemble, output_scale, levels, conditional=True
             )
-    elif kinds[0] == "models":
+    elif kind == "models":
         tables = {"models": models_table(ensemble, log_bf=log_bf, bf01=bf01)}
-    elif kinds[0] == "diagnostics":
+    elif kind == "diagnostics":
         tables = {"diagnostics": diagnostics_table(ensemble)}
     else:
         tables = {
@@ -118,6 +112,17 @@ def summarise(
             for i in range(1, len(ensemble.fits) + 1)
         }
     return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
+
+
+def kind_of(type: str, kinds: Sequence[str]) -> str:
+    """Return the kind of summary that a name, or the start of one, stands for."""
+    found = [kind for kind in kinds if kind.startswith(str(type))]
+    if len(found) != 1:  # the first letters differ, and "" is a start of all
+        raise DataError(
+            f"type: expected one of {', '.join(kinds)}, or its first letter; got "
+            f"{type!r}."
+        )
+    return found[0]
 
 
 def components_table(
