@@ -66,7 +66,8 @@ def write_results(
         fit.save(file("fit.pyrobma"))  # first: all else can be made again from it
         fit.to_datatree().to_netcdf(file("draws.nc"))
         say("Writing tables")
-        for name, table in tables(fit, output_scale=output_scale).items():
+        contents = tables(fit, output_scale=output_scale)
+        for name, table in contents.items():
             table.frame.to_csv(file(f"tables/{name}.csv"))
             _write(file(f"tables/{name}.html"), table.to_html())
         text = "\n".join(
@@ -94,6 +95,7 @@ def write_results(
                     **_shown(settings.get("versions", {})),
                 },
                 images=images,
+                contents=contents,
                 remarks=[remark for remark in remarks if remark not in known],
             )
             _write(file("report.html"), page)

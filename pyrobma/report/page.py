@@ -12,7 +12,8 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.report.figures import figures, save_figure
 from pyrobma.report.tables import tables
-from pyrobma.summary import ensemble_warnings, interpret, summarise
+from pyrobma.summary import Table, ensemble_warnings, interpret
+from pyrobma.summary.summaries import heading
 
 
 def report_html(
@@ -23,6 +24,7 @@ def report_html(
     remarks: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     images: Mapping[str, str] | None = None,
+    contents: Mapping[str, Table] | None = None,
 ) -> str:
     """Write a report: interpretation, tables, figures, diagnostics and settings.
 
@@ -40,6 +42,8 @@ def report_html(
         Names and values to show at the end, beside those of the ensemble.
     images : mapping of str to str, optional
         SVG text by figure name, if the figures are drawn already. None: drawn here.
+    contents : mapping of str to Table, optional
+        What `tables` returned, if that was called already. None: called here.
 
     Returns
     -------
@@ -54,22 +58,21 @@ def report_html(
     )  # fmt: skip
     catalogue = figures(ensemble, output_scale=output_scale)
     drawn = svg_images(ensemble, output_scale) if images is None else images
+    if contents is None:
+        contents = tables(ensemble, output_scale=output_scale)
     shown: dict[str, list[dict[str, str]]] = {}
     for figure in catalogue:
         shown.setdefault(figure.topic, []).append(
             {"caption": figure.caption, "source": _data_url(drawn[figure.name])}
         )
-    method, _, data = summarise(ensemble).heading.partition(": ")
+    method, _, data = heading(ensemble).partition(": ")
     return environment.get_template("report.html").render(
         title=title or method,
         heading=f"{method}: {data}" if title else data,
         biased=bool(ensemble.bias_kinds),
         remarks=[*remarks, *ensemble_warnings(ensemble)],
         interpretation=interpret(ensemble, output_scale=output_scale),
-        tables={
-            name: table.to_html()
-            for name, table in tables(ensemble, output_scale=output_scale).items()
-        },
+        tables={name: table.to_html() for name, table in contents.items()},
         figures=shown,
         settings=_settings(ensemble, settings or {}),
     )
