@@ -91,13 +91,15 @@ transformed data {
 parameters {
   array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free; // shifted
   array[tau_family > 0] real<lower=tau_lower, upper=tau_upper> tau_free;
-  array[rho_family > 0] real<lower=rho_lower, upper=rho_upper> rho_free;
+  array[rho_family > 0] real rho_logit; // of its place between its ends
   array[PET_family > 0] real<lower=PET_lower, upper=PET_upper> PET_free;
   array[PEESE_family > 0] real<lower=PEESE_lower, upper=PEESE_upper> PEESE_free;
 }
 transformed parameters {
   real tau = tau_family > 0 ? tau_free[1] : tau_par[1];
-  real rho = rho_family > 0 ? rho_free[1] : rho_par[1];
+  real rho = rho_family > 0
+             ? rho_lower + (rho_upper - rho_lower) * inv_logit(rho_logit[1])
+             : rho_par[1];
   real PET = PET_family > 0 ? PET_free[1] : PET_par[1];
   real PEESE = PEESE_family > 0 ? PEESE_free[1] : PEESE_par[1];
   real mu = mu_family > 0
@@ -107,12 +109,18 @@ transformed parameters {
 model {
   target += prior_lpdf({mu} | mu_family, mu_par, mu_log_mass);
   target += prior_lpdf(tau_free | tau_family, tau_par, tau_log_mass);
-  target += prior_lpdf(rho_free | rho_family, rho_par, rho_log_mass);
+  target += prior_logit_lpdf(rho_logit | rho_family, rho_par, rho_lower,
+                             rho_upper, rho_log_mass);
   target += prior_lpdf(PET_free | PET_family, PET_par, PET_log_mass);
   target += prior_lpdf(PEESE_free | PEESE_family, PEESE_par, PEESE_log_mass);
 
   if (!prior_only) {
     real tau2 = square(scale * tau);
+    real within = tau2
+                  * (rho_family > 0 // 1 - rho, whose digits rho has lost near 1
+                     ? 1 - rho_upper
+                       + (rho_upper - rho_lower) * inv_logit(-rho_logit[1])
+                     : 1 - rho);
     vector[K] residual = y_sorted
                          - (exact_mapping
                             ? convert_effect(mu, prior_measure, data_measure)
@@ -126,7 +134,7 @@ model {
     if (K_shared > 0) {
       target += clustered_normal_lpdf(head(residual, K_shared) |
                                       head(v_sorted, K_shared)
-                                      + (1 - rho) * tau2, rho * tau2,
+                                      + within, rho * tau2,
                                       shared_start, shared_size);
     }
     if (K_alone > 0) {

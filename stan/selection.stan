@@ -61,10 +61,11 @@ data {
   vector<lower=0>[J1] alpha1; // Dirichlet parameters, by rising p
   vector<lower=0>[omega_family == 2 ? J - J1 + 1 : 0] alpha2;
 
-  // quadrature of the common factor: nodes, and logs of weights with phi in them
+  // quadrature of each cluster's common factor: nodes, and logs of weights with
+  // phi in them
   int<lower=1> Q;
-  row_vector[Q] node;
-  row_vector[Q] log_weight;
+  matrix[L, Q] node;
+  matrix[L, Q] log_weight;
 }
 transformed data {
   check_estimates(y, se);
@@ -102,6 +103,13 @@ transformed data {
   real PEESE_shift = shifted * effect_direction * K / sum(inv(v_sorted))
                      / square(scale);
   matrix[K, J - 1] cut_sorted = cut[order];
+  matrix[L_shared, Q] log_weight_shared = log_weight[shared];
+  matrix[K_shared, Q] node_sorted;
+  for (k in 1 : L_shared) {
+    for (i in shared_start[k] : (shared_start[k] + shared_size[k] - 1)) {
+      node_sorted[i] = node[shared[k]];
+    }
+  }
 
   // selection
   if (J1 != (omega_family == 0 ? 0 : omega_family == 1 ? J : J1)
@@ -120,7 +128,8 @@ transformed data {
   for (i in 1 : K) {
     real statistic = sides == 1 ? y_sorted[i] : abs(y_sorted[i]);
     int j = 1;
-    while (j < J && statistic < cut_sorted[i, j]) {
+    // An estimate on a cut is on it in every unit, whatever the rounding.
+    while (j < J && statistic < cut_sorted[i, j] - 1e-8 * se_sorted[i]) {
       j += 1;
     }
     observed[j] += 1;
@@ -136,45 +145,52 @@ transformed data {
 parameters {
   array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free; // shifted
   array[tau_family > 0] real<lower=tau_lower, upper=tau_upper> tau_free;
-  array[rho_family > 0] real<lower=rho_lower, upper=rho_upper> rho_free;
+  array[rho_family > 0] real rho_logit; // of its place between its ends
   array[PET_family > 0] real<lower=PET_lower, upper=PET_upper> PET_free;
   array[PEESE_family > 0] real<lower=PEESE_lower, upper=PEESE_upper> PEESE_free;
-  array[omega_family > 0] simplex[omega_family > 0 ? J1 : 1] pi1;
-  array[omega_family == 2] simplex[omega_family == 2 ? J - J1 + 1 : 1] pi2;
+  vector[omega_family > 0 ? J1 - 1 : 0] fall_logit; // of neighbouring weights' ratios
+  vector[omega_family == 2 ? J - J1 : 0] rise_logit;
 }
 transformed parameters {
   real tau = tau_family > 0 ? tau_free[1] : tau_par[1];
-  real rho = rho_family > 0 ? rho_free[1] : rho_par[1];
+  real rho = rho_family > 0
+             ? rho_lower + (rho_upper - rho_lower) * inv_logit(rho_logit[1])
+             : rho_par[1];
   real PET = PET_family > 0 ? PET_free[1] : PET_par[1];
   real PEESE = PEESE_family > 0 ? PEESE_free[1] : PEESE_par[1];
   real mu = mu_family > 0
             ? mu_free[1] - PET_shift * PET - PEESE_shift * PEESE
             : mu_par[1];
-  vector[J] omega; // by rising p
+  vector[J] log_omega; // by rising p
+  vector[J] omega;
   if (omega_family == 0) {
-    omega = omega_fixed;
+    log_omega = log(omega_fixed);
   } else if (omega_family == 1) {
-    omega = cumulative_weights(pi1[1]);
-  } else {
-    omega = valley_weights(pi1[1], pi2[1]);
+    log_omega = log_falling_weights(fall_logit);
+  } else if (omega_family == 2) {
+    log_omega = log_valley_weights(fall_logit, rise_logit);
   }
+  omega = omega_family == 0 ? omega_fixed : exp(log_omega);
 }
 model {
   target += prior_lpdf({mu} | mu_family, mu_par, mu_log_mass);
   target += prior_lpdf(tau_free | tau_family, tau_par, tau_log_mass);
-  target += prior_lpdf(rho_free | rho_family, rho_par, rho_log_mass);
+  target += prior_logit_lpdf(rho_logit | rho_family, rho_par, rho_lower,
+                             rho_upper, rho_log_mass);
   target += prior_lpdf(PET_free | PET_family, PET_par, PET_log_mass);
   target += prior_lpdf(PEESE_free | PEESE_family, PEESE_par, PEESE_log_mass);
   if (omega_family > 0) {
-    target += dirichlet_lpdf(pi1[1] | alpha1);
+    target += dirichlet_ratios_lpdf(fall_logit | alpha1);
   }
   if (omega_family == 2) {
-    target += dirichlet_lpdf(pi2[1] | alpha2);
+    target += dirichlet_ratios_lpdf(rise_logit | alpha2);
   }
 
   if (!prior_only) {
     real tau2 = square(scale * tau);
     real cov = rho * tau2;
+    // Sums of weights times tail probabilities could underflow below this.
+    int tiny = zero_weight || log_omega[lowest] < -600;
     real m = effect_direction
              * (exact_mapping ? convert_effect(mu, prior_measure, data_measure)
                 : scale * mu);
@@ -183,26 +199,30 @@ model {
                          - PEESE_data * v_sorted;
     for (j in 1 : J) {
       if (observed[j] > 0) {
-        target += observed[j] * log(omega[j]);
+        target += observed[j] * log_omega[j];
       }
     }
     if (K_shared > 0) {
-      real within = (1 - rho) * tau2;
+      real within = tau2
+                    * (rho_family > 0 // 1 - rho, whose digits rho has lost near 1
+                       ? 1 - rho_upper
+                         + (rho_upper - rho_lower) * inv_logit(-rho_logit[1])
+                       : 1 - rho);
       target += clustered_normal_lpdf(head(residual, K_shared) |
                                       head(v_sorted, K_shared) + within, cov,
                                       shared_start, shared_size);
-      if (zero_weight) {
+      if (tiny) {
         target += -log_selection_tails(m, PET, PEESE_data, within, sqrt(cov),
                                        head(se_sorted, K_shared),
-                                       shared_start, shared_size, node,
-                                       log_weight, cut_sorted[1 : K_shared],
-                                       sides, omega);
+                                       shared_start, shared_size, node_sorted,
+                                       log_weight_shared, cut_sorted[1 : K_shared],
+                                       sides, log_omega);
       } else {
         target += -log_selection_clusters(m, PET, PEESE_data, within,
                                           sqrt(cov),
                                           head(se_sorted, K_shared),
-                                          shared_start, shared_size, node,
-                                          log_weight,
+                                          shared_start, shared_size, node_sorted,
+                                          log_weight_shared,
                                           cut_sorted[1 : K_shared], sides,
                                           omega, lowest);
       }
@@ -210,12 +230,14 @@ model {
     if (K_alone > 0) {
       target += independent_normal_lpdf(tail(residual, K_alone) |
                                         tail(v_sorted, K_alone) + tau2);
-      if (zero_weight) {
+      if (tiny) {
         target += -log_selection_tails(m, PET, PEESE_data, tau2, 0,
                                        tail(se_sorted, K_alone), alone,
-                                       rep_array(1, K_alone), [0], [0],
+                                       rep_array(1, K_alone),
+                                       rep_matrix(0, K_alone, 1),
+                                       rep_matrix(0, K_alone, 1),
                                        cut_sorted[(K_shared + 1) : K], sides,
-                                       omega);
+                                       log_omega);
       } else {
         target += -log_selection_independent(m, PET, PEESE_data, tau2,
                                              tail(se_sorted, K_alone),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -47,6 +48,9 @@ class LogDensity:
             self._model.param_unc_names() if self._model.param_unc_num() else []
         )
         self._many = getattr(self._model.stanlib, "bs_x_pyrobma_log_density_many", None)
+        self._constrain = getattr(
+            self._model.stanlib, "bs_x_pyrobma_param_constrain_many", None
+        )
         self._unconstrain = getattr(
             self._model.stanlib, "bs_x_pyrobma_param_unconstrain_many", None
         )
@@ -100,6 +104,9 @@ class LogDensity:
             raise self._error(message)
         if failed > 0:
             self._model.stanlib.bs_free_error_msg(message)
+        # A parameter has underflowed to an end where its prior's density is infinite:
+        # what lies beyond the smallest double has no mass that could be seen.
+        values[values == np.inf] = -np.inf
         return values
 
     def unconstrain(self, constrained: FloatArray) -> FloatArray:
@@ -130,7 +137,59 @@ class LogDensity:
             raise self._error(message)
         return points
 
+    def outputs(self, points: FloatArray, names: Sequence[str]) -> FloatArray:
+        """Return the program's outputs at unconstrained points.
+
+        Parameters
+        ----------
+        points : array of shape (n, D)
+            Unconstrained parameters.
+        names : sequence of M str
+            Columns of the program's parameters or transformed parameters.
+
+        Returns
+        -------
+        array of shape (n, M)
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        every = self.columns
+        chosen = [every.index(name) for name in names]
+        if self._constrain is None:
+            whole = np.array(
+                [self._model.param_constrain(x, include_tp=True) for x in points]
+            ).reshape(len(points), len(every))
+            return np.asarray(whole[:, chosen])
+        whole = np.empty((len(points), len(every)))
+        message = ctypes.c_char_p()
+        failed = self._constrain(
+            ctypes.c_void_p(self._model.model),
+            ctypes.c_bool(True),
+            ctypes.c_int(len(points)),
+            points.ctypes.data_as(ctypes.c_void_p),
+            whole.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(message),
+        )
+        if failed < 0:
+            raise self._error(message)
+        return np.asarray(whole[:, chosen])
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of parameters and transformed parameters, as ``omega[1]``."""
+        return [_bracketed(n) for n in self._model.param_names(include_tp=True)]
+
+    @property
+    def own_columns(self) -> list[str]:
+        """Names of the parameters alone, in the order of the points."""
+        return [_bracketed(name) for name in self._model.param_names()]
+
     def _error(self, message: ctypes.c_char_p) -> ToolchainError:
         text = (message.value or b"no message").decode()
         self._model.stanlib.bs_free_error_msg(message)
         return ToolchainError(f"{self._model.name()}: {text}")
+
+
+def _bracketed(name: str) -> str:
+    """Turn BridgeStan's ``omega.1`` into CmdStan's ``omega[1]``."""
+    stem, dot, index = name.partition(".")
+    return f"{stem}[{index.replace('.', ',')}]" if dot else name

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from pyrobma._types import FloatArray
+from pyrobma._mcmc import effective_sample_size
 from pyrobma.bridge import BridgeResult, warp3
+from pyrobma.bridge.independence import independence_chains
 from pyrobma.errors import BridgeError, DataError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
+from pyrobma.fit.explore import Exploration, Second, explore, posterior_modes
 from pyrobma.fit.quadrature import COARSEST, PILOT, TOLERANCE, Rule, first_exact
-from pyrobma.fit.sample import Chains, run_chains
+from pyrobma.fit.sample import Begin, Chains, ChainsTimeout, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
+from pyrobma.fit.units import Scaled, scaled
 from pyrobma.models import ModelSpec
 from pyrobma.priors import WeightFunction
 from pyrobma.programs import library
 
 _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
+_WARMUP = 100  # of step sizes alone
+_MOST_POINTS = 60_000
+_QUADRATURE_SECONDS = 2.0
+_MAX_Z = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,15 @@ class Fit:
         Quadrature of the common factor of a cluster, if the model has one.
     fingerprint : str
         Hash of the data, the priors and the settings.
+    second : Second or None
+        Log marginal likelihood and means found without the chains; None if the model
+        has no free parameter.
+    sampler : {"NUTS", "independence"}
+        Where the draws come from: Stan's sampler, or proposals from the distribution
+        behind `second`, where Stan's misses a check or the model cannot matter.
+    mean_factors : tuple of (str, float)
+        Parameters whose mean misses its check, and what their Monte Carlo error has
+        to be multiplied by to cover the difference.
     """
 
     spec: ModelSpec
@@ -67,6 +86,13 @@ class Fit:
     reasons: tuple[str, ...]
     rule: Rule | None = None
     fingerprint: str = ""
+    second: Second | None = None
+    sampler: Literal["NUTS", "independence"] = "NUTS"
+    mean_factors: tuple[tuple[str, float], ...] = ()
+
+    def mean_factor(self, parameter: str) -> float:
+        """Return what the Monte Carlo error of a mean is multiplied by, 1 or more."""
+        return dict(self.mean_factors).get(parameter, 1.0)
 
     @property
     def ok(self) -> bool:
@@ -116,38 +142,58 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of a model before its chains run.
+
+    Attributes
+    ----------
+    exploration : Exploration
+        Where its posterior has its mass, and the second estimate, in the data's unit.
+    rule : Rule or None
+        Quadrature of the common factor that is exact enough there.
+    """
+
+    exploration: Exploration
+    rule: Rule | None
+
+    @property
+    def second(self) -> Second:
+        """The second estimate."""
+        return self.exploration.second
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """What the functions below share of one model."""
 
-    task: Task
-    spec: ModelSpec
+    scaled: Scaled
+    spec: ModelSpec  # in the data's unit
     settings: SamplerSettings
     seed: int
     parallel: int
 
     @property
     def fingerprint(self) -> str:
-        text = self.data(None) + repr(self.settings)
+        text = self.data(None) + repr((self.scaled.unit, self.settings))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def program(self) -> str:
+        return program(self.spec)
+
     def data(self, rule: Rule | None) -> str:
-        return json.dumps(stan_data(self.task, self.spec, rule))
+        return json.dumps(stan_data(self.scaled.task, self.scaled.spec, rule))
 
     def density(self, rule: Rule | None) -> LogDensity:
-        return LogDensity(library(program(self.spec)), self.data(rule))
+        return LogDensity(library(self.program), self.data(rule))
 
-    def pilot(self) -> Chains:
-        """Adapt with a coarse quadrature, which costs little, and look around."""
-        return self._run(PILOT, -1, self.settings, 200, 50, None)
-
-    def start(self, rule: Rule | None, pilot: Chains | None) -> Chains:
+    def start(self, rule: Rule | None, begin: Begin) -> Chains:
         """Run chains, with smaller steps if transitions diverge."""
         assert self.settings.draws is not None
-        warmup = self.settings.warmup if pilot is None else 100
         for delta in self.settings.adapt_deltas:
             settings = replace(self.settings, adapt_delta=delta)
             draws = self.settings.draws
-            chains = self._run(rule, 0, settings, warmup, draws, pilot)
+            chains = self._run(rule, 0, settings, draws, begin=begin)
             if not chains.divergent.any():
                 break
         return chains
@@ -156,32 +202,121 @@ class _Job:
         self, rule: Rule | None, number: int, draws: int, after: Chains
     ) -> Chains:
         """Continue chains without further adaptation."""
-        return self._run(rule, number, self.settings, 0, draws, after)
+        return self._run(rule, number, self.settings, draws, after=after)
 
     def _run(
         self,
         rule: Rule | None,
         number: int,
         settings: SamplerSettings,
-        warmup: int,
         draws: int,
-        after: Chains | None,
+        *,
+        begin: Begin | None = None,
+        after: Chains | None = None,
     ) -> Chains:
         sequence = np.random.SeedSequence([self.seed, number + 1, 0])
-        return run_chains(
-            program(self.spec),
+        chains = run_chains(
+            self.program,
             self.data(rule),
             settings=settings,
-            warmup=warmup,
+            warmup=0 if begin is None else _WARMUP,
             draws=draws,
             seed=int(sequence.generate_state(1)[0]) % _STAN_SEEDS,
             parallel=self.parallel,
+            begin=begin,
             after=after,
+            timeout=settings.max_seconds,
         )
+        return self.in_data_unit(chains)
+
+    def in_data_unit(self, chains: Chains) -> Chains:
+        factors = np.array([self.scaled.factor(name) for name in chains.names])
+        return replace(chains, draws=chains.draws * factors)
+
+
+def _job(
+    task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int, parallel: int
+) -> _Job:
+    return _Job(scaled(task, spec), spec, settings, seed, parallel)
+
+
+def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) -> Survey:
+    """Find where a model's posterior has its mass, and integrate it, without chains.
+
+    Parameters
+    ----------
+    task : Task
+        The data.
+    spec : ModelSpec
+        The priors; some parameter is free.
+    settings : SamplerSettings
+        The checks.
+    seed : int
+        Seed of this model's random numbers.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    BridgeError
+        If the posterior is zero wherever data and priors point to, naming the model.
+    """
+    job = _job(task, spec, settings.resolved(1), seed, 1)
+    own_task, own_spec = job.scaled.task, job.scaled.spec
+    sequence = np.random.SeedSequence([seed, 2])
+    try:
+        rule = None
+        if needs_quadrature(task, spec):
+            with job.density(PILOT) as density:
+                modes = posterior_modes(own_task, own_spec, density)
+                rng = np.random.default_rng(sequence.spawn(1)[0])
+                near = [
+                    m.point + rng.standard_normal((40, len(m.point))) @ m.factor.T
+                    for m in modes
+                    if m.log_mass > modes[0].log_mass - 10.0
+                ]
+                points = np.concatenate(near)
+                values = density(points)
+            points = points[values > values.max() - 15.0]
+            rule = _first_exact(job, points, COARSEST, TOLERANCE)
+        while True:
+            with job.density(rule) as density:
+                began = time.perf_counter()
+                modes = posterior_modes(own_task, own_spec, density)
+                each = (time.perf_counter() - began) / 5000
+                most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
+                found = explore(density, modes, own_spec, sequence, most=most)
+            if rule is None:
+                break
+            exact = _first_exact(job, found.starts, rule, TOLERANCE)
+            if exact == rule:
+                break
+            rule = exact
+    except (BridgeError, ToolchainError) as error:
+        raise type(error)(f"model with {spec}: {error}") from error
+    return Survey(replace(found, second=_in_data_unit(found.second, job.scaled)), rule)
+
+
+def _in_data_unit(second: Second, unit: Scaled) -> Second:
+    factors = [unit.factor(name) for name in second.names]
+    return replace(
+        second,
+        logml=second.logml + unit.log_constant,
+        means=tuple(m * f for m, f in zip(second.means, factors, strict=True)),
+        errors=tuple(e * f for e, f in zip(second.errors, factors, strict=True)),
+    )
 
 
 def fit_model(
-    task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int, parallel: int = 1
+    task: Task,
+    spec: ModelSpec,
+    settings: SamplerSettings,
+    seed: int,
+    parallel: int = 1,
+    found: Survey | None = None,
+    matters: bool = True,
 ) -> Fit:
     """Sample one model and find its marginal likelihood.
 
@@ -197,6 +332,11 @@ def fit_model(
         Seed of every random number of this model, not negative.
     parallel : int
         Chains run at the same time.
+    found : Survey, optional
+        Result of `survey`; None makes it.
+    matters : bool
+        False for a model whose posterior probability is negligible: its draws come
+        from the survey, and Stan's sampler is not run.
 
     Returns
     -------
@@ -212,33 +352,125 @@ def fit_model(
 
     Notes
     -----
+    Chains start from draws of the surveyed posterior, with its covariance as metric.
+    Their log marginal likelihood and means are compared with those of the survey; if
+    they differ by more than their errors allow, the chains are extended, and then
+    replaced by an independence sampler with the surveyed posterior as proposal, which
+    jumps between modes. What still differs is a reason against the fit, and its
+    stated error covers the difference.
+
     A quadrature rule is certified: log densities at draws must agree with those of a
     wider and of a three times finer rule to 1e-3, or the model is fitted again with
     more nodes.
     """
     settings = settings.resolved(1)
-    job = _Job(task, spec, settings, seed, parallel)
+    job = _job(task, spec, settings, seed, parallel)
     try:
         if not spec.free:
             return _fit_fixed(job)
-        rule, pilot = None, None
-        if needs_quadrature(task, spec):
-            pilot = job.pilot()
-            # The pilot sees less of the tails than the chains that follow.
-            rule = _first_exact(job, _spread(pilot), COARSEST, TOLERANCE / 10)
-        chains = job.start(rule, pilot)
+    except (BridgeError, ToolchainError) as error:
+        raise type(error)(f"model with {spec}: {error}") from error
+    found = found or survey(task, spec, settings, seed)
+    try:
+        if not matters:
+            return _independent(job, found, settings.draws or 500, ())
+        return _sampled(job, found)
+    except (BridgeError, SamplingError, ToolchainError) as error:
+        raise type(error)(f"model with {spec}: {error}") from error
+
+
+def _sampled(job: _Job, found: Survey) -> Fit:
+    rule, settings = found.rule, job.settings
+    begin = _begin(job, found)
+    try:
+        chains = job.start(rule, begin)
         while rule is not None:
-            exact = _first_exact(job, _spread(chains), rule, TOLERANCE)
+            exact = _first_exact(job, _spread(job, rule, chains), rule, TOLERANCE)
             if exact == rule:
                 break
             rule = exact
-            chains = job.start(rule, pilot)
-        fit = _evaluate(job, chains, rule, 0)
-    except (BridgeError, SamplingError, ToolchainError) as error:
-        raise type(error)(f"model with {spec}: {error}") from error
-    while not _converged(fit, settings) and _can_grow(fit, settings):
-        fit = extend(task, fit, settings, parallel)
-    return fit
+            chains = job.start(rule, begin)
+        fit = _evaluate(job, chains, rule, 0, found.second)
+        while _needs_draws(fit, settings) and _can_grow(fit, settings):
+            if found.second.reliable and fit.round > 0:
+                break  # longer chains did not help; the survey can
+            fit = _extended(job, fit)
+    except ChainsTimeout:
+        slow = f"chains stopped after {settings.max_seconds:g} seconds"
+        return _independent(job, replace(found, rule=rule),
+                            settings.draws or 500, (slow,))
+    except BridgeError:
+        if not found.second.reliable:
+            raise
+        return _independent(job, replace(found, rule=rule), settings.draws or 500, ())
+    if not fit.reasons or not found.second.reliable:
+        return fit
+    other = _independent(
+        job, replace(found, rule=rule), chains.draws.shape[1], (), precise=True
+    )
+    return fit if len(other.reasons) > len(fit.reasons) else other
+
+
+def _begin(job: _Job, found: Survey) -> Begin:
+    starts = found.exploration.starts[: job.settings.chains]
+    with job.density(found.rule) as density:
+        columns = density.own_columns
+        values = density.outputs(starts, columns)
+    return Begin(tuple(columns), values, found.exploration.covariance)
+
+
+def _independent(
+    job: _Job,
+    found: Survey,
+    draws: int,
+    reasons: tuple[str, ...],
+    *,
+    precise: bool = False,
+) -> Fit:
+    """Draw from the surveyed posterior."""
+    settings = job.settings
+    names = tuple(n for n in job.spec.free if n != "omega")
+    with job.density(found.rule) as density:
+        while True:
+            drawn = independence_chains(
+                density,
+                found.exploration.proposal,
+                np.random.SeedSequence([job.seed, 3, draws]),
+                settings.chains,
+                draws,
+            )
+            grown = 2 * draws
+            if (
+                not precise
+                or drawn.bridge.mcse <= settings.max_mcse
+                or grown > _most(settings)
+            ):
+                break
+            draws = grown
+        shape = drawn.points.shape
+        flat = drawn.points.reshape(-1, shape[2])
+        own = density.own_columns
+        constrained = density.outputs(flat, own).reshape(*shape[:2], -1)
+        scalar = density.outputs(flat, names).reshape(*shape[:2], -1)
+        weights = [c for c in density.columns if c.startswith("omega[")]
+        omega = density.outputs(flat, weights).reshape(*shape[:2], -1)
+    never = np.zeros(shape[:2], dtype=bool)
+    chains = Chains(
+        names=names,
+        draws=scalar,
+        divergent=never,
+        deep=never,
+        step_size=np.full(shape[0], np.nan),
+        inverse_metric=np.array([found.exploration.covariance] * shape[0]),
+        columns=tuple(own),
+        constrained=constrained,
+        lp=drawn.log_density,
+        omega=omega if weights else None,
+    )
+    return _judged(
+        job, job.in_data_unit(chains), drawn.bridge, found.rule, 0, found.second,
+        "independence", reasons,
+    )  # fmt: skip
 
 
 def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -> Fit:
@@ -248,35 +480,48 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
     asks for, but not beyond ``max_draws``. Parameters, return value and errors are
     those of `fit_model`.
     """
-    assert fit.chains is not None
-    job = _Job(task, fit.spec, settings, fit.seed, parallel)
-    have = fit.chains.draws.shape[1]
-    # The error falls with the square root of the number of draws.
-    wanted = 1.2 * have * (fit.logml_mcse / settings.max_mcse) ** 2
-    more = int(min(max(have, wanted - have), _most(settings) - have))
-    number = fit.round + 1
+    job = _job(task, fit.spec, settings, fit.seed, parallel)
     try:
-        later = job.go_on(fit.rule, number, more, fit.chains)
-        chains = fit.chains.followed_by(later)
-        rule = fit.rule
-        if rule is not None:
-            # Longer chains may have reached where the quadrature is worse.
-            rule = _first_exact(job, _spread(later), rule, TOLERANCE)
-            if rule != fit.rule:
-                chains = job.go_on(rule, number, have + more, fit.chains)
-        return _evaluate(job, chains, rule, number)
+        return _extended(job, fit)
+    except ChainsTimeout:
+        slow = f"chains stopped after {settings.max_seconds:g} seconds"
+        return replace(fit, reasons=(*fit.reasons, slow))
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
+def _extended(job: _Job, fit: Fit) -> Fit:
+    assert fit.chains is not None
+    settings = job.settings
+    have = fit.chains.draws.shape[1]
+    # The error falls with the square root of the number of draws.
+    error = 0.0 if fit.bridge is None else fit.bridge.mcse
+    wanted = 1.2 * have * (error / settings.max_mcse) ** 2
+    more = int(min(max(have, wanted - have), _most(settings) - have))
+    number = fit.round + 1
+    later = job.go_on(fit.rule, number, more, fit.chains)
+    chains = fit.chains.followed_by(later)
+    rule = fit.rule
+    if rule is not None:
+        # Longer chains may have reached where the quadrature is worse.
+        rule = _first_exact(job, _spread(job, rule, later), rule, TOLERANCE)
+        if rule != fit.rule:
+            chains = job.go_on(rule, number, have + more, fit.chains)
+    return _evaluate(job, chains, rule, number, fit.second)
+
+
 def fingerprint(task: Task, spec: ModelSpec, settings: SamplerSettings) -> str:
     """Return the hash that a fit of this model to these data carries."""
-    return _Job(task, spec, settings, 0, 1).fingerprint
+    return _job(task, spec, settings, 0, 1).fingerprint
 
 
 def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
-    return fit.logml_mcse > settings.max_mcse and _can_grow(fit, settings)
+    return (
+        fit.bridge is not None
+        and fit.bridge.mcse > settings.max_mcse
+        and _can_grow(fit, settings)
+    )
 
 
 def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
@@ -302,17 +547,26 @@ def _most(settings: SamplerSettings) -> int:
 
 
 def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
-    return fit.chains is not None and fit.chains.draws.shape[1] < _most(settings)
+    return (
+        fit.chains is not None
+        and fit.sampler == "NUTS"
+        and not any("stopped after" in reason for reason in fit.reasons)
+        and fit.chains.draws.shape[1] < _most(settings)
+    )
 
 
-def _converged(fit: Fit, settings: SamplerSettings) -> bool:
-    return fit.diagnostics is None or not fit.diagnostics.complaints(settings)
+def _needs_draws(fit: Fit, settings: SamplerSettings) -> bool:
+    """Whether the chains have not converged, or differ from the second estimate."""
+    assert fit.diagnostics is not None
+    return bool(fit.diagnostics.complaints(settings)) or any(
+        "second estimate" in reason for reason in fit.reasons
+    )
 
 
 def _fit_fixed(job: _Job) -> Fit:
     nothing = np.empty((1, 0))
     rule = None
-    if needs_quadrature(job.task, job.spec):
+    if needs_quadrature(job.scaled.task, job.spec):
         try:  # one evaluation costs little: far more exact than needed
             rule = _first_exact(job, nothing, COARSEST, TOLERANCE * 1e-6)
         except BridgeError:
@@ -324,26 +578,28 @@ def _fit_fixed(job: _Job) -> Fit:
             f"the likelihood of these fixed values is exp({logml}); no model average "
             "can use it."
         )
+    logml += job.scaled.log_constant
     return Fit(
         job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule, job.fingerprint
     )
 
 
-def _spread(chains: Chains) -> FloatArray:
-    """Return some draws of all chains, evenly spaced."""
-    flat = chains.constrained.reshape(-1, chains.constrained.shape[2])
+def _spread(job: _Job, rule: Rule | None, chains: Chains) -> FloatArray:
+    """Return some draws of all chains, evenly spaced, on the unconstrained scale."""
+    with job.density(rule) as density:
+        points = _points(density, chains)
+    flat = points.reshape(-1, points.shape[2])
     chosen: FloatArray = flat[
         np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS, dtype=int)
     ]
     return chosen
 
 
-def _first_exact(job: _Job, draws: FloatArray, start: Rule, tolerance: float) -> Rule:
-    """Return the first rule, from this one on, that is exact enough at draws."""
+def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -> Rule:
+    """Return the first rule, from this one on, that is exact enough at points."""
 
     def values(rule: Rule) -> FloatArray:
         with job.density(rule) as density:
-            points = density.unconstrain(draws) if draws.size else draws
             return density(points)
 
     rule = first_exact(values, start, tolerance)
@@ -355,24 +611,85 @@ def _first_exact(job: _Job, draws: FloatArray, start: Rule, tolerance: float) ->
     return rule
 
 
-def _evaluate(job: _Job, chains: Chains, rule: Rule | None, number: int) -> Fit:
-    constrained = chains.constrained
+def _evaluate(
+    job: _Job, chains: Chains, rule: Rule | None, number: int, second: Second | None
+) -> Fit:
     with job.density(rule) as density:
-        points = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
         bridge = warp3(
             density,
-            points.reshape(*constrained.shape[:2], -1),
+            _points(density, chains),
             seed=np.random.SeedSequence([job.seed, number, 1]),
             draws_log_density=chains.lp,
             names=density.names,
         )
+    return _judged(job, chains, bridge, rule, number, second, "NUTS", ())
+
+
+def _points(density: LogDensity, chains: Chains) -> FloatArray:
+    constrained = chains.constrained
+    flat = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
+    return flat.reshape(*constrained.shape[:2], -1)
+
+
+def _judged(
+    job: _Job,
+    chains: Chains,
+    bridge: BridgeResult,
+    rule: Rule | None,
+    number: int,
+    second: Second | None,
+    sampler: Literal["NUTS", "independence"],
+    reasons: tuple[str, ...],
+) -> Fit:
+    """Hold draws and marginal likelihood to the checks and the second estimate."""
     diagnostics = diagnose(chains)
-    reasons = (
+    logml, mcse = bridge.logml + job.scaled.log_constant, bridge.mcse
+    found = [
+        *reasons,
         *diagnostics.complaints(job.settings),
         *diagnostics.remarks(),
         *bridge.reasons,
-    )
+    ]
+    factors: tuple[tuple[str, float], ...] = ()
+    if second is not None:
+        gap = abs(logml - second.logml)
+        if gap > _MAX_Z * float(np.hypot(mcse, second.error)):
+            found.append(
+                f"log(marglik) differs by {gap:.3g} from the second estimate "
+                f"({second.logml:.3f}, by {second.method})"
+            )
+            mcse = float(np.hypot(mcse, gap))
+        factors = _mean_factors(chains, second)
+        found += [
+            f"mean of {name} differs by {factor:.1f} Monte Carlo errors from the "
+            f"second estimate (by {second.method})"
+            for name, factor in factors
+        ]
     return Fit(
-        job.spec, bridge.logml, bridge.mcse, chains, diagnostics, bridge, job.seed,
-        number, reasons, rule, job.fingerprint,
+        job.spec, logml, mcse, chains, diagnostics, bridge, job.seed, number,
+        tuple(found), rule, job.fingerprint, second, sampler, factors,
     )  # fmt: skip
+
+
+def _mean_factors(chains: Chains, second: Second) -> tuple[tuple[str, float], ...]:
+    """Return the means that differ, with their distance in Monte Carlo errors."""
+    missed = []
+    for name, mean, error in zip(
+        second.names, second.means, second.errors, strict=True
+    ):
+        draws = _values(chains, name)
+        if np.ptp(draws) <= 1e-12 * abs(mean):
+            continue  # the first weight, 1 but for rounding
+        size = float(effective_sample_size(draws[:, :, None])[0])
+        mcse = float(draws.std(ddof=1)) / np.sqrt(size)
+        gap = abs(float(draws.mean()) - mean)
+        if gap > _MAX_Z * np.hypot(mcse, error):
+            missed.append((name, float(gap / mcse)))
+    return tuple(missed)
+
+
+def _values(chains: Chains, name: str) -> FloatArray:
+    if name in chains.names:
+        return chains.draws[:, :, chains.names.index(name)]
+    assert chains.omega is not None
+    return chains.omega[:, :, int(name[len("omega[") : -1]) - 1]

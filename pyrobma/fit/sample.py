@@ -28,7 +28,8 @@ _SIG_FIGS = 17
 _IMPORTING = threading.Lock()
 
 # Endings of the names in the programs' parameters blocks.
-_OWN = ("_free", "pi1", "pi2")
+_OWN = ("_free[1]", "rho_logit[1]")
+_VECTORS = ("fall_logit[", "rise_logit[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Chains:
     columns : tuple of str
         Names of the program's own parameters, e.g. ``"mu_free[1]"``.
     constrained : array of shape (chains, draws, len(columns))
-        Their draws: the shifted mu, and the Dirichlet variables behind the weights.
+        Their draws: the shifted mu, and logits of rho and of ratios of the weights.
     lp : array of shape (chains, draws)
         Log posterior density on the unconstrained scale, with every constant.
     omega : array of shape (chains, draws, J) or None
@@ -102,6 +103,29 @@ class Chains:
         return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
 
 
+class ChainsTimeout(SamplingError):
+    """Chains took longer than they may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where chains start, and how their parameters vary.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the program's own parameters, e.g. ``"mu_free[1]"``.
+    values : array of shape (chains, len(columns))
+        Their values.
+    inverse_metric : array of shape (P, P)
+        Covariance of the unconstrained parameters.
+    """
+
+    columns: tuple[str, ...]
+    values: FloatArray
+    inverse_metric: FloatArray
+
+
 def _cmdstanpy() -> ModuleType:
     """Import CmdStanPy, whose progress bars warn of missing widgets in Jupyter."""
     with _IMPORTING:
@@ -121,7 +145,9 @@ def run_chains(
     draws: int,
     seed: int,
     parallel: int,
+    begin: Begin | None = None,
     after: Chains | None = None,
+    timeout: float | None = None,
 ) -> Chains:
     """Run the chains of one model.
 
@@ -141,6 +167,8 @@ def run_chains(
         Stan's seed, in [0, 2^32).
     parallel : int
         Chains run at the same time.
+    begin : Begin, optional
+        Where to start, and the metric to keep. None: Stan's own.
     after : Chains, optional
         Start from their last draws, step sizes and metrics. None: start anew.
 
@@ -157,11 +185,24 @@ def run_chains(
     how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
     if warmup > 0:
         how["adapt_delta"] = settings.adapt_delta
-    if after is not None:
+    if begin is not None:
+        columns, values = begin.columns, begin.values
+        metric = [begin.inverse_metric.tolist()] * settings.chains
+        # The metric is known better than a warm-up could learn it: all of the
+        # warm-up tunes the step size.
         how |= {
-            "inits": [_last(after, chain) for chain in range(settings.chains)],
-            "step_size": after.step_size.tolist(),
-            "inv_metric": [{"inv_metric": m} for m in after.inverse_metric.tolist()],
+            "adapt_init_phase": 0,
+            "adapt_metric_window": 0,
+            "adapt_step_size": warmup,
+        }
+    elif after is not None:
+        columns, values = after.columns, after.constrained[:, -1]
+        metric = after.inverse_metric.tolist()
+        how["step_size"] = after.step_size.tolist()
+    if begin is not None or after is not None:
+        how |= {
+            "inits": [_inits(columns, row) for row in values],
+            "inv_metric": [{"inv_metric": m} for m in metric],
         }
     with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder, _quiet_cmdstanpy():
         file = Path(folder) / "data.json"
@@ -185,7 +226,8 @@ def run_chains(
             )
             array = fit.draws()
             columns = fit.column_names
-            step_size, metric = np.array(fit.step_size), np.array(fit.inv_metric)
+            step_size = np.array(fit.step_size)
+            inverse_metric = np.array(fit.inv_metric)
         except (RuntimeError, ValueError, OSError) as error:
             raise SamplingError(_why(program, error, Path(folder))) from error
     array = array.transpose(1, 0, 2)
@@ -193,8 +235,8 @@ def run_chains(
     def pick(names: Sequence[str]) -> FloatArray:
         return np.ascontiguousarray(array[:, :, [columns.index(n) for n in names]])
 
-    own = tuple(c for c in columns if c.partition("[")[0].endswith(_OWN))
-    names = tuple(c.removesuffix("_free[1]") for c in own if c.endswith("_free[1]"))
+    own = tuple(c for c in columns if c.endswith(_OWN) or c.startswith(_VECTORS))
+    names = tuple(c.rpartition("_")[0] for c in own if c.endswith(_OWN))
     omega = [c for c in columns if c.startswith("omega[")]
     return Chains(
         names=names,
@@ -202,7 +244,7 @@ def run_chains(
         divergent=array[:, :, columns.index("divergent__")] > 0,
         deep=array[:, :, columns.index("treedepth__")] >= settings.max_treedepth,
         step_size=step_size,
-        inverse_metric=metric,
+        inverse_metric=inverse_metric,
         columns=own,
         constrained=pick(own),
         lp=np.ascontiguousarray(array[:, :, columns.index("lp__")]),
@@ -210,16 +252,10 @@ def run_chains(
     )
 
 
-def _last(chains: Chains, chain: int) -> dict[str, list[float] | list[list[float]]]:
-    inits: dict[str, list[float] | list[list[float]]] = {}
-    for column, value in zip(
-        chains.columns, chains.constrained[chain, -1].tolist(), strict=True
-    ):
-        name = column.partition("[")[0]
-        if name.endswith("_free"):
-            inits[name] = [value]
-        else:  # an array of one simplex
-            inits[name] = [[*inits.get(name, [[]])[0], value]]  # type: ignore[misc]
+def _inits(columns: Sequence[str], values: FloatArray) -> dict[str, list[float]]:
+    inits: dict[str, list[float]] = {}
+    for column, value in zip(columns, values.tolist(), strict=True):
+        inits.setdefault(column.partition("[")[0], []).append(value)
     return inits
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from pyrobma.errors import PyrobmaError
 from pyrobma.fit.model import (
     Fit,
+    Survey,
     extend,
     fingerprint,
     fit_model,
     needs_precision,
+    survey,
     with_precision_checked,
     with_spec,
 )
@@ -29,6 +31,9 @@ from pyrobma.programs import executable, library
 
 MATTERS = 1e-4
 """Posterior probability above which a model's marginal likelihood must be precise."""
+
+NEGLIGIBLE = 1e-6
+"""Posterior probability below which a model's chains are not run."""
 
 _QUADRATURE_COST = 12.0
 
@@ -157,18 +162,41 @@ def fit_models(
     todo = sorted(
         (i for i in distinct if i not in done), key=lambda i: -len(models[i].free)
     )
-    parallel = 1 if executor is not None else max(1, cores // max(1, len(todo)))
     with _pool(executor, cores) as pool:
+        free = [i for i in todo if models[i].free]
+        surveys: dict[int, Survey] = _run(
+            pool,
+            {
+                i: (survey, task, models[i], settings, _model_seed(seed, i))
+                for i in free
+            },
+            done,
+            ProgressLine(_work(task, models, free), progress, "surveyed"),
+        )
+        done |= _run(
+            pool,
+            {
+                i: (fit_model, task, models[i], settings, _model_seed(seed, i))
+                for i in todo
+                if i not in surveys
+            },
+            done,
+            ProgressLine({}, False, "models"),
+        )
+        hopeless = _hopeless(done, surveys, space, first)
+        run = [i for i in free if i not in hopeless]
+        parallel = 1 if executor is not None else max(1, cores // max(1, len(run)))
         done |= _run(
             pool,
             {
                 i: (
-                    fit_model, task, models[i], settings, _model_seed(seed, i), parallel
+                    fit_model, task, models[i], settings, _model_seed(seed, i),
+                    parallel, surveys[i], i not in hopeless,
                 )
-                for i in todo
+                for i in free
             },
             done,
-            ProgressLine(_work(task, models, todo), progress, "models"),
+            ProgressLine(_work(task, models, run), progress, "models"),
         )  # fmt: skip
         while True:
             imprecise = [
@@ -190,6 +218,38 @@ def fit_models(
     return tuple(
         with_spec(done[i], model) for i, model in zip(first, models, strict=True)
     )
+
+
+def _hopeless(
+    done: dict[int, Fit],
+    surveys: dict[int, Survey],
+    space: ModelSpace,
+    first: Sequence[int],
+) -> set[int]:
+    """Return the models that cannot matter, at the upper ends of their estimates.
+
+    Those whose survey cannot stand alone are not counted on, and not given up.
+    """
+    low = {i: fit.logml for i, fit in done.items()}
+    high: dict[int, float] = {}
+    for i, found in surveys.items():
+        second = found.second
+        if second.reliable:
+            low[i] = second.logml - 4.0 * second.error
+            high[i] = second.logml + 4.0 * second.error
+    weight = {
+        i: np.logaddexp.reduce(
+            [
+                np.log(p)
+                for p, j in zip(space.prior_prob, first, strict=True)
+                if i == j and p > 0
+            ]
+            or [-np.inf]
+        )
+        for i in {*low, *high}
+    }
+    total = np.logaddexp.reduce([low[i] + weight[i] for i in low] or [-np.inf])
+    return {i for i in high if high[i] + weight[i] - total < np.log(NEGLIGIBLE)}
 
 
 def _known(
@@ -258,9 +318,9 @@ def _run(
     calls: dict[int, tuple[Any, ...]],
     done: dict[int, Fit],
     line: ProgressLine,
-) -> dict[int, Fit]:
-    """Run jobs, each a function and its arguments, and collect their fits."""
-    results: dict[int, Fit] = {}
+) -> dict[int, Any]:
+    """Run jobs, each a function and its arguments, and collect fits or surveys."""
+    results: dict[int, Any] = {}
     failures: list[Exception] = []
     jobs: dict[int, Any] = {}
     try:

@@ -44,6 +44,10 @@ class SamplerSettings:
         A model that misses a check is extended until it has this many kept
         iterations per chain; then it is reported as failing. None: 32000, or `draws`
         if these are more.
+    max_seconds : float
+        Longest time that the chains of one model may run at a stretch, in seconds;
+        then they are stopped, and the model's results come from the independent
+        estimate of its posterior that preceded them.
     """
 
     chains: int = 4
@@ -55,6 +59,7 @@ class SamplerSettings:
     min_ess: float = 400.0
     max_mcse: float = 0.01
     max_draws: int | None = None
+    max_seconds: float = 300.0
 
     @property
     def adapt_deltas(self) -> tuple[float, ...]:

@@ -30,6 +30,10 @@ MEASURE_CODES: dict[Measure, int] = {
 }
 """The numbers of ``stan/functions/measures.stanfunctions``."""
 
+ON_CUT = 1e-8
+"""Standard errors within which an estimate is on a critical value, whatever rounding
+has done to either: it counts as significant there, as in the Stan program."""
+
 _LEGAL = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}
 
 
@@ -77,7 +81,8 @@ def refuse_impossible(task: Task, spec: ModelSpec) -> None:
     if weights.sides == 2:
         statistic = np.abs(statistic)
     cut = critical_values(task.effects, weights.steps, weights.sides)[:, ::-1]
-    interval = (statistic[:, None] < cut).sum(axis=1)
+    margin = ON_CUT * task.effects.se[:, None]
+    interval = (statistic[:, None] < cut - margin).sum(axis=1)
     for row, j in enumerate(interval):
         if weights.omega[j] == 0:
             lo, hi = weights.intervals[j]
@@ -128,7 +133,7 @@ def stan_data(
         data |= _prior_data(name, chosen)
     if isinstance(spec.bias, WeightFunction):
         data |= _selection_data(task, spec.bias, order)
-        data |= _quadrature_data(rule)
+        data |= _quadrature_data(rule, len(size))
     return data
 
 
@@ -163,11 +168,11 @@ def _selection_data(
     }
 
 
-def _quadrature_data(rule: Rule | None) -> dict[str, object]:
+def _quadrature_data(rule: Rule | None, L: int) -> dict[str, object]:
     nodes = np.zeros(1) if rule is None else rule.nodes
     log_weights = np.zeros(1) if rule is None else rule.log_weights
     return {
         "Q": len(nodes),
-        "node": nodes.tolist(),
-        "log_weight": log_weights.tolist(),
+        "node": [nodes.tolist()] * L,
+        "log_weight": [log_weights.tolist()] * L,
     }

@@ -135,6 +135,32 @@ class Prior:
         """Return the prior truncated to what it shares with [lower, upper]."""
         return replace(self, lower=max(self.lower, lower), upper=min(self.upper, upper))
 
+    def in_unit(self, unit: float) -> Prior:
+        """Return the prior of the parameter divided by `unit`, a positive number.
+
+        Raises
+        ------
+        PriorError
+            For a beta, whose support has no unit.
+        """
+        values = list(self.values)
+        if self.family == "beta":
+            raise PriorError(f"in_unit: expected a prior with a unit; got {self}.")
+        if self.family == "lognormal":
+            values[0] -= math.log(unit)
+        else:
+            for i, name in enumerate(FAMILIES[self.family].parameters):
+                if name == "rate":
+                    values[i] *= unit
+                elif name not in ("shape", "df"):
+                    values[i] /= unit
+        return replace(
+            self,
+            values=tuple(values),
+            lower=self.lower / unit,
+            upper=self.upper / unit,
+        )
+
     def __str__(self) -> str:
         """Name, parameters and truncation, as in ``Normal(0, 1)[0, Inf]``."""
         text = f"{FAMILIES[self.family].label}({', '.join(map(_number, self.values))})"

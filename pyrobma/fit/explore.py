@@ -1,0 +1,231 @@
+"""Where a posterior has its mass, and what its integral is, before any chain runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from pyrobma._types import FloatArray
+from pyrobma.bridge.importance import importance
+from pyrobma.bridge.independence import Proposal
+from pyrobma.bridge.lattice import MOST_DIMENSIONS, integrate
+from pyrobma.bridge.modes import Mode, find_modes
+from pyrobma.effects import scale_factor
+from pyrobma.errors import BridgeError
+from pyrobma.fit.density import LogDensity
+from pyrobma.fit.stan_data import Task
+from pyrobma.models import ModelSpec
+from pyrobma.priors import Prior, WeightFunction
+
+MAX_PARETO_K: Final = 0.7
+"""Pareto k of importance weights above which their mean cannot be trusted."""
+
+_STARTS = 40
+_MOST_CANDIDATES = 3000
+_LOGITS = (1.5, -3.0, -30.0, -300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """A second estimate of a model's results, made without its Markov chains.
+
+    Attributes
+    ----------
+    method : {"quadrature", "importance"}
+        Deterministic quadrature, for up to three free parameters, or importance
+        sampling from a mixture around the posterior's modes.
+    logml, error : float
+        Log marginal likelihood, and its error: a bound for quadrature, a Monte Carlo
+        standard error for importance sampling.
+    pareto_k : float
+        Of the importance weights; NaN for quadrature.
+    modes : int
+        Number of modes found.
+    evaluations : int
+        Number of log densities computed.
+    names : tuple of str
+        Parameters and weights whose means follow.
+    means, errors : tuple of float
+        Posterior means in the data's unit, and their errors.
+    """
+
+    method: Literal["quadrature", "importance"]
+    logml: float
+    error: float
+    pareto_k: float
+    modes: int
+    evaluations: int
+    names: tuple[str, ...]
+    means: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def reliable(self) -> bool:
+        """Whether it can stand alone."""
+        return self.method == "quadrature" or self.pareto_k <= MAX_PARETO_K
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """What is known of a posterior before any chain runs.
+
+    Attributes
+    ----------
+    second : Second
+        The estimates.
+    starts : array of shape (n, D)
+        Draws from the posterior, nearly, on the unconstrained scale.
+    covariance : array of shape (D, D)
+        Of the posterior, unconstrained scale.
+    proposal : Proposal
+        A distribution like the posterior that can be drawn from.
+    """
+
+    second: Second
+    starts: FloatArray
+    covariance: FloatArray
+    proposal: Proposal
+
+
+def posterior_modes(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[Mode, ...]:
+    """Find modes from points where data and priors may want the parameters to be.
+
+    Raises
+    ------
+    BridgeError
+        If the density is zero everywhere.
+    """
+    points = _candidates(task, spec, density.own_columns)
+    modes = find_modes(density, density.unconstrain(points))
+    if not modes:
+        raise BridgeError(
+            "the posterior density is zero wherever the data and the priors point to. "
+            "Check that the priors allow what the data show."
+        )
+    return modes
+
+
+def explore(
+    density: LogDensity,
+    modes: Sequence[Mode],
+    spec: ModelSpec,
+    seed: np.random.SeedSequence,
+    *,
+    most: int,
+) -> Exploration:
+    """Integrate a posterior without Markov chains.
+
+    Parameters
+    ----------
+    density : LogDensity
+    modes : sequence of Mode
+    spec : ModelSpec
+    seed : SeedSequence
+    most : int
+        Largest number of evaluations of quadrature.
+
+    Returns
+    -------
+    Exploration
+        In the unit of `density`.
+    """
+    rng = np.random.default_rng(seed)
+    columns = [name for name in spec.priors if not spec.priors[name].is_spike]
+    if isinstance(spec.bias, WeightFunction) and not spec.bias.is_fixed:
+        count = len(spec.bias.intervals)
+        columns += [f"omega[{j + 1}]" for j in range(count)]
+    lattice = None
+    if len(density.names) <= MOST_DIMENSIONS:
+        lattice = integrate(density, modes, most=most)
+    if lattice is not None:
+        points, evaluations = lattice.points, lattice.evaluations
+        weights = 0.5 * (lattice.halves[0] + lattice.halves[1])
+        means, errors = lattice.mean(density.outputs(points, columns))
+        method: Literal["quadrature", "importance"] = "quadrature"
+        logml, error, k = lattice.logml, lattice.error, math.nan
+        proposal: Proposal = lattice.proposal
+    else:
+        sample = importance(density, modes, rng)
+        points, weights = sample.points, sample.weights
+        means, errors = sample.mean(density.outputs(points, columns))
+        method, evaluations = "importance", sample.evaluations
+        logml, error, k = sample.logml, sample.error, sample.pareto_k
+        proposal = sample.proposal
+    second = Second(
+        method, logml, error, k, len(modes), evaluations, tuple(columns),
+        tuple(means.tolist()), tuple(errors.tolist()),
+    )  # fmt: skip
+    chosen = rng.choice(len(points), size=_STARTS, p=weights / weights.sum())
+    offset = points - weights @ points
+    covariance = (weights[:, None] * offset).T @ offset
+    # Few points with weight span no volume; the best mode's factor does.
+    floor = modes[0].factor @ modes[0].factor.T
+    covariance = covariance + 1e-3 * floor
+    return Exploration(second, points[chosen], covariance, proposal)
+
+
+def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArray:
+    """Return constrained points to look from, shape (n, len(columns))."""
+    factor = scale_factor(task.prior_scale, task.effects.measure)
+    y, se = task.effects.y / factor, task.effects.se / factor
+    weighted = float((y / se**2).sum() / (1 / se**2).sum())
+    spread = float(np.sqrt(np.mean((y - np.median(y)) ** 2)))
+    priors = spec.priors
+    choices: list[list[float]] = []
+    for column in columns:
+        name = column.partition("[")[0].removesuffix("_free").removesuffix("_logit")
+        if name == "mu":
+            own = _typical(priors["mu"])
+            data = [weighted, float(np.median(y)), float(y.min()), float(y.max())]
+            choices.append(_inside(priors["mu"], own + data))
+        elif name == "tau":
+            far = abs(weighted - _typical(priors["mu"])[0])
+            data = [spread, far, float(se.min()) / 3, float(se.max())]
+            own = _typical(priors["tau"])
+            choices.append(_inside(priors["tau"], own + data))
+        elif name in ("PET", "PEESE"):
+            choices.append(_inside(priors[name], _typical(priors[name])))
+        elif name == "rho":
+            choices.append([-1.5, 1.5])
+        else:
+            choices.append(list(_LOGITS))
+    grid = np.array(list(itertools.product(*choices)))
+    if len(grid) > _MOST_CANDIDATES:
+        keep = np.random.default_rng(1).permutation(len(grid))[:_MOST_CANDIDATES]
+        grid = grid[keep]
+    return grid
+
+
+def _typical(prior: Prior) -> list[float]:
+    """Return a central value of a prior, a smaller and a larger one, roughly."""
+    values = prior.values
+    if prior.family == "spike":
+        return [values[0]]
+    if prior.family in ("normal", "student_t", "cauchy"):
+        return [values[0] + step * values[1] for step in (0.0, -1.6, 1.6)]
+    if prior.family == "lognormal":
+        return [math.exp(values[0] + step * values[1]) for step in (0.0, -1.6, 1.6)]
+    if prior.family == "gamma":
+        return [step * values[0] / values[1] for step in (0.7, 0.1, 2.0)]
+    if prior.family == "inv_gamma":
+        return [step * values[1] / (values[0] + 1.0) for step in (1.5, 0.6, 6.0)]
+    if prior.family == "exponential":
+        return [step / values[0] for step in (0.7, 0.1, 2.0)]
+    low, high = prior.support  # beta, uniform
+    return [low + step * (high - low) for step in (0.5, 0.1, 0.9)]
+
+
+def _inside(prior: Prior, values: Sequence[float]) -> list[float]:
+    """Move values that a prior excludes just inside its ends."""
+    low, high = prior.lower, prior.upper
+    size = max(abs(v) for v in values) or 1.0
+    if math.isfinite(low) and math.isfinite(high):
+        room_low = room_high = 1e-3 * (high - low)
+    else:
+        room_low = room_high = 1e-3 * size
+    return sorted({min(max(v, low + room_low), high - room_high) for v in values})
