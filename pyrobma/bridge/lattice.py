@@ -15,8 +15,8 @@ from pyrobma.bridge.modes import Mode
 MOST_DIMENSIONS: Final = 3
 """Parameters up to which lattices are affordable."""
 
-_DROP = 18.0  # exp(-18) of the largest density is left out: 1e-7 or so of the mass
-_SPACINGS = (0.75, 0.53, 0.37, 0.26, 0.18)
+_DROP = 17.0  # exp(-17) of the largest density is left out: 1e-7 or so of the mass
+_SPACINGS = (0.75, 0.53, 0.37, 0.26, 0.18, 0.09, 0.045, 0.02, 0.01, 0.005)
 _BITS = 20
 _KERNEL_DF = 3.0
 
@@ -149,7 +149,7 @@ def integrate(
     log_density: Callable[[FloatArray], FloatArray],
     modes: Sequence[Mode],
     *,
-    tolerance: float = 2e-4,
+    tolerance: float | None = None,
     most: int = 150_000,
 ) -> LatticeResult | None:
     """Integrate a density of up to three parameters.
@@ -160,8 +160,8 @@ def integrate(
         Maps points of shape (n, D) to log densities of shape (n,).
     modes : sequence of Mode
         At least one point in every region that counts.
-    tolerance : float
-        Largest `error` of the result.
+    tolerance : float, optional
+        Largest `error` of the result. None: 1e-4, with three parameters 1e-3.
     most : int
         Largest number of evaluations.
 
@@ -174,7 +174,7 @@ def integrate(
     -----
     The trapezoidal rule on a lattice converges faster than any power of the spacing
     for smooth integrands (Trefethen & Weideman 2014). A lattice grows from the modes
-    to all its points, connected by neighbours, above exp(-18) of the largest density;
+    to all its points, connected by neighbours, above exp(-17) of the largest density;
     so it follows ridges of any shape. Each mode has a lattice of its own, oriented and
     spaced like the mass around it, and integrates the density times its share of a
     smooth partition of unity (t densities around the modes).
@@ -184,6 +184,8 @@ def integrate(
     .. [1] Trefethen L. N., Weideman J. A. C. (2014). The exponentially convergent
        trapezoidal rule. SIAM Review 56(3). doi:10.1137/130932132
     """
+    if tolerance is None:
+        tolerance = 1e-4 if len(modes[0].point) < MOST_DIMENSIONS else 1e-3
     best = max(mode.log_mass for mode in modes)
     kept = [mode for mode in modes if mode.log_mass > best - 25.0] or [modes[0]]
     counted = _Counted(log_density, most)

@@ -47,7 +47,7 @@ def find_modes(
     log_density: Callable[[FloatArray], FloatArray],
     starts: FloatArray,
     *,
-    most: int = 8,
+    most: int = 6,
     iterations: int = 30,
 ) -> tuple[Mode, ...]:
     """Climb from the best of many points, all of them at once.
@@ -141,7 +141,7 @@ def _widths(
 ) -> FloatArray:
     """Return, for each point and axis, how far the log density stays within 0.5."""
     n, dimension = x.shape
-    distance = np.geomspace(1e-12, 1e4, 81)
+    distance = np.geomspace(1e-12, 1e4, 49)
     signed = np.concatenate([distance, -distance])
     points = np.broadcast_to(
         x[:, None, None], (n, dimension, signed.size, dimension)

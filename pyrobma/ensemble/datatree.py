@@ -185,6 +185,16 @@ def _model_attributes(ensemble: Ensemble, number: int) -> dict[str, str | int | 
         "prior_prob": float(ensemble.prior_prob[number - 1]),
         "post_prob": float(ensemble.post_prob[number - 1]),
         "missed_checks": "; ".join(fit.reasons),
+        "sampler": fit.sampler,
+        **(
+            {}
+            if fit.second is None
+            else {
+                "second_logml": float(fit.second.logml),
+                "second_logml_error": float(fit.second.error),
+                "second_method": fit.second.method,
+            }
+        ),
     }
 
 

@@ -246,7 +246,11 @@ class Ensemble:
         to_output = self.converter(parameter, output_scale)
         draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(
-            self._probabilities(given), tuple(draws), self._covariance(), self._shared()
+            self._probabilities(given),
+            tuple(draws),
+            self._covariance(),
+            self._shared(),
+            tuple(fit.mean_factor(parameter) for fit in self.fits),
         )
         return mixed.transformed(to_output)
 

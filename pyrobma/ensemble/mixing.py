@@ -26,12 +26,16 @@ class Mixture:
     shared : tuple of int, optional
         Models with the same number have the same draws; the number is the place of
         the first of them. None: no two have.
+    factors : tuple of float, optional
+        What the Monte Carlo errors of the models' means are multiplied by, because a
+        mean missed its check (`Fit.mean_factors`). None: all 1.
     """
 
     probabilities: FloatArray
     draws: tuple[FloatArray, ...]
     covariance: FloatArray
     shared: tuple[int, ...] | None = None
+    factors: tuple[float, ...] | None = None
 
     def mean(self) -> float:
         """Return the mean over models and draws."""
@@ -79,10 +83,14 @@ class Mixture:
         gradient = self.probabilities * (means - self.probabilities @ means)
         from_weights = gradient @ self.covariance @ gradient
         groups = self.shared or tuple(range(len(self.draws)))
+        factors = self.factors or (1.0,) * len(self.draws)
+        shares = {
+            g: float(self.probabilities[np.equal(groups, g)].sum()) for g in set(groups)
+        }
         from_draws = sum(
-            (self.probabilities[np.equal(groups, g)].sum() * _mean_error(self.draws[g]))
-            ** 2
-            for g in sorted(set(groups))
+            (share * factors[g] * _mean_error(self.draws[g])) ** 2
+            for g, share in sorted(shares.items())
+            if share > 0
         )
         return float(np.sqrt(max(from_weights, 0.0) + from_draws))
 
@@ -93,6 +101,7 @@ class Mixture:
             tuple(function(d) for d in self.draws),
             self.covariance,
             self.shared,
+            self.factors,
         )
 
     def _means(self) -> FloatArray:

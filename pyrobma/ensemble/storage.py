@@ -33,6 +33,7 @@ from pyrobma.effects import EffectSizes
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.errors import DataError
 from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings, Task
+from pyrobma.fit.explore import Second
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.priors import PEESE, PET, NoBias, Prior, WeightFunction
@@ -44,7 +45,7 @@ CLASSES: Final[dict[str, type[Any]]] = {
     cls.__name__: cls
     for cls in (
         BridgeResult, Chains, Diagnostics, EffectSizes, Fit, Iteration, ModelSpace,
-        ModelSpec, NoBias, PEESE, PET, Prior, Rule, SamplerSettings, Task,
+        ModelSpec, NoBias, PEESE, PET, Prior, Rule, SamplerSettings, Second, Task,
         WeightFunction,
     )
 }  # fmt: skip

@@ -91,8 +91,16 @@ class Fit:
     mean_factors: tuple[tuple[str, float], ...] = ()
 
     def mean_factor(self, parameter: str) -> float:
-        """Return what the Monte Carlo error of a mean is multiplied by, 1 or more."""
-        return dict(self.mean_factors).get(parameter, 1.0)
+        """Return what the Monte Carlo error of a mean is multiplied by, 1 or more.
+
+        Intervals of p-values common to several models are not those of one: all its
+        weights have the largest factor of any.
+        """
+        stem = parameter.partition("[")[0]
+        return max(
+            (f for name, f in self.mean_factors if name.partition("[")[0] == stem),
+            default=1.0,
+        )
 
     @property
     def ok(self) -> bool:

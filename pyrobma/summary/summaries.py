@@ -217,6 +217,8 @@ def models_table(
         },
         index=found.index,
     )
+    if any(_marks(ensemble)):
+        frame["Checks"] = _marks(ensemble)
     return Table(
         "Models overview:",
         frame,
@@ -227,6 +229,7 @@ def models_table(
             "Post. prob.": fixed(3),
             name: formats,
         },
+        notes=_mark_notes(ensemble),
     )
 
 
@@ -237,11 +240,17 @@ def diagnostics_table(ensemble: Ensemble) -> Table:
         row = dict.fromkeys(
             (
                 "max[error(MCMC)]", "max[error(MCMC)/SD]", "min(ESS)", "max(R-hat)",
-                "Divergences", "error(log(marglik))", "Draws",
+                "Divergences", "log(marglik)", "error(log(marglik))",
+                "2nd log(marglik)", "error(2nd)", "Draws",
             ),
             np.nan,
         )  # fmt: skip
-        row["error(log(marglik))"] = fit.logml_mcse
+        row |= {"log(marglik)": fit.logml, "error(log(marglik))": fit.logml_mcse}
+        if fit.second is not None:
+            row |= {
+                "2nd log(marglik)": fit.second.logml,
+                "error(2nd)": fit.second.error,
+            }
         if fit.chains is not None and fit.diagnostics is not None:
             found = fit.diagnostics
             sd = fit.chains.checked.std(axis=(0, 1), ddof=1)
@@ -255,6 +264,13 @@ def diagnostics_table(ensemble: Ensemble) -> Table:
             }
         rows.append(row)
     numbers = pd.DataFrame(rows, index=ensemble.models.index)
+    numbers["2nd by"] = [
+        "" if fit.second is None else fit.second.method for fit in ensemble.fits
+    ]
+    numbers["Sampler"] = [
+        "" if fit.chains is None else fit.sampler for fit in ensemble.fits
+    ]
+    numbers["Checks"] = _marks(ensemble)
     priors = pd.DataFrame(_prior_columns(ensemble), index=numbers.index)
     digits = decimals(numbers["max[error(MCMC)]"])
     return Table(
@@ -266,10 +282,29 @@ def diagnostics_table(ensemble: Ensemble) -> Table:
             "min(ESS)": integer,
             "max(R-hat)": fixed(3),
             "Divergences": integer,
+            "log(marglik)": fixed(3),
             "error(log(marglik))": error,
+            "2nd log(marglik)": fixed(3),
+            "error(2nd)": error,
             "Draws": integer,
         },
+        notes=(
+            "2nd log(marglik): found without the chains, by quadrature (up to three "
+            "free parameters) or importance sampling.",
+            *_mark_notes(ensemble),
+        ),
     )
+
+
+def _marks(ensemble: Ensemble) -> list[str]:
+    """Mark the models that miss a check."""
+    return ["" if fit.ok else "missed" for fit in ensemble.fits]
+
+
+def _mark_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    if all(fit.ok for fit in ensemble.fits):
+        return ()
+    return ("missed: see the warnings below; the error covers what is known of it.",)
 
 
 def individual_table(
@@ -285,13 +320,19 @@ def individual_table(
     fit = ensemble.fits[number - 1]
     title = model_title(ensemble, number, log_bf=log_bf, bf01=bf01)
     rows = {
-        p: _individual(ensemble.converter(p, output_scale)(fit.draws(p)), probs)
+        p: _individual(
+            ensemble.converter(p, output_scale)(fit.draws(p)),
+            probs,
+            fit.mean_factor(p),
+        )
         for p in fit.names
     }
     if "omega" in fit.spec.free and isinstance(fit.spec.bias, WeightFunction):
         omega = fit.draws("omega")
         for j, (lo, hi) in enumerate(fit.spec.bias.intervals):
-            rows[f"omega[{lo:g},{hi:g}]"] = _individual(omega[:, :, j], probs)
+            rows[f"omega[{lo:g},{hi:g}]"] = _individual(
+                omega[:, :, j], probs, fit.mean_factor("omega")
+            )
     frame = pd.DataFrame.from_dict(rows, orient="index")
     if not rows:
         return Table(title, frame, notes=("No free parameters.",))
@@ -321,6 +362,8 @@ def model_title(
         f"Post. prob. {column['post_prob'][number - 1]:.3f}",
         f"{name} {written[number - 1]}",
     ]
+    if not fit.ok:
+        facts.append(f"missed: {'; '.join(fit.reasons)}")
     return f"Model {number}: {fit.spec}\n{', '.join(facts)}"
 
 
@@ -374,7 +417,9 @@ def estimate_formats(frame: pd.DataFrame) -> dict[str, Format | tuple[str, ...]]
     return {**by_row(frame.drop(columns="error(Mean)")), "error(Mean)": error}
 
 
-def _individual(values: FloatArray, probs: Sequence[float]) -> dict[str, float]:
+def _individual(
+    values: FloatArray, probs: Sequence[float], factor: float = 1.0
+) -> dict[str, float]:
     if np.ptp(values) == 0:
         value = float(values.flat[0])
         empty = dict.fromkeys(("error(MCMC)", "error(MCMC)/SD", "ESS", "R-hat"), np.nan)
@@ -391,8 +436,8 @@ def _individual(values: FloatArray, probs: Sequence[float]) -> dict[str, float]:
         "SD": sd,
         "Median": float(quantiles[0]),
         **{f"{p:g}": float(q) for p, q in zip(probs, quantiles[1:], strict=True)},
-        "error(MCMC)": sd / np.sqrt(size),
-        "error(MCMC)/SD": 1 / np.sqrt(size),
+        "error(MCMC)": factor * sd / np.sqrt(size),
+        "error(MCMC)/SD": factor / np.sqrt(size),
         "ESS": float(effective_sample_size(bulk)[0]),
         "R-hat": float(np.maximum(rhat(bulk), rhat(folded))[0]),
     }
