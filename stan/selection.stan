@@ -61,11 +61,10 @@ data {
   vector<lower=0>[J1] alpha1; // Dirichlet parameters, by rising p
   vector<lower=0>[omega_family == 2 ? J - J1 + 1 : 0] alpha2;
 
-  // quadrature of each cluster's common factor: nodes, and logs of weights with
-  // phi in them
+  // quadrature of the common factor: nodes, and logs of weights with phi in them
   int<lower=1> Q;
-  matrix[L, Q] node;
-  matrix[L, Q] log_weight;
+  row_vector[Q] node;
+  row_vector[Q] log_weight;
 }
 transformed data {
   check_estimates(y, se);
@@ -103,13 +102,6 @@ transformed data {
   real PEESE_shift = shifted * effect_direction * K / sum(inv(v_sorted))
                      / square(scale);
   matrix[K, J - 1] cut_sorted = cut[order];
-  matrix[L_shared, Q] log_weight_shared = log_weight[shared];
-  matrix[K_shared, Q] node_sorted;
-  for (k in 1 : L_shared) {
-    for (i in shared_start[k] : (shared_start[k] + shared_size[k] - 1)) {
-      node_sorted[i] = node[shared[k]];
-    }
-  }
 
   // selection
   if (J1 != (omega_family == 0 ? 0 : omega_family == 1 ? J : J1)
@@ -214,15 +206,15 @@ model {
       if (tiny) {
         target += -log_selection_tails(m, PET, PEESE_data, within, sqrt(cov),
                                        head(se_sorted, K_shared),
-                                       shared_start, shared_size, node_sorted,
-                                       log_weight_shared, cut_sorted[1 : K_shared],
+                                       shared_start, shared_size, node,
+                                       log_weight, cut_sorted[1 : K_shared],
                                        sides, log_omega);
       } else {
         target += -log_selection_clusters(m, PET, PEESE_data, within,
                                           sqrt(cov),
                                           head(se_sorted, K_shared),
-                                          shared_start, shared_size, node_sorted,
-                                          log_weight_shared,
+                                          shared_start, shared_size, node,
+                                          log_weight,
                                           cut_sorted[1 : K_shared], sides,
                                           omega, lowest);
       }
@@ -233,9 +225,7 @@ model {
       if (tiny) {
         target += -log_selection_tails(m, PET, PEESE_data, tau2, 0,
                                        tail(se_sorted, K_alone), alone,
-                                       rep_array(1, K_alone),
-                                       rep_matrix(0, K_alone, 1),
-                                       rep_matrix(0, K_alone, 1),
+                                       rep_array(1, K_alone), [0], [0],
                                        cut_sorted[(K_shared + 1) : K], sides,
                                        log_omega);
       } else {

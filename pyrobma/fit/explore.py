@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -26,7 +27,9 @@ MAX_PARETO_K: Final = 0.7
 """Pareto k of importance weights above which their mean cannot be trusted."""
 
 _STARTS = 40
+_SEARCH_SECONDS = 0.5
 _MOST_CANDIDATES = 3000
+_MOST_POINTS = 60_000
 _LOGITS = (1.5, -3.0, -30.0, -300.0)
 
 
@@ -92,7 +95,9 @@ class Exploration:
     proposal: Proposal
 
 
-def posterior_modes(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[Mode, ...]:
+def posterior_modes(
+    task: Task, spec: ModelSpec, density: LogDensity
+) -> tuple[Mode, ...]:
     """Find modes from points where data and priors may want the parameters to be.
 
     Raises
@@ -100,8 +105,15 @@ def posterior_modes(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[M
     BridgeError
         If the density is zero everywhere.
     """
-    points = _candidates(task, spec, density.own_columns)
-    modes = find_modes(density, density.unconstrain(points))
+    points = density.unconstrain(_candidates(task, spec, density.own_columns))
+    began = time.perf_counter()
+    density(points[:20])
+    each = (time.perf_counter() - began) / 20
+    # Costly densities are looked at more sparingly.
+    affordable = max(50, int(_SEARCH_SECONDS / each))
+    if len(points) > affordable:
+        points = np.random.default_rng(1).permutation(points)[:affordable]
+    modes = find_modes(density, points, most=int(np.clip(affordable / 1000, 2, 6)))
     if not modes:
         raise BridgeError(
             "the posterior density is zero wherever the data and the priors point to. "
@@ -116,7 +128,7 @@ def explore(
     spec: ModelSpec,
     seed: np.random.SeedSequence,
     *,
-    most: int,
+    seconds: float,
 ) -> Exploration:
     """Integrate a posterior without Markov chains.
 
@@ -126,8 +138,8 @@ def explore(
     modes : sequence of Mode
     spec : ModelSpec
     seed : SeedSequence
-    most : int
-        Largest number of evaluations of quadrature.
+    seconds : float
+        What quadrature may take, roughly.
 
     Returns
     -------
@@ -141,6 +153,11 @@ def explore(
         columns += [f"omega[{j + 1}]" for j in range(count)]
     lattice = None
     if len(density.names) <= MOST_DIMENSIONS:
+        points = np.array([m.point for m in modes] * 10)
+        began = time.perf_counter()
+        density(points)
+        each = (time.perf_counter() - began) / len(points)
+        most = int(np.clip(seconds / each, 4000, _MOST_POINTS))
         lattice = integrate(density, modes, most=most)
     if lattice is not None:
         points, evaluations = lattice.points, lattice.evaluations

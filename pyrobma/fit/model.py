@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,11 +13,20 @@ from pyrobma._types import FloatArray
 from pyrobma._mcmc import effective_sample_size
 from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.bridge.independence import independence_chains
+from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.errors import BridgeError, DataError, SamplingError, ToolchainError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.fit.explore import Exploration, Second, explore, posterior_modes
-from pyrobma.fit.quadrature import COARSEST, PILOT, TOLERANCE, Rule, first_exact
+from pyrobma.fit.quadrature import (
+    COARSEST,
+    PILOT,
+    REACHES,
+    SPACINGS,
+    TOLERANCE,
+    Rule,
+    first_exact,
+)
 from pyrobma.fit.sample import Begin, Chains, ChainsTimeout, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
@@ -30,7 +38,6 @@ from pyrobma.programs import library
 _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
 _WARMUP = 100  # of step sizes alone
-_MOST_POINTS = 60_000
 _QUADRATURE_SECONDS = 2.0
 _MAX_Z = 4.0
 
@@ -275,27 +282,16 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     own_task, own_spec = job.scaled.task, job.scaled.spec
     sequence = np.random.SeedSequence([seed, 2])
     try:
-        rule = None
-        if needs_quadrature(task, spec):
-            with job.density(PILOT) as density:
-                modes = posterior_modes(own_task, own_spec, density)
-                rng = np.random.default_rng(sequence.spawn(1)[0])
-                near = [
-                    m.point + rng.standard_normal((40, len(m.point))) @ m.factor.T
-                    for m in modes
-                    if m.log_mass > modes[0].log_mass - 10.0
-                ]
-                points = np.concatenate(near)
-                values = density(points)
-            points = points[values > values.max() - 15.0]
-            rule = _first_exact(job, points, COARSEST, TOLERANCE)
+        rule = PILOT if needs_quadrature(task, spec) else None
+        with job.density(rule) as density:
+            modes = posterior_modes(own_task, own_spec, density)
+        if rule is not None:
+            rule, modes = _rule_at_modes(job, modes)
         while True:
             with job.density(rule) as density:
-                began = time.perf_counter()
-                modes = posterior_modes(own_task, own_spec, density)
-                each = (time.perf_counter() - began) / 5000
-                most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
-                found = explore(density, modes, own_spec, sequence, most=most)
+                found = explore(
+                    density, modes, own_spec, sequence, seconds=_QUADRATURE_SECONDS
+                )
             if rule is None:
                 break
             exact = _first_exact(job, found.starts, rule, TOLERANCE)
@@ -305,6 +301,22 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     except (BridgeError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
     return Survey(replace(found, second=_in_data_unit(found.second, job.scaled)), rule)
+
+
+def _rule_at_modes(
+    job: _Job, modes: tuple[Mode, ...]
+) -> tuple[Rule, tuple[Mode, ...]]:
+    """Choose a quadrature that is exact at the modes, which move with it at first."""
+    rule = COARSEST
+    while True:
+        high = [m.point for m in modes if m.log_mass > modes[0].log_mass - 10.0]
+        exact = _first_exact(job, np.array(high or [modes[0].point]), rule, TOLERANCE)
+        with job.density(exact) as density:
+            # The density may not fall off where a coarser rule had a mode.
+            modes = find_modes(density, np.array([m.point for m in modes])) or modes
+        if exact == rule:
+            return rule, modes
+        rule = exact
 
 
 def _in_data_unit(second: Second, unit: Scaled) -> Second:
@@ -503,8 +515,7 @@ def _extended(job: _Job, fit: Fit) -> Fit:
     settings = job.settings
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
-    error = 0.0 if fit.bridge is None else fit.bridge.mcse
-    wanted = 1.2 * have * (error / settings.max_mcse) ** 2
+    wanted = 1.2 * have * (_own_error(fit) / settings.max_mcse) ** 2
     more = int(min(max(have, wanted - have), _most(settings) - have))
     number = fit.round + 1
     later = job.go_on(fit.rule, number, more, fit.chains)
@@ -525,11 +536,7 @@ def fingerprint(task: Task, spec: ModelSpec, settings: SamplerSettings) -> str:
 
 def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
-    return (
-        fit.bridge is not None
-        and fit.bridge.mcse > settings.max_mcse
-        and _can_grow(fit, settings)
-    )
+    return _own_error(fit) > settings.max_mcse and _can_grow(fit, settings)
 
 
 def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
@@ -548,6 +555,11 @@ def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
 def with_spec(fit: Fit, spec: ModelSpec) -> Fit:
     """Return the fit as that of another model with the same posterior."""
     return replace(fit, spec=spec)
+
+
+def _own_error(fit: Fit) -> float:
+    """Return the Monte Carlo error alone, without what misses the second estimate."""
+    return fit.logml_mcse if fit.bridge is None else fit.bridge.mcse
 
 
 def _most(settings: SamplerSettings) -> int:
@@ -614,7 +626,9 @@ def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -
     if rule is None:
         raise BridgeError(
             f"the quadrature over clusters misses {tolerance:.2g} with "
-            "any rule: rho or tau is extreme. Use priors that leave less room there."
+            f"up to {len(Rule(SPACINGS[-1], REACHES[-1]).nodes)} nodes at points of the "
+            "posterior where rho is near 1 and tau many standard errors. Use priors that "
+            "leave less room there."
         )
     return rule
 

@@ -55,18 +55,18 @@ class Rule:
 
 
 SPACINGS: Final = (
-    0.75, 0.65, 0.55, 0.48, 0.42, 0.36, 0.3, 0.24, 0.18, 0.12, 0.07, 0.04,
+    0.75, 0.65, 0.55, 0.48, 0.42, 0.36, 0.3, 0.24, 0.18, 0.12, 0.07, 0.04, 0.02,
 )  # fmt: skip
 """Spacings in the order in which they are tried."""
 
-REACHES: Final = (4.5, 6.0, 8.0, 11.0, 15.0)
+REACHES: Final = (4.5, 6.0, 8.0, 11.0, 15.0, 20.0)
 """Reaches in the order in which they are tried. Strong selection of estimates far
 above their mean moves the mass of the integrand many standard deviations out."""
 
 COARSEST: Final = Rule(SPACINGS[0], REACHES[0])
 
 PILOT: Final = Rule(1.0, 8.0)
-"""A coarse and wide rule for chains that only adapt."""
+"""A coarse and wide rule to find the first modes with."""
 
 
 def first_exact(

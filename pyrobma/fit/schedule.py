@@ -35,6 +35,10 @@ MATTERS = 1e-4
 NEGLIGIBLE = 1e-6
 """Posterior probability below which a model's chains are not run."""
 
+SURVEYED_FROM = 9
+"""Models from which on all are surveyed before the chains of any are run, so that
+those that cannot matter are known."""
+
 _QUADRATURE_COST = 12.0
 
 
@@ -163,40 +167,33 @@ def fit_models(
         (i for i in distinct if i not in done), key=lambda i: -len(models[i].free)
     )
     with _pool(executor, cores) as pool:
+        surveys: dict[int, Survey] = {}
         free = [i for i in todo if models[i].free]
-        surveys: dict[int, Survey] = _run(
-            pool,
-            {
-                i: (survey, task, models[i], settings, _model_seed(seed, i))
-                for i in free
-            },
-            done,
-            ProgressLine(_work(task, models, free), progress, "surveyed"),
-        )
-        done |= _run(
-            pool,
-            {
-                i: (fit_model, task, models[i], settings, _model_seed(seed, i))
-                for i in todo
-                if i not in surveys
-            },
-            done,
-            ProgressLine({}, False, "models"),
-        )
+        if len(free) >= SURVEYED_FROM:
+            surveys = _run(
+                pool,
+                {
+                    i: (survey, task, models[i], settings, _model_seed(seed, i))
+                    for i in free
+                },
+                done,
+                ProgressLine(_work(task, models, free), progress, "surveyed"),
+                keep=False,
+            )
         hopeless = _hopeless(done, surveys, space, first)
-        run = [i for i in free if i not in hopeless]
+        run = [i for i in todo if i not in hopeless]
         parallel = 1 if executor is not None else max(1, cores // max(1, len(run)))
         done |= _run(
             pool,
             {
                 i: (
                     fit_model, task, models[i], settings, _model_seed(seed, i),
-                    parallel, surveys[i], i not in hopeless,
+                    parallel, surveys.get(i), i not in hopeless,
                 )
-                for i in free
+                for i in todo
             },
             done,
-            ProgressLine(_work(task, models, run), progress, "models"),
+            ProgressLine(_work(task, models, todo), progress, "models"),
         )  # fmt: skip
         while True:
             imprecise = [
@@ -318,8 +315,13 @@ def _run(
     calls: dict[int, tuple[Any, ...]],
     done: dict[int, Fit],
     line: ProgressLine,
+    *,
+    keep: bool = True,
 ) -> dict[int, Any]:
-    """Run jobs, each a function and its arguments, and collect fits or surveys."""
+    """Run jobs, each a function and its arguments, and collect their results.
+
+    `keep` says whether these are fits, which a failure or an interrupt hands over.
+    """
     results: dict[int, Any] = {}
     failures: list[Exception] = []
     jobs: dict[int, Any] = {}
@@ -340,13 +342,14 @@ def _run(
                     failures.append(error)
                 line.finished(i)
     except KeyboardInterrupt as error:
+        finished = results | _stopped(jobs)
         raise FitInterrupted(
-            tuple((done | results | _stopped(jobs)).values())
+            tuple((done | finished if keep else done).values())
         ) from error
     if failures:
         first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
-        fits = tuple((done | results).values())
+        fits = tuple((done | results if keep else done).values())
         kept = "1 other fit is" if len(fits) == 1 else f"{len(fits)} other fits are"
         raise FitError(
             f"{first}{more} The {kept} kept in this error's `fits`; give them as "

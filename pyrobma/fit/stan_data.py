@@ -133,7 +133,7 @@ def stan_data(
         data |= _prior_data(name, chosen)
     if isinstance(spec.bias, WeightFunction):
         data |= _selection_data(task, spec.bias, order)
-        data |= _quadrature_data(rule, len(size))
+        data |= _quadrature_data(rule)
     return data
 
 
@@ -168,11 +168,11 @@ def _selection_data(
     }
 
 
-def _quadrature_data(rule: Rule | None, L: int) -> dict[str, object]:
+def _quadrature_data(rule: Rule | None) -> dict[str, object]:
     nodes = np.zeros(1) if rule is None else rule.nodes
     log_weights = np.zeros(1) if rule is None else rule.log_weights
     return {
         "Q": len(nodes),
-        "node": [nodes.tolist()] * L,
-        "log_weight": [log_weights.tolist()] * L,
+        "node": nodes.tolist(),
+        "log_weight": log_weights.tolist(),
     }
