@@ -69,7 +69,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     parser.add_argument(
         "--overwrite", action="store_true",
         help="write into a folder that has files in it; what an earlier run wrote "
-        "there is deleted, other files stay",
+        "there is deleted, other files stay. Files that are links are replaced and not "
+        "followed; the folder itself must not be a link then",
     )  # fmt: skip
     parser.add_argument(
         "--sep", metavar="TEXT",

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pyrobma.api import RobmaFit
-from pyrobma.commands.folder import FINISHED, SETTINGS, delete_files, earlier_files
+from pyrobma.commands.folder import (
+    FINISHED,
+    SETTINGS,
+    delete_files,
+    earlier_files,
+    new_file,
+)
 from pyrobma.effects import Measure
 from pyrobma.report import figures, report_html, save_figure, tables
 from pyrobma.summary import ensemble_warnings, interpret
@@ -34,7 +40,8 @@ def write_results(
         What `robma` returns.
     folder : Path
         Made if it is not there. What an earlier run wrote into it is replaced, or
-        deleted if it has no successor; other files stay.
+        deleted if it has no successor; other files stay. Links among the files are
+        replaced too, and what they point to stays as it is.
     settings : mapping
         Goes into settings.json, with the warnings and the names of all files, and
         into the report.
@@ -51,19 +58,19 @@ def write_results(
     earlier = earlier_files(folder)
     written: set[str] = set()
 
-    def file(name: str) -> Path:
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
+    def file(name: str, *, keep: bool = False) -> Path:
+        path = new_file(folder, name, keep=keep)
         written.add(name)
         return path
 
     def write_settings(files: set[str]) -> None:
         contents = {**settings, "warnings": list(remarks), "files": sorted(files)}
-        _write(folder / SETTINGS, json.dumps(contents, indent=2) + "\n")
+        _write(new_file(folder, SETTINGS), json.dumps(contents, indent=2) + "\n")
 
-    file(SETTINGS)
+    written.add(SETTINGS)
     try:
-        fit.save(file("fit.pyrobma"))  # first: all else can be made again from it
+        # First: all else can be made again from it.
+        fit.save(file("fit.pyrobma", keep=True))
         fit.to_datatree().to_netcdf(file("draws.nc"))
         say("Writing tables")
         contents = tables(fit, output_scale=output_scale)
