@@ -38,7 +38,8 @@ examples:
 
 The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
 (PNG and SVG), draws.nc (draws of every model, NetCDF for ArviZ), fit.pyrobma (for
-pyrobma.load) and settings.json.
+pyrobma.load) and settings.json. In CSV files a text that a spreadsheet would take for a
+formula, since it begins with = + - @ or a tab, has an apostrophe before it.
 
 exit codes:
   0    done

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pandas as pd
 
 from pyrobma.api import RobmaFit
 from pyrobma.commands.folder import (
@@ -20,6 +23,8 @@ from pyrobma.report import figures, report_html, save_figure, tables
 from pyrobma.summary import ensemble_warnings, interpret
 
 _FORMATS = ("svg", "png")
+_FORMULA: Final = re.compile(r"[=+@\t\r\n-]")
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def write_results(
@@ -33,6 +38,9 @@ def write_results(
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
+
+    Texts of CSV files that a spreadsheet would take for formulas get an apostrophe;
+    see `without_formulas`.
 
     Parameters
     ----------
@@ -75,7 +83,7 @@ def write_results(
         say("Writing tables")
         contents = tables(fit, output_scale=output_scale)
         for name, table in contents.items():
-            table.frame.to_csv(file(f"tables/{name}.csv"))
+            without_formulas(table.frame).to_csv(file(f"tables/{name}.csv"))
             _write(file(f"tables/{name}.html"), table.to_html())
         text = "\n".join(
             [
@@ -112,6 +120,45 @@ def write_results(
         raise
     write_settings(written)
     delete_files(folder, (earlier | {FINISHED}) - written)
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts no spreadsheet takes for formulas.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any table.
+
+    Returns
+    -------
+    DataFrame
+        With an apostrophe before each text, in cells, row labels and headers, that
+        begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break and is no number
+        [1]_. Numbers are as they were.
+
+    References
+    ----------
+    .. [1] OWASP. CSV injection. https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    texts = [
+        j
+        for j, kind in enumerate(frame.dtypes)
+        if not pd.api.types.is_numeric_dtype(kind)
+    ]
+    safe = frame.copy()
+    for j in texts:
+        safe.isetitem(j, [_no_formula(value) for value in frame.iloc[:, j]])
+    safe.index = safe.index.map(_no_formula)
+    safe.columns = safe.columns.map(_no_formula)
+    safe.index.name = _no_formula(safe.index.name)
+    return safe
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pyrobma as rb
 from pyrobma.commands import fit as command
 from pyrobma.commands import main
 from pyrobma.commands.folder import delete_files, earlier_files, output_folder
-from pyrobma.commands.results import write_results
+from pyrobma.commands.results import without_formulas, write_results
 from pyrobma.commands.table import read_table
 
 SMALL = ["--no-bias", "--seed", "1", "--draws", "250", "--chains", "2"]
@@ -624,3 +624,43 @@ def test_what_a_broken_run_wrote_is_known_as_ours(made, tmp_path, monkeypatch):
     found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert found <= earlier_files(tmp_path)
     assert "tables/models.csv" in found
+
+
+# ---- spreadsheets ------------------------------------------------------------------
+def test_texts_that_a_spreadsheet_takes_for_formulas_get_an_apostrophe():
+    evil = ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
+    fine = ["Smith - 2", "a=b", "'=1", "", "-1.5", "+2e3", ".5"]
+    texts = [*evil, *fine]
+    numbers = [-float(i) for i in range(len(texts))]
+    frame = pd.DataFrame(
+        {"=study": texts, "Mean": numbers}, index=pd.Index(texts, name="@id")
+    )
+    before = frame.copy()
+    safe = without_formulas(frame)
+    expected = [f"'{text}" for text in evil] + fine
+    assert safe.iloc[:, 0].tolist() == expected
+    assert safe.index.tolist() == expected
+    assert list(safe.columns) == ["'=study", "Mean"]
+    assert safe.index.name == "'@id"
+    assert safe["Mean"].tolist() == numbers
+    pd.testing.assert_frame_equal(frame, before)
+    missing = pd.DataFrame({"cluster": ["=x", None]})
+    assert without_formulas(missing).to_csv(index=False) == 'cluster\n\'=x\n""\n'
+
+
+def test_names_of_studies_are_no_formulas_in_the_tables(made, tmp_path):
+    effects = rb.effect_sizes(
+        d=[0.1, 0.3, -0.1], se=[0.1, 0.2, 0.1],
+        study_names=["=HYPERLINK(A1)", "@b", "c"], study_ids=["-x", "-x", "y"],
+    )  # fmt: skip
+    saved = made.ensemble(
+        made.space(), [-2.0, 0.5, -1.0, 0.9], size=(2, 40), effects=effects
+    )
+    write_results(saved, tmp_path, settings={}, with_figures=False)
+    text = "".join(
+        (tmp_path / "tables" / name).read_text()
+        for name in ("true_effects.csv", "cluster_effects.csv")
+    )
+    for name in ("=HYPERLINK(A1)", "@b", "-x"):
+        assert f"'{name}" in text
+        assert not re.search(rf'(^|[,"]){re.escape(name)}', text, re.MULTILINE)
