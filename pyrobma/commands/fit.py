@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pyrobma.api import RobmaFit, load, robma
-from pyrobma.commands.folder import FINISHED, output_folder
+from pyrobma.commands.folder import FINISHED, new_file, output_folder
 from pyrobma.commands.options import COLUMNS, add_options
 from pyrobma.commands.priors import check_output_scale, given_priors
 from pyrobma.commands.results import write_results
@@ -123,7 +123,7 @@ def _keep(finished: RobmaFit | None, folder: Path) -> None:
     """Save the models that were finished before a failure or an interruption."""
     if finished is None:
         return
-    path = folder / FINISHED
+    path = new_file(folder, FINISHED, keep=True)
     finished.save(path)
     _say(
         f"Finished models ({len(finished.fits)}) are kept in {path}: give it to "

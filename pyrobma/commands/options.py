@@ -38,7 +38,8 @@ examples:
 
 The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
 (PNG and SVG), draws.nc (draws of every model, NetCDF for ArviZ), fit.pyrobma (for
-pyrobma.load) and settings.json.
+pyrobma.load) and settings.json. In CSV files a text that a spreadsheet would take for a
+formula, since it begins with = + - @ or a tab, has an apostrophe before it.
 
 exit codes:
   0    done
@@ -69,7 +70,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     parser.add_argument(
         "--overwrite", action="store_true",
         help="write into a folder that has files in it; what an earlier run wrote "
-        "there is deleted, other files stay",
+        "there is deleted, other files stay. Files that are links are replaced and not "
+        "followed; the folder itself must not be a link then",
     )  # fmt: skip
     parser.add_argument(
         "--sep", metavar="TEXT",

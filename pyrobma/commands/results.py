@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pandas as pd
 
 from pyrobma.api import RobmaFit
-from pyrobma.commands.folder import FINISHED, SETTINGS, delete_files, earlier_files
+from pyrobma.commands.folder import (
+    FINISHED,
+    SETTINGS,
+    delete_files,
+    earlier_files,
+    new_file,
+)
 from pyrobma.effects import Measure
 from pyrobma.report import figures, report_html, save_figure, tables
 from pyrobma.summary import ensemble_warnings, interpret
 
 _FORMATS = ("svg", "png")
+_FORMULA: Final = re.compile(r"[=+@\t\r\n-]")
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def write_results(
@@ -28,13 +39,17 @@ def write_results(
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
 
+    Texts of CSV files that a spreadsheet would take for formulas get an apostrophe;
+    see `without_formulas`.
+
     Parameters
     ----------
     fit : RobmaFit
         What `robma` returns.
     folder : Path
         Made if it is not there. What an earlier run wrote into it is replaced, or
-        deleted if it has no successor; other files stay.
+        deleted if it has no successor; other files stay. Links among the files are
+        replaced too, and what they point to stays as it is.
     settings : mapping
         Goes into settings.json, with the warnings and the names of all files, and
         into the report.
@@ -51,24 +66,24 @@ def write_results(
     earlier = earlier_files(folder)
     written: set[str] = set()
 
-    def file(name: str) -> Path:
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
+    def file(name: str, *, keep: bool = False) -> Path:
+        path = new_file(folder, name, keep=keep)
         written.add(name)
         return path
 
     def write_settings(files: set[str]) -> None:
         contents = {**settings, "warnings": list(remarks), "files": sorted(files)}
-        _write(folder / SETTINGS, json.dumps(contents, indent=2) + "\n")
+        _write(new_file(folder, SETTINGS), json.dumps(contents, indent=2) + "\n")
 
-    file(SETTINGS)
+    written.add(SETTINGS)
     try:
-        fit.save(file("fit.pyrobma"))  # first: all else can be made again from it
+        # First: all else can be made again from it.
+        fit.save(file("fit.pyrobma", keep=True))
         fit.to_datatree().to_netcdf(file("draws.nc"))
         say("Writing tables")
         contents = tables(fit, output_scale=output_scale)
         for name, table in contents.items():
-            table.frame.to_csv(file(f"tables/{name}.csv"))
+            without_formulas(table.frame).to_csv(file(f"tables/{name}.csv"))
             _write(file(f"tables/{name}.html"), table.to_html())
         text = "\n".join(
             [
@@ -105,6 +120,45 @@ def write_results(
         raise
     write_settings(written)
     delete_files(folder, (earlier | {FINISHED}) - written)
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts no spreadsheet takes for formulas.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any table.
+
+    Returns
+    -------
+    DataFrame
+        With an apostrophe before each text, in cells, row labels and headers, that
+        begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break and is no number
+        [1]_. Numbers are as they were.
+
+    References
+    ----------
+    .. [1] OWASP. CSV injection. https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    texts = [
+        j
+        for j, kind in enumerate(frame.dtypes)
+        if not pd.api.types.is_numeric_dtype(kind)
+    ]
+    safe = frame.copy()
+    for j in texts:
+        safe.isetitem(j, [_no_formula(value) for value in frame.iloc[:, j]])
+    safe.index = safe.index.map(_no_formula)
+    safe.columns = safe.columns.map(_no_formula)
+    safe.index.name = _no_formula(safe.index.name)
+    return safe
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Ensemble:
     @property
     def post_prob(self) -> FloatArray:
         """Posterior model probabilities, shape (number of models,)."""
-        return posterior_probabilities(self.logml, self.prior_prob)
+        return self._probabilities(None)
 
     @property
     def components(self) -> tuple[Hypothesis, ...]:
@@ -463,16 +463,25 @@ class Ensemble:
         return tuple(n for n in names if n in always or self.members(n).any())
 
     def _compare(self, member: BoolArray) -> Inclusion:
-        return inclusion(member, self.logml, self.prior_prob, self._covariance())
+        return inclusion(
+            member, self.logml, self.prior_prob, self._covariance(),
+            log_prior=self.space.log_prior_prob,
+        )  # fmt: skip
 
     def _prior_given(self, given: BoolArray | None) -> FloatArray:
         if given is None:
             return self.prior_prob
-        prior_prob = np.where(given, self.prior_prob, 0.0)
-        return np.asarray(prior_prob / prior_prob.sum())
+        return self.space.prior_prob_given(given)
 
     def _probabilities(self, given: BoolArray | None) -> FloatArray:
-        return posterior_probabilities(self.logml, self._prior_given(given))
+        logs = (
+            self.space.log_prior_prob
+            if given is None
+            else self.space.log_prior_prob_given(given)
+        )
+        return posterior_probabilities(
+            self.logml, self._prior_given(given), log_prior=logs
+        )
 
     def _covariance(self) -> FloatArray:
         error = np.array([fit.logml_mcse for fit in self.fits])

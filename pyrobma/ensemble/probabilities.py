@@ -36,7 +36,9 @@ class Inclusion:
     log_bf_mcse: float
 
 
-def posterior_probabilities(logml: FloatArray, prior_prob: FloatArray) -> FloatArray:
+def posterior_probabilities(
+    logml: FloatArray, prior_prob: FloatArray, *, log_prior: FloatArray | None = None
+) -> FloatArray:
     """Return posterior model probabilities.
 
     Parameters
@@ -45,13 +47,16 @@ def posterior_probabilities(logml: FloatArray, prior_prob: FloatArray) -> FloatA
         Log marginal likelihoods.
     prior_prob : array of shape (M,)
         Prior model probabilities; 0 leaves a model out.
+    log_prior : array of shape (M,), optional
+        Natural logs of `prior_prob` where some are too small for a float. None:
+        computed.
 
     Returns
     -------
     array of shape (M,)
         Summing to one.
     """
-    log_weights = _log_weights(logml, prior_prob)
+    log_weights = logml + (_log(prior_prob) if log_prior is None else log_prior)
     probabilities: FloatArray = np.exp(log_weights - np.logaddexp.reduce(log_weights))
     return probabilities
 
@@ -82,7 +87,12 @@ def posterior_probability_errors(
 
 
 def inclusion(
-    member: BoolArray, logml: FloatArray, prior_prob: FloatArray, variance: FloatArray
+    member: BoolArray,
+    logml: FloatArray,
+    prior_prob: FloatArray,
+    variance: FloatArray,
+    *,
+    log_prior: FloatArray | None = None,
 ) -> Inclusion:
     """Compare the models of a component with all others.
 
@@ -94,6 +104,8 @@ def inclusion(
         Log marginal likelihoods and prior model probabilities.
     variance : array of shape (M, M)
         Covariance of the errors of `logml`.
+    log_prior : array of shape (M,), optional
+        As in `posterior_probabilities`.
 
     Returns
     -------
@@ -110,7 +122,8 @@ def inclusion(
        conceptual introduction to Bayesian model averaging. AMPPS 3(2).
        doi:10.1177/2515245919898657
     """
-    log_weights = _log_weights(logml, prior_prob)
+    log_prior = _log(prior_prob) if log_prior is None else log_prior
+    log_weights = logml + log_prior
     post_prob = np.exp(log_weights - np.logaddexp.reduce(log_weights))
     prior_in = float(prior_prob[member].sum())
     post_in = float(post_prob[member].sum())
@@ -125,7 +138,9 @@ def inclusion(
         np.logaddexp.reduce(log_weights[member]),
         np.logaddexp.reduce(log_weights[~member]),
     )
-    log_prior_odds = np.log(prior_in) - np.log(prior_prob[~member].sum())
+    log_prior_odds = np.logaddexp.reduce(log_prior[member]) - np.logaddexp.reduce(
+        log_prior[~member]
+    )
     # Masked before exp: the other side may be larger by more than exp can hold.
     share = np.exp(np.where(member, log_weights, -np.inf) - log_in) - np.exp(
         np.where(member, -np.inf, log_weights) - log_out
@@ -140,9 +155,9 @@ def inclusion(
     )
 
 
-def _log_weights(logml: FloatArray, prior_prob: FloatArray) -> FloatArray:
+def _log(prior_prob: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(prior_prob) + logml)
+        return np.asarray(np.log(prior_prob))
 
 
 def _errors(jacobian: FloatArray, variance: FloatArray) -> FloatArray:

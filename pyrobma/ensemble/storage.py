@@ -25,13 +25,14 @@ from typing import (
 )
 
 import numpy as np
-from numpy.lib import format as npy
 
 from pyrobma.bridge import BridgeResult
 from pyrobma.bridge.iterate import Iteration
 from pyrobma.effects import EffectSizes
+from pyrobma.ensemble._archive import Damage, check_members, read_array, read_json
+from pyrobma.ensemble._values import check_fits, check_values
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.errors import DataError
+from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings, Task
 from pyrobma.fit.explore import Second
 from pyrobma.fit.quadrature import Rule
@@ -129,19 +130,22 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
     Raises
     ------
     DataError
-        If the file was not written by `save`, is damaged or cut off, or was written
-        by a release whose files this one cannot read.
+        If the file was not written by `save`, is damaged, cut off or changed, or was
+        written by a release whose files this one cannot read.
     OSError
         If there is no such file, or it cannot be opened.
 
     Notes
     -----
     Nothing in a file is executed: it names classes of `CLASSES` only, and arrays are
-    read without pickle.
+    read without pickle. Neither is it believed: sizes are compared before memory is
+    taken for them (all parts together may have 64 MiB and 20 times the size of the
+    file, the JSON text 32 MiB of it), and values that no ensemble has, such as a
+    negative standard error, are refused.
     """
     with Path(path).open("rb") as file:
         contents, archive = _open(file, path)
-        release = contents.get("pyrobma")
+        release = str(contents.get("pyrobma"))[:40]
         if contents["format"] > FORMAT:
             raise DataError(
                 f"path: expected a file of format {FORMAT} or before; got format "
@@ -151,19 +155,15 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
         try:
             decoder = _Decoder(archive)
             parts = {
-                name: decoder.decode(value)
+                name: decoder.decode(value, name)
                 for name, value in contents["ensemble"].items()
             }
             _check_types(Ensemble, parts)
             ensemble = cls(**parts)
-            _check_fits(ensemble)
+            check_fits(ensemble.space, ensemble.fits)
             return ensemble
         except Exception as error:  # damage can surface as any of them
-            raise DataError(
-                f"path: expected a whole file that pyrobma can read; got one, written "
-                f"by pyrobma {release}, with {type(error).__name__}: {error} in "
-                f"{os.fspath(path)!r}. Save it again, or use that release."
-            ) from error
+            raise _refusal(error, path, f", written by pyrobma {release},") from error
 
 
 def _open(
@@ -172,15 +172,28 @@ def _open(
     """Return the contents without the arrays, and the archive that has these."""
     try:
         archive = zipfile.ZipFile(file)
-        contents = json.loads(archive.read(_CONTENTS))
+        check_members(archive, os.fstat(file.fileno()).st_size)
+        contents = read_json(archive, _CONTENTS)
         if not isinstance(contents["format"], int) or "ensemble" not in contents:
             raise KeyError("format")
+    except Damage as error:
+        raise _refusal(error, path, "") from error
     except Exception as error:  # damage can surface as any of them
         raise DataError(
             "path: expected a file written by save, whole; got another kind of file, "
             f"or a part of one, in {os.fspath(path)!r}. Save the ensemble again."
         ) from error
     return contents, archive
+
+
+def _refusal(error: Exception, path: str | os.PathLike[str], written: str) -> DataError:
+    kind = "" if isinstance(error, Damage) else f"{type(error).__name__}: "
+    return DataError(
+        f"path: expected a whole file that pyrobma can read; got one{written} with "
+        f"{kind}{str(error).rstrip('.')}, in {os.fspath(path)!r}. It is damaged or was "
+        "changed after it was saved: save the ensemble again, or use the release that "
+        "wrote it."
+    )
 
 
 class _Encoder:
@@ -231,50 +244,39 @@ class _Decoder:
         self._archive = archive
         self._arrays: dict[int, Any] = {}
 
-    def decode(self, value: Any) -> Any:
+    def decode(self, value: Any, where: str) -> Any:
+        """Return a value; `where` it is in the ensemble is for messages."""
         if isinstance(value, list):
-            return tuple(self.decode(item) for item in value)
+            return tuple(
+                self.decode(item, f"{where}[{i}]") for i, item in enumerate(value)
+            )
         if not isinstance(value, dict):
             return value
         if "class" in value:
-            parts = {name: self.decode(v) for name, v in value["fields"].items()}
-            cls = CLASSES[value["class"]]
-            _check_types(cls, parts)
-            return cls(**parts)
+            return self._object(value["class"], value["fields"], where)
         if "array" in value:
             return self._array(value["array"])
         if "set" in value:
             return frozenset(value["set"])
         return float(value["float"])
 
+    def _object(self, name: str, fields: dict[str, Any], where: str) -> Any:
+        parts = {
+            field: self.decode(value, f"{where}.{field}")
+            for field, value in fields.items()
+        }
+        cls = CLASSES[name]
+        _check_types(cls, parts)
+        check_values(name, parts, where)
+        try:
+            return cls(**parts)
+        except PyrobmaError as error:  # it checks its fields itself
+            raise Damage(f"{where}.{error}") from error
+
     def _array(self, number: int) -> Any:
         if number not in self._arrays:
-            # All of it first: the archive's checksum is compared at the end.
-            content = self._archive.read(_member(number))
-            _check_size(content)
-            self._arrays[number] = np.load(io.BytesIO(content), allow_pickle=False)
+            self._arrays[number] = read_array(self._archive, _member(number))
         return self._arrays[number]
-
-
-def _check_size(content: bytes) -> None:
-    """Refuse an array whose header claims more than there is, before it is made."""
-    file = io.BytesIO(content)
-    major, _ = npy.read_magic(file)
-    header = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-    shape, _, dtype = header(file)
-    expected = file.tell() + math.prod(shape) * dtype.itemsize
-    if not dtype.hasobject and expected != len(content):  # NumPy refuses objects
-        raise ValueError(f"an array of {len(content)} bytes, expected {expected}")
-
-
-def _check_fits(ensemble: Ensemble) -> None:
-    """Refuse fits that are not those of the models, one by one."""
-    models = ensemble.space.models
-    if len(ensemble.fits) != len(models):
-        raise ValueError(f"{len(ensemble.fits)} fits of {len(models)} models")
-    for number, (fit, model) in enumerate(zip(ensemble.fits, models, strict=True), 1):
-        if fit.spec != model:
-            raise ValueError(f"a fit of another model in the place of model {number}")
 
 
 def _check_types(cls: type[Any], parts: dict[str, Any]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from pyrobma._types import FloatArray
+from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PriorError
 from pyrobma.priors import (
     PEESE,
@@ -61,7 +64,10 @@ class ModelSpec:
         The components, and kinds of bias, for which this model counts as the
         alternative hypothesis.
     prior_weight : float
-        Product of the weights of its priors.
+        Product of the weights of its priors, or the float next to it.
+    log_prior_weight : float or None
+        Natural log of that product if it, or a part of it, is too large or too small
+        for a float; None: the log of `prior_weight`.
     """
 
     mu: Prior
@@ -70,6 +76,14 @@ class ModelSpec:
     bias: BiasPrior
     alternative: frozenset[Hypothesis]
     prior_weight: float
+    log_prior_weight: float | None = None
+
+    @property
+    def log_weight(self) -> float:
+        """Natural log of the product of the weights of its priors."""
+        if self.log_prior_weight is None:
+            return math.log(self.prior_weight)
+        return self.log_prior_weight
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -126,8 +140,39 @@ class ModelSpace:
     @property
     def prior_prob(self) -> FloatArray:
         """Prior model probabilities, shape (number of models,), summing to one."""
-        weights = np.array([model.prior_weight for model in self.models])
-        return np.asarray(weights / weights.sum())
+        return self.prior_prob_given(np.ones(len(self.models), dtype=bool))
+
+    @property
+    def log_prior_prob(self) -> FloatArray:
+        """Natural logs of `prior_prob`, finite where that is too small for a float."""
+        return self.log_prior_prob_given(np.ones(len(self.models), dtype=bool))
+
+    def prior_prob_given(self, given: BoolArray) -> FloatArray:
+        """Return prior probabilities given that a model is one of some.
+
+        Parameters
+        ----------
+        given : array of shape (number of models,)
+            Which models; at least one.
+
+        Returns
+        -------
+        array of shape (number of models,)
+            Summing to one; 0 for the others.
+        """
+        weights = np.where(given, [model.prior_weight for model in self.models], 0.0)
+        with np.errstate(over="ignore"):
+            total = weights.sum()
+        plain = all(model.log_prior_weight is None for model in self.models)
+        if plain and math.isfinite(total):
+            return np.asarray(weights / total)
+        chance = np.exp(self.log_prior_prob_given(given))
+        return np.asarray(chance / chance.sum())
+
+    def log_prior_prob_given(self, given: BoolArray) -> FloatArray:
+        """Return natural logs of `prior_prob_given`, -inf for the other models."""
+        logs = np.where(given, [model.log_weight for model in self.models], -np.inf)
+        return np.asarray(logs - np.logaddexp.reduce(logs))
 
     @property
     def hierarchical(self) -> bool:
@@ -228,9 +273,10 @@ def model_space(
             "PET": has_bias and isinstance(bias_prior, PET),
             "PEESE": has_bias and isinstance(bias_prior, PEESE),
         }
-        weight = mu.prior_weight * tau.prior_weight * bias_prior.prior_weight
+        weights = [mu.prior_weight, tau.prior_weight, bias_prior.prior_weight]
         if rho is not None:
-            weight *= rho.prior_weight
+            weights.append(rho.prior_weight)
+        weight, log_weight = _product(weights)
         models.append(
             ModelSpec(
                 mu=mu,
@@ -239,6 +285,19 @@ def model_space(
                 bias=bias_prior,
                 alternative=frozenset(c for c, is_in in alternative.items() if is_in),
                 prior_weight=weight,
+                log_prior_weight=log_weight,
             )
         )
     return ModelSpace(tuple(models))
+
+
+def _product(weights: Sequence[float]) -> tuple[float, float | None]:
+    """Return the product of positive numbers; its log too if floats cannot hold it."""
+    least, most = sys.float_info.min, sys.float_info.max
+    *_, whole = steps = list(itertools.accumulate(weights, operator.mul))
+    # A step below `least` has lost digits, which a later factor would not bring back.
+    if all(least <= step <= most for step in (*weights, *steps)):
+        return whole, None
+    logs = math.fsum(map(math.log, weights))
+    inside = min(max(logs, math.log(least)), math.log(most))
+    return min(math.exp(inside), most), logs

@@ -87,8 +87,9 @@ def models_frame(
     )
     chance = ensemble.prior_prob
     if conditional:
-        chance = np.where(ensemble.members(component_of(parameter)), chance, 0.0)
-    chance = chance / chance.sum()
+        chance = ensemble.space.prior_prob_given(
+            ensemble.members(component_of(parameter))
+        )
     names = model_names(ensemble.space)
     log_bf = _log_inclusion_bfs(ensemble.logml, chance)
     with np.errstate(over="ignore"):

@@ -168,8 +168,7 @@ def _from_prior(
     """Draw mu, PET and PEESE from the prior; weights sum to one."""
     chance = ensemble.prior_prob
     if given is not None:
-        chance = np.where(given, chance, 0.0)
-    chance = chance / chance.sum()
+        chance = ensemble.space.prior_prob_given(given)
     rng = np.random.default_rng([ensemble.seed, 3])
     values: dict[str, list[FloatArray]] = {name: [] for name in _PARAMETERS}
     weights = []

@@ -106,9 +106,9 @@ def _prior(ensemble: Ensemble, grid: PValueGrid, conditional: bool) -> list[Mixt
     models = ensemble.space.models
     chance = ensemble.prior_prob
     if conditional:
-        chance = np.where(ensemble.members("selection"), chance, 0.0)
+        chance = ensemble.space.prior_prob_given(ensemble.members("selection"))
     total: dict[WeightFunction | None, float] = {}
-    for probability, model in zip(chance / chance.sum(), models, strict=True):
+    for probability, model in zip(chance, models, strict=True):
         bias = model.bias
         function = None
         if isinstance(bias, WeightFunction):

@@ -38,6 +38,8 @@ _STYLE: Final = [
 ]
 
 _LEFT: Final = "text-align: left"
+_NO_MATHS: Final = 'class="tex2jax_ignore mathjax_ignore"'
+"""Keeps dollars what they are in notebooks, which look for maths in HTML too."""
 _BLOCK: Final = "margin: 0.8em 0 1.2em 0; overflow-x: auto"
 _NOTE: Final = "font-size: 0.8em; line-height: 1.4; margin: 0.4em 0 0 0; opacity: 0.75"
 
@@ -80,8 +82,13 @@ _SYMBOLS: Final = {
 }
 
 _NUMBER: Final = re.compile(r"(-?)(\d+(?:\.\d+)?|Inf)(?:e([+-]\d+))?$")
-_WEIGHT: Final = re.compile(r"omega(\[.*\])$")
-_MARKED: Final = re.compile(r"([\\`*_|<])")
+_DIGITS: Final = r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
+_WEIGHT: Final = re.compile(rf"omega(\[{_DIGITS},{_DIGITS}\])")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# An ampersand counts only if it begins an entity.
+_MARKED: Final = re.compile(r"([\\`*_|<\[\]$~^]|&(?=#?\w+;))")
+# What begins a heading, a quote or a list where a paragraph begins.
+_BLOCK_MARK: Final = re.compile(r"(\d+)(?=[.)](?: |$))|(?=[#>+=-])")
 
 
 def table_to_html(table: Table) -> str:
@@ -89,7 +96,9 @@ def table_to_html(table: Table) -> str:
     notes = "".join(f"<div>{html.escape(note)}</div>" for note in table.notes)
     if table.frame.empty:
         title = html.escape(table.title)
-        return f'<div style="{_BLOCK}"><strong>{title}</strong>{notes}</div>\n'
+        return (
+            f'<div {_NO_MATHS} style="{_BLOCK}"><strong>{title}</strong>{notes}</div>\n'
+        )
     grid, numeric = _grid(table)
     digest = hashlib.blake2s(f"{table}".encode(), digest_size=5).hexdigest()
     left = [
@@ -106,7 +115,7 @@ def table_to_html(table: Table) -> str:
     )
     body = styler.to_html()
     note = f'<div style="{_NOTE}">{notes}</div>' if notes else ""
-    return f'<div style="{_BLOCK}">\n{body}{note}</div>\n'
+    return f'<div {_NO_MATHS} style="{_BLOCK}">\n{body}{note}</div>\n'
 
 
 def summary_to_html(summary: Summary) -> str:
@@ -116,7 +125,8 @@ def summary_to_html(summary: Summary) -> str:
     )
     tables = "".join(map(table_to_html, summary.tables.values()))
     return (
-        f"<div>\n<div>{html.escape(summary.heading)}</div>\n{tables}{warnings}</div>\n"
+        f"<div {_NO_MATHS}>\n<div>{html.escape(summary.heading)}</div>\n"
+        f"{tables}{warnings}</div>\n"
     )
 
 
@@ -127,11 +137,13 @@ def table_to_latex(table: Table) -> str:
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{title}}}"]
     if not table.frame.empty:
         grid, numeric = _grid(table)
-        grid.iloc[:, 0] = [_symbol(label) for label in grid.iloc[:, 0]]
+        grid.iloc[:, 0] = [_first(_symbol(label)) for label in grid.iloc[:, 0]]
         for j in range(1, grid.shape[1]):
             grid.isetitem(j, [_latex_number(text) for text in grid.iloc[:, j]])
         columns = "".join("r" if number else "l" for number in numeric)
-        styler = _styler(grid, str, "").format_index(_latex, axis=1)
+        styler = _styler(grid, str, "").format_index(
+            lambda name: _first(_latex(name)), axis=1
+        )
         lines.append(styler.to_latex(hrules=True, column_format=columns).rstrip())
     if notes:
         lines.append("\n".join([r"\begin{flushleft}\footnotesize", *notes]))
@@ -162,13 +174,13 @@ def table_to_markdown(table: Table) -> str:
                 colalign=["right" if number else "left" for number in numeric],
             )
         )
-    parts += [_markdown(note) for note in table.notes]
+    parts += [_paragraph(note) for note in table.notes]
     return "\n\n".join(parts) + "\n"
 
 
 def summary_to_markdown(summary: Summary) -> str:
     """Return a summary as Markdown; see `Summary.to_markdown`."""
-    parts = [_markdown(summary.heading) + "\n"]
+    parts = [_paragraph(summary.heading) + "\n"]
     parts += map(table_to_markdown, summary.tables.values())
     parts += [f"*Warning: {_markdown(text)}*\n" for text in summary.warnings]
     return "\n".join(parts)
@@ -197,7 +209,14 @@ def _styler(grid: pd.DataFrame, escape: object, uuid: str) -> Styler:
 
 
 def _latex(text: object) -> str:
-    return "".join(_LATEX.get(character, character) for character in str(text))
+    # An empty line would be a paragraph, which a caption cannot hold.
+    plain = _CONTROL.sub(" ", str(text))
+    return "".join(_LATEX.get(character, character) for character in plain)
+
+
+def _first(cell: str) -> str:
+    """Return a cell that can follow the end of a row, which takes arguments."""
+    return "{}" + cell if cell.startswith(("[", "*")) else cell
 
 
 def _latex_number(text: str) -> str:
@@ -221,5 +240,14 @@ def _symbol(label: str) -> str:
 
 
 def _markdown(text: str) -> str:
+    if _WEIGHT.fullmatch(text):  # no link: nothing gives it a target
+        return text
     # A line break would end the row of a table.
-    return _MARKED.sub(r"\\\1", " ".join(text.split()))
+    return _MARKED.sub(r"\\\1", " ".join(_CONTROL.sub(" ", text).split()))
+
+
+def _paragraph(text: str) -> str:
+    """Return Markdown that begins no heading, quote or list."""
+    marked = _markdown(text)
+    found = _BLOCK_MARK.match(marked)
+    return marked if found is None else f"{found[0]}\\{marked[found.end() :]}"

@@ -141,7 +141,8 @@ class Table:
         Returns
         -------
         str
-            As GitHub and Pandoc read it.
+            As GitHub and Pandoc read it; names of studies and the like are text there,
+            whatever characters they have.
         """
         from pyrobma.summary.export import table_to_markdown
 
@@ -166,6 +167,7 @@ class Table:
         -------
         str
             A ``table`` environment; the document needs ``\usepackage{booktabs}``.
+            Names of studies and the like are text there and never commands.
         """
         from pyrobma.summary.export import table_to_latex
 

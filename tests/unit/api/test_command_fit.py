@@ -16,8 +16,8 @@ import xarray as xr
 import pyrobma as rb
 from pyrobma.commands import fit as command
 from pyrobma.commands import main
-from pyrobma.commands.folder import earlier_files
-from pyrobma.commands.results import write_results
+from pyrobma.commands.folder import delete_files, earlier_files, output_folder
+from pyrobma.commands.results import without_formulas, write_results
 from pyrobma.commands.table import read_table
 
 SMALL = ["--no-bias", "--seed", "1", "--draws", "250", "--chains", "2"]
@@ -519,6 +519,94 @@ def test_files_behind_a_link_to_another_folder_stay(tmp_path):
     assert earlier_files(out) == {"fit.pyrobma"}
 
 
+def _saved(made):
+    return made.ensemble(made.space(), [-2.0, 0.5, -1.0, 0.9], size=(2, 40))
+
+
+def test_links_to_files_are_replaced_and_what_they_point_to_stays(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pyrobma.commands.results.figures", lambda *a, **k: ())
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    small = {"with_figures": False, "settings": {}}
+    write_results(_saved(made), out, **small)
+    names = sorted(earlier_files(out))
+    for name in (*names, "finished.pyrobma", "old.txt"):
+        precious = other / name.replace("/", "_")
+        precious.write_text("mine")
+        (out / name).unlink(missing_ok=True)
+        if name == "settings.json":
+            precious.write_text(json.dumps({"files": ["tables/mine.csv"]}))
+        if name == "interpretation.txt":
+            (out / name).hardlink_to(precious)
+        else:
+            (out / name).symlink_to(precious)
+    (out / "tables" / "mine.csv").write_text("mine")
+    before = {path: path.read_bytes() for path in other.iterdir()}
+
+    write_results(_saved(made), out, **small)
+    assert {path: path.read_bytes() for path in other.iterdir()} == before
+    for name in names:
+        assert not (out / name).is_symlink()
+        assert (out / name).stat().st_nlink == 1
+    assert not (out / "finished.pyrobma").is_symlink()
+    assert (out / "old.txt").is_symlink()  # of the user, and only read
+    # Settings elsewhere do not say what is ours.
+    assert (out / "tables" / "mine.csv").read_text() == "mine"
+
+
+def test_finished_models_are_not_saved_through_a_link(made, tmp_path, capsys):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "finished.pyrobma").symlink_to(tmp_path / "precious")
+    command._keep(_saved(made), tmp_path)
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert len(rb.load(tmp_path / "finished.pyrobma").fits) == 4
+    assert "are kept in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("inner", ["", "tables", "figures"])
+def test_a_link_in_place_of_a_folder_is_refused_first(
+    table, tmp_path, no_fit, capsys, inner
+):
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    (other / "models.csv").write_text("mine")
+    (out / inner).parent.mkdir(exist_ok=True)
+    (out / inner).symlink_to(other)
+    assert fit(table, out, "--overwrite") == 1
+    assert (
+        "Error: --out: expected a folder that is not a link with --overwrite; got the "
+        f"link {out / inner}. Give the folder that it points to"
+        in capsys.readouterr().err
+    )
+    assert [path.name for path in other.iterdir()] == ["models.csv"]
+
+
+def test_a_link_to_an_empty_folder_is_as_good_as_it_without_overwrite(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "scratch")
+    with output_folder(tmp_path / "out", overwrite=False):
+        (tmp_path / "out" / "fit.pyrobma").write_text("text")
+    assert (tmp_path / "scratch" / "fit.pyrobma").exists()
+
+
+def test_a_link_that_came_while_models_were_fitted_is_not_followed(made, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    for folder in (out, other):
+        folder.mkdir()
+    (other / "models.csv").write_text("mine")
+    (out / "tables").symlink_to(other)
+    with pytest.raises(
+        rb.DataError, match=r"expected a folder that is not a link; .*tab"
+    ):
+        write_results(_saved(made), out, settings={}, with_figures=False)
+    delete_files(out, frozenset({"tables/models.csv"}))
+    assert [path.name for path in other.iterdir()] == ["models.csv"]
+    assert (other / "models.csv").read_text() == "mine"
+    assert len(rb.load(out / "fit.pyrobma").fits) == 4  # saved first
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 3}', '{"files": null}'])
 def test_settings_of_another_program_name_no_files(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
@@ -536,3 +624,43 @@ def test_what_a_broken_run_wrote_is_known_as_ours(made, tmp_path, monkeypatch):
     found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert found <= earlier_files(tmp_path)
     assert "tables/models.csv" in found
+
+
+# ---- spreadsheets ------------------------------------------------------------------
+def test_texts_that_a_spreadsheet_takes_for_formulas_get_an_apostrophe():
+    evil = ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
+    fine = ["Smith - 2", "a=b", "'=1", "", "-1.5", "+2e3", ".5"]
+    texts = [*evil, *fine]
+    numbers = [-float(i) for i in range(len(texts))]
+    frame = pd.DataFrame(
+        {"=study": texts, "Mean": numbers}, index=pd.Index(texts, name="@id")
+    )
+    before = frame.copy()
+    safe = without_formulas(frame)
+    expected = [f"'{text}" for text in evil] + fine
+    assert safe.iloc[:, 0].tolist() == expected
+    assert safe.index.tolist() == expected
+    assert list(safe.columns) == ["'=study", "Mean"]
+    assert safe.index.name == "'@id"
+    assert safe["Mean"].tolist() == numbers
+    pd.testing.assert_frame_equal(frame, before)
+    missing = pd.DataFrame({"cluster": ["=x", None]})
+    assert without_formulas(missing).to_csv(index=False) == 'cluster\n\'=x\n""\n'
+
+
+def test_names_of_studies_are_no_formulas_in_the_tables(made, tmp_path):
+    effects = rb.effect_sizes(
+        d=[0.1, 0.3, -0.1], se=[0.1, 0.2, 0.1],
+        study_names=["=HYPERLINK(A1)", "@b", "c"], study_ids=["-x", "-x", "y"],
+    )  # fmt: skip
+    saved = made.ensemble(
+        made.space(), [-2.0, 0.5, -1.0, 0.9], size=(2, 40), effects=effects
+    )
+    write_results(saved, tmp_path, settings={}, with_figures=False)
+    text = "".join(
+        (tmp_path / "tables" / name).read_text()
+        for name in ("true_effects.csv", "cluster_effects.csv")
+    )
+    for name in ("=HYPERLINK(A1)", "@b", "-x"):
+        assert f"'{name}" in text
+        assert not re.search(rf'(^|[,"]){re.escape(name)}', text, re.MULTILINE)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import pickle
+import tracemalloc
 import typing
 import warnings
 import zipfile
@@ -16,6 +17,8 @@ import pytest
 import pyrobma as rb
 from pyrobma.ensemble.storage import CLASSES, FORMAT, load, save
 from pyrobma.fit import fit_models
+from pyrobma.fit.quadrature import Rule
+from pyrobma.priors import NoBias
 
 SPIKE = rb.prior("spike", location=0)
 
@@ -116,8 +119,13 @@ def test_data_of_a_file_are_read_only_as_effect_sizes_are(path):
 
 
 def test_arrays_that_models_share_are_written_once(tmp_path, small):
-    first = dataclasses.replace(small.fits[3], spec=small.fits[0].spec)
-    shared = dataclasses.replace(small, fits=(first, *small.fits[1:]))
+    twin = dataclasses.replace(small.fits[3].spec, prior_weight=2.0)
+    first = dataclasses.replace(small.fits[3], spec=twin)
+    shared = dataclasses.replace(
+        small,
+        space=rb.ModelSpace((twin, *small.space.models[1:])),
+        fits=(first, *small.fits[1:]),
+    )
     save(shared, tmp_path / "fit")
     again = load(tmp_path / "fit")
     assert again.fits[0].chains.draws is again.fits[3].chains.draws
@@ -345,7 +353,7 @@ def test_whatever_damage_raises_becomes_a_data_error(path, monkeypatch, error):
         with pytest.raises(rb.DataError, match=type(error).__name__):
             load(path)
     with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "read", fail)
+        patch.setattr(zipfile.ZipFile, "open", fail)
         with pytest.raises(rb.DataError, match="written by save, whole"):
             load(path)
 
@@ -407,3 +415,319 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path, path, change, m
     file.write_bytes(_changed(path, lambda contents: change(contents["ensemble"])))
     with pytest.raises(rb.DataError, match=message):
         load(file, rb.RobmaFit)
+
+
+def _bomb(path, size):
+    """Return the bytes of a file with one array of so many zeros, all of it there."""
+    array = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        array, {"descr": "<f8", "fortran_order": False, "shape": (size // 8,)}
+    )
+    return _with_member(path, "arrays/0.npy", array.getvalue() + bytes(size))
+
+
+def _peak_of_refusal(file, message):
+    """Return the memory that refusing a file took, in bytes."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(rb.DataError, match=message) as refused:
+            load(file)
+        assert "It is damaged or was changed after it was saved" in str(refused.value)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_parts_much_larger_than_the_file_are_refused_before_they_are_unpacked(
+    tmp_path, path
+):
+    file = tmp_path / "bomb"
+    file.write_bytes(_bomb(path, 80 * 2**20))
+    assert file.stat().st_size < 2**20
+    peak = _peak_of_refusal(
+        file, "its members: expected at most .* bytes in an archive"
+    )
+    assert peak < 2**21
+
+
+def test_a_declared_size_that_lies_bounds_what_is_unpacked(tmp_path, path):
+    content = bytearray(_bomb(path, 40 * 2**20))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        true = archive.getinfo("arrays/0.npy").file_size.to_bytes(4, "little")
+        assert archive.getinfo("arrays/0.npy").compress_size < 2**18
+    assert content.count(true) == 2  # in the member's header and in the directory
+    file = tmp_path / "liar"
+    file.write_bytes(content.replace(true, (1000).to_bytes(4, "little")))
+    peak = _peak_of_refusal(file, r"Bad CRC-32 for file 'arrays/0\.npy'")
+    assert peak < 2**22
+
+
+def test_the_sizes_of_all_members_count_together(tmp_path, path, monkeypatch):
+    monkeypatch.setattr("pyrobma.ensemble._archive.MOST_FREE", 2**10)
+    monkeypatch.setattr("pyrobma.ensemble._archive.MOST_RATIO", 0)
+    with pytest.raises(rb.DataError, match="expected at most 1024 bytes"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 200 + "]" * 200, "at most 64 levels deep"),
+        ('{"a":' * 200 + "1" + "}" * 200, "at most 64 levels deep"),
+        ("[" + "0," * 1_000_001 + "0]", "at most 1000000 values; got 1000002"),
+        (" " * (2**25 + 1), "at most 33554432 bytes; got 33554433"),
+    ],
+)
+def test_text_that_is_too_deep_or_too_long_is_refused(tmp_path, path, text, message):
+    file = tmp_path / "text"
+    file.write_bytes(_with_member(path, "ensemble.json", text))
+    with pytest.raises(
+        rb.DataError, match=rf"with ensemble\.json: expected .*{message}"
+    ):
+        load(file)
+
+
+def test_brackets_and_commas_in_names_are_not_depth(tmp_path, made):
+    effects = rb.effect_sizes(
+        d=[0.1, 0.2], se=[0.1, 0.2], study_names=["[" * 99, '\\"' + "{," * 99]
+    )
+    saved = made.ensemble(made.space(hierarchical=False), [0.0] * 4, effects=effects)
+    save(saved, tmp_path / "fit")
+    assert load(tmp_path / "fit").task.effects.names == effects.names
+
+
+def test_json_that_is_not_strict_is_refused(tmp_path, path):
+    file = tmp_path / "loose"
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("ensemble.json").decode()
+    file.write_bytes(_with_member(path, "ensemble.json", text[:-1] + ', "a": NaN}'))
+    with pytest.raises(rb.DataError, match="written by save, whole"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "message"),
+    [
+        ("|V0", (2**60,), "expected numbers"),
+        ("<U0", (2**60,), "expected numbers"),
+        ("<f8", (-1, -16), "shape"),
+        ("<f8", (0, 2**62), "array is too big|too large"),
+    ],
+)
+def test_headers_without_a_size_are_refused(tmp_path, path, descr, shape, message):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    content = header.getvalue() + (b"\0" * 128 if shape[0] < 0 else b"")
+    file = tmp_path / "header"
+    file.write_bytes(_with_member(path, "arrays/0.npy", content))
+    with pytest.raises(rb.DataError, match=message):
+        load(file)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def _with(small, i, **changes):
+    fits = list(small.fits)
+    fits[i] = dataclasses.replace(fits[i], **changes)
+    return dataclasses.replace(small, fits=tuple(fits))
+
+
+def _chained(small, **changes):
+    chains = dataclasses.replace(small.fits[3].chains, **changes)
+    return _with(small, 3, chains=chains)
+
+
+def _modelled(small, **changes):
+    model = dataclasses.replace(small.space.models[3], **changes)
+    space = rb.ModelSpace((*small.space.models[:3], model))
+    return dataclasses.replace(_with(small, 3, spec=model), space=space)
+
+
+def _prior_with(**changes):
+    return dataclasses.replace(rb.prior("normal", mean=0, sd=1), **changes)
+
+
+WEIGHTS = rb.prior_weightfunction("one.sided", steps=[0.05], alpha=[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: _with(e, 1, logml=NAN), r"fits\[1\]\.logml: .*; got nan"),
+        (lambda e: _with(e, 1, logml=INF), r"fits\[1\]\.logml: .*; got inf"),
+        (
+            lambda e: _with(e, 2, logml_mcse=-0.1),
+            r"fits\[2\]\.logml_mcse: .*; got -0\.1",
+        ),
+        (lambda e: _with(e, 2, logml_mcse=NAN), r"fits\[2\]\.logml_mcse: .*; got nan"),
+        (lambda e: _with(e, 2, round=-1), r"fits\[2\]\.round"),
+        (
+            lambda e: _chained(e, step_size=np.array([1.0, 0.0])),
+            r"fits\[3\]\.chains\.step_size: expected positive numbers; got 0\.0",
+        ),
+        (
+            lambda e: _chained(e, step_size=np.array([INF, 1.0])),
+            r"step_size: expected positive numbers; got inf",
+        ),
+        (
+            lambda e: _chained(e, step_size=np.ones(3)),
+            r"step_size: expected an array of shape \(2\); got shape \(3,\)",
+        ),
+        (
+            lambda e: _chained(e, draws=e.fits[3].chains.draws[:, :, :2]),
+            r"chains\.draws: expected an array of shape \(2, 12, 3\); got shape "
+            r"\(2, 12, 2\)",
+        ),
+        (
+            lambda e: _chained(e, draws=e.fits[3].chains.draws + NAN),
+            r"chains\.draws: expected finite numbers; got nan",
+        ),
+        (
+            lambda e: _chained(e, draws=e.fits[3].chains.draws[0]),
+            r"chains\.draws: expected an array of shape",
+        ),
+        (
+            lambda e: _chained(e, draws=e.fits[3].chains.draws[:0]),
+            r"chains\.draws: expected a shape of \(chains, draws, parameters\)",
+        ),
+        (lambda e: _chained(e, lp=np.zeros((2, 11))), r"chains\.lp: expected an array"),
+        (lambda e: _chained(e, columns=("mu_free[1]",)), r"chains\.constrained"),
+        (lambda e: _chained(e, inverse_metric=np.ones((1, 3, 3))), "inverse_metric"),
+        (lambda e: _chained(e, omega=np.ones((2, 2))), r"chains\.omega"),
+        (
+            lambda e: _chained(e, names=("mu", "tau", "PET")),
+            r"fits\[3\]\.chains\.names: expected \['mu', 'rho', 'tau'\]",
+        ),
+        (
+            lambda e: _with(e, 3, rule=Rule(1e-300, 1.0)),
+            r"fits\[3\]\.rule\.spacing: expected at least a 100000th",
+        ),
+        (lambda e: _with(e, 3, rule=Rule(-1.0, 1.0)), r"rule\.spacing: .*; got -1\.0"),
+        (
+            lambda e: _modelled(e, mu=_prior_with(values=(0.0, -1.0))),
+            r"space\.models\[3\]\.mu\.values: .*sd: expected a positive value .*-1",
+        ),
+        (
+            lambda e: _modelled(e, mu=_prior_with(values=(0.0, NAN))),
+            r"mu\.values: .*sd",
+        ),
+        (
+            lambda e: _modelled(e, mu=_prior_with(lower=2.0, upper=1.0)),
+            r"lower < upper",
+        ),
+        (lambda e: _modelled(e, mu=_prior_with(family="gauss")), r"mu\.family"),
+        (
+            lambda e: _modelled(e, mu=_prior_with(prior_weight=0.0)),
+            "prior_weight: expected a positive number",
+        ),
+        (
+            lambda e: _modelled(e, bias=NoBias(INF)),
+            r"bias\.prior_weight: expected a positive number; got inf",
+        ),
+        (
+            lambda e: _modelled(e, bias=dataclasses.replace(WEIGHTS, alpha=(1.0,))),
+            r"bias\.steps: .*alpha: expected 2 values",
+        ),
+        (
+            lambda e: _modelled(e, bias=dataclasses.replace(WEIGHTS, steps=(NAN,))),
+            r"bias\.steps: .*finite numbers",
+        ),
+        (
+            lambda e: _modelled(
+                e, bias=dataclasses.replace(WEIGHTS, prior_weight=-1.0)
+            ),
+            r"bias\.prior_weight: expected a positive number; got -1\.0",
+        ),
+        (lambda e: _modelled(e, prior_weight=NAN), r"\[3\]\.prior_weight: .*; got nan"),
+        (lambda e: _modelled(e, log_prior_weight=INF), r"\[3\]\.log_prior_weight"),
+        (
+            lambda e: dataclasses.replace(e, space=rb.ModelSpace(()), fits=()),
+            r"space\.models: expected at least one model",
+        ),
+    ],
+)
+def test_values_that_no_ensemble_has_are_refused_with_their_place(
+    tmp_path, small, change, message
+):
+    file = tmp_path / "changed"
+    save(change(small), file)
+    with pytest.raises(rb.DataError, match=message) as refused:
+        load(file)
+    text = str(refused.value)
+    assert text.startswith("path: expected a whole file that pyrobma can read; got one")
+    assert "It is damaged or was changed after it was saved: save" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("se", -0.1, r"task\.effects\.se: expected positive"),
+        ("se", 0.0, r"task\.effects\.se: expected positive"),
+        ("se", NAN, r"task\.effects\.se: "),
+        ("se", INF, r"task\.effects\.se: "),
+        ("y", NAN, r"task\.effects\.y: expected"),
+        ("y", INF, r"task\.effects\.y: expected"),
+    ],
+)
+def test_estimates_that_are_no_numbers_are_refused(
+    tmp_path, path, ensemble, field, value, message
+):
+    with zipfile.ZipFile(path) as archive:
+        contents = json.loads(archive.read("ensemble.json"))
+    effects = contents["ensemble"]["task"]["fields"]["effects"]["fields"]
+    values = getattr(ensemble.task.effects, field).copy()
+    values[1] = value
+    array = io.BytesIO()
+    np.save(array, values)
+    file = tmp_path / "changed"
+    file.write_bytes(
+        _with_member(path, f"arrays/{effects[field]['array']}.npy", array.getvalue())
+    )
+    with pytest.raises(rb.DataError, match=message) as refused:
+        load(file)
+    assert "It is damaged or was changed" in str(refused.value)
+
+
+def test_chains_that_no_sampler_made_have_no_step_sizes(tmp_path, small):
+    save(_chained(small, step_size=np.array([NAN, NAN])), tmp_path / "fit")
+    again = load(tmp_path / "fit")
+    assert np.isnan(again.fits[3].chains.step_size).all()
+
+
+def test_evidence_against_every_value_of_a_model_is_legal(tmp_path, small):
+    save(_with(small, 0, logml=-INF), tmp_path / "fit")
+    assert load(tmp_path / "fit").fits[0].logml == -INF
+
+
+def test_weights_too_large_for_a_float_come_back(tmp_path, made):
+    space = rb.model_space(
+        effect=(rb.prior("normal", mean=0, sd=1, prior_weight=1e200),),
+        effect_null=(rb.prior("spike", location=0, prior_weight=1e200),),
+        heterogeneity=(rb.prior("inv_gamma", shape=1, scale=0.15, prior_weight=1e200),),
+    )
+    saved = made.ensemble(space, [0.0, 0.0])
+    save(saved, tmp_path / "fit")
+    assert_same(load(tmp_path / "fit", rb.RobmaFit), saved)
+
+
+def test_every_kind_of_prior_is_legal(tmp_path, made):
+    for given in (
+        rb.prior("uniform", a=-1, b=1, lower=0),
+        rb.prior("exponential", rate=2),
+        rb.prior("student_t", location=0, scale=1, df=3, upper=2),
+        rb.prior("beta", alpha=1, beta=2),
+        rb.prior("lognormal", meanlog=0, sdlog=1),
+        rb.prior("spike", location=0.5).truncated(0.0, 1.0),
+    ):
+        space = rb.model_space(
+            effect=(given,), heterogeneity_null=(SPIKE,),
+            bias=(rb.prior_PET("spike", location=0.5),),
+        )  # fmt: skip
+        fits = tuple(made.fit(model) for model in space.models)
+        task = made.ensemble(made.space(), [0.0] * 4).task
+        saved = rb.RobmaFit(task, space, fits, rb.SamplerSettings(), 1)
+        save(saved, tmp_path / "fit")
+        assert load(tmp_path / "fit").space == space

@@ -207,3 +207,21 @@ def test_results_cannot_be_changed(ensemble):
         ensemble.fits = ()
     with pytest.raises(dataclasses.FrozenInstanceError):
         ensemble.fits[0].logml = 3.0
+
+
+def test_evidence_outweighs_a_prior_that_is_too_small_for_a_float(made):
+    def space(weight, weight_null):
+        return rb.model_space(
+            effect=(rb.prior("normal", mean=0, sd=1, prior_weight=weight),),
+            effect_null=(rb.prior("spike", location=0, prior_weight=weight_null),),
+            heterogeneity=rb.default_priors("heterogeneity"),
+        )
+
+    odds = 608 * np.log(10)
+    found = made.ensemble(space(1e-300, 1e308), [0.0, odds])
+    np.testing.assert_allclose(found.post_prob, 0.5, rtol=1e-10)
+    even = made.ensemble(space(1e250, 1e250), [0.0, odds])
+    np.testing.assert_allclose(even.prior_prob, 0.5, rtol=1e-12)
+    for one in (found, even):  # a Bayes factor knows nothing of prior odds
+        assert one.inclusion.loc["effect", "log_bf"] == pytest.approx(odds)
+        assert np.isfinite(one.draws("mu", conditional=True)).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,49 @@ def test_a_component_without_any_prior_is_refused(component):
         rf"either side\. Give priors_{component} or priors_{component}_null\.",
     ):
         default_space(**{component: (), f"{component}_null": ()})
+
+
+def weighed(mu=1.0, mu_null=1.0, tau=1.0, rho=1.0):
+    return model_space(
+        effect=(prior("normal", mean=0, sd=1, prior_weight=mu),),
+        effect_null=(prior("spike", location=0, prior_weight=mu_null),),
+        heterogeneity=(prior("inv_gamma", shape=1, scale=0.15, prior_weight=tau),),
+        hierarchical=(prior("beta", alpha=1, beta=1, prior_weight=rho),),
+    )
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"mu": 1e200, "mu_null": 1e200, "tau": 1e200, "rho": 1e200},
+        {"mu": 1e-200, "mu_null": 1e-200, "tau": 1e-200, "rho": 1e-200},
+        {"mu": 1e308, "mu_null": 1e308},
+        {"mu": 1e-310, "mu_null": 1e-310},
+        {"mu": 1e-200, "mu_null": 1e-200, "tau": 1e-120, "rho": 1e300},
+        {"mu": 1e200, "mu_null": 1e200, "tau": 1e200, "rho": 1e-300},
+    ],
+)
+def test_a_factor_on_all_weights_changes_no_probability(weights):
+    space = weighed(**weights)
+    np.testing.assert_allclose(space.prior_prob, 0.5, rtol=ROUNDING)
+    np.testing.assert_allclose(space.log_prior_prob, math.log(0.5), rtol=1e-12)
+    for model in space.models:
+        assert 0 < model.prior_weight < math.inf
+        assert str(model)
+
+
+def test_weights_of_any_two_sizes_give_probabilities_that_sum_to_one():
+    space = weighed(mu=1e-300, mu_null=1e308, tau=1e200)
+    assert space.prior_prob.tolist() == [1.0, 0.0]
+    log_odds = np.diff(space.log_prior_prob)
+    np.testing.assert_allclose(log_odds, -608 * math.log(10), rtol=1e-12)
+    rare = np.array([False, True])
+    assert space.prior_prob_given(rare).tolist() == [0.0, 1.0]
+    assert space.log_prior_prob_given(rare).tolist() == [-math.inf, 0.0]
+
+
+def test_ordinary_weights_are_their_product_and_nothing_else():
+    space = weighed(mu=3, tau=0.5, rho=4)
+    assert [model.prior_weight for model in space.models] == [2.0, 6.0]
+    assert {model.log_prior_weight for model in space.models} == {None}
+    assert space.prior_prob.tolist() == [0.25, 0.75]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,22 @@ def page(small):
 def test_text_from_outside_is_never_markup(page):
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 3  # title, settings, name of a study
+
+
+def test_quotes_in_captions_and_settings_do_not_end_an_attribute(small):
+    quote = '" onerror="alert(1)'
+    evil = tuple(
+        replace(figure, caption=f"{figure.caption}{quote}") for figure in figures(small)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyrobma.report.page.figures", lambda *a, **k: evil)
+        text = report_html(
+            small, title=quote, remarks=[EVIL, quote], settings={quote: quote},
+            images={figure.name: f"<svg>{EVIL}</svg>" for figure in evil},
+        )  # fmt: skip
+    assert quote not in text
+    assert "<script" not in text
+    assert text.count("onerror=&#34;alert(1)") >= 2 * len(evil) + 4
 
 
 def test_what_a_reader_must_know_is_said_first(page):

@@ -131,7 +131,7 @@ def test_markdown_is_a_pipe_table_with_every_special_character_escaped():
     assert cells[2] == ["mu", "0.123", "0.010", r"a\<b"]
     assert cells[3] == ["omega[0,0.05]", "-0.500", "0", r"c\|d"]
     assert all(len(row) == 4 for row in cells)
-    assert cells[4][0] == r"R&D 5% #1\_a ~ {x}^2 \\ $ \<i>\|\*τ²"
+    assert cells[4][0] == r"R&D 5% #1\_a \~ {x}\^2 \\ \$ \<i>\|\*τ²"
     assert lines[-1] == "τ is tau."
 
 
@@ -158,3 +158,124 @@ def test_rows_of_one_name_are_all_shown():
     assert [row[0] for row in read(table.to_html())[1:]] == ["Smith", "Smith"]
     assert table.to_latex().count("Smith &") == 2
     assert table.to_markdown().count("| Smith") == 2
+
+
+# ---- text from outside -------------------------------------------------------------
+EVIL = [
+    r"omega[\input{/etc/passwd}]",
+    r"omega[0,0.05]}\input{x}",
+    r"\write18{rm}",
+    "$x$",
+    "a & b",
+    "# % _ ^ ~ {} \\",
+    "line\n\nbreak",
+    "[x](javascript:alert(1))",
+    "![x](http://evil/a.png)",
+    "<script>alert(1)</script>",
+    "`code` &lt;b&gt;",
+    "--- | ---",
+    "[2em] *star*",
+    "=cmd()",
+]
+
+
+def everywhere(text):
+    """A text as title, header, row label, cell and note."""
+    # A header that equals the heading of the row labels would leave that out.
+    frame = pd.DataFrame({f"{text} ": [text]}, index=pd.Index([text], name=text))
+    return Table(text, frame, notes=(text,))
+
+
+def body(latex):
+    """LaTeX without what the package itself writes."""
+    own = (
+        r"\\(begin|end)\{(table|tabular|flushleft)\}(\{l+\})?|\\(top|mid|bottom)rule"
+        r"|\\centering|\\caption|\\par\\smallskip|\\footnotesize|\\\\$"
+        r"|\\text(backslash|ascii(tilde|circum)|less|greater|bar)\{\}"
+    )
+    return re.sub(own, "", latex, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_no_text_is_a_command_or_maths_in_latex(text):
+    latex = everywhere(text).to_latex()
+    rest = re.sub(r"\\[$&%#_{}]", "", body(latex))
+    assert not re.search(r"[\\$%#_^~]", rest)
+    rows = [line for line in rest.splitlines() if "&" in line]
+    assert [row.count("&") for row in rows] == [1, 1]
+    # Only the braces of the caption, and those before a row's first character.
+    assert rest.replace("{}", "").count("{") == rest.replace("{}", "").count("}") == 1
+    assert not re.search(r"\n\s*\n", latex.strip())
+
+
+def test_no_cell_is_taken_for_an_argument_of_the_row_before():
+    for line in everywhere("[2em] *star*").to_latex().splitlines():
+        assert not line.startswith(("[", "*"))
+    assert (
+        "\n{}[2em] *star* & [2em] *star* \\\\\n"
+        in everywhere("[2em] *star*").to_latex()
+    )
+
+
+def test_only_intervals_of_numbers_are_weights():
+    for label in ("omega[0,0.025]", "omega[1e-05,0.5]"):
+        assert rf"$\omega_{{{label[5:]}}}$ &" in everywhere(label).to_latex()
+        assert f"| {label} " in everywhere(label).to_markdown()
+    latex = everywhere("omega[a,b]").to_latex()
+    assert "omega[a,b] &" in latex
+    assert "$" not in latex
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_no_text_is_markup_in_markdown(text):
+    markdown = everywhere(text).to_markdown()
+    rest = re.sub(r"\\[\\`*_|<\[\]$~^&]", "", markdown.replace("**", ""))
+    assert not re.search(r"[`*_<\[\]$~^]|&\w+;", rest)
+    rows = [line for line in rest.splitlines() if line.startswith("|")]
+    assert [row.count("|") for row in rows] == [3, 3, 3]
+    assert len(markdown.strip().split("\n\n")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("# Heading", r"\# Heading"),
+        ("> quote", r"\> quote"),
+        ("- item", r"\- item"),
+        ("+ item", r"\+ item"),
+        ("1. item", r"1\. item"),
+        ("12) item", r"12\) item"),
+        ("===", r"\==="),
+        ("[a]: javascript:alert(1)", r"\[a\]: javascript:alert(1)"),
+        ("95 % of 3.5", "95 % of 3.5"),
+        ("3.5 of 95 %", "3.5 of 95 %"),
+    ],
+)
+def test_a_paragraph_of_markdown_is_a_paragraph(text, written):
+    assert everywhere(text).to_markdown().split("\n\n")[-1] == written + "\n"
+    assert Summary(text, {}).to_markdown() == written + "\n"
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_every_text_is_the_same_text_in_html(text):
+    html = everywhere(text).to_html()
+    rows = read(html)
+    shown = [text.capitalize(), text]
+    assert [[cell.strip() for cell in row] for row in rows] == [shown, [text, text]]
+    tags = set(re.findall(r"<(\w+)", html))
+    assert tags == {
+        "div",
+        "style",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
+
+
+def test_notebooks_look_for_no_maths_in_html():
+    for html in (TABLE.to_html(), SUMMARY.to_html(), EMPTY.to_html()):
+        assert html.startswith('<div class="tex2jax_ignore mathjax_ignore"')
