@@ -237,11 +237,10 @@ def _hopeless(
     weight = {
         i: np.logaddexp.reduce(
             [
-                np.log(p)
-                for p, j in zip(space.prior_prob, first, strict=True)
-                if i == j and p > 0
+                p
+                for p, j in zip(space.log_prior_prob, first, strict=True)
+                if i == j
             ]
-            or [-np.inf]
         )
         for i in {*low, *high}
     }
@@ -376,6 +375,6 @@ def _stopped(jobs: dict[int, Any]) -> dict[int, Fit]:
 def _that_matter(
     done: dict[int, Fit], space: ModelSpace, first: Sequence[int]
 ) -> list[int]:
-    weights = np.log(space.prior_prob) + np.array([done[i].logml for i in first])
+    weights = space.log_prior_prob + np.array([done[i].logml for i in first])
     probability = np.exp(weights - np.logaddexp.reduce(weights))
     return sorted({i for i, p in zip(first, probability, strict=True) if p > MATTERS})

@@ -126,10 +126,13 @@ class Case:
         return bridgestan.StanModel(library("normal"), self.json(), warn=False)
 
     def program_values(self, free_values: Mapping[str, float]) -> Array:
-        """Values of the program's own parameters: its mu is shifted."""
+        """Values of the program's own parameters: mu is shifted, rho a logit."""
         values = {p: q.spike_value(self.all_priors[p]) for p in PARAMETERS}
         values |= dict(free_values)
         shift = self.shift(values["PET"], values["PEESE"])
+        if "rho" in self.free:
+            low, high = bounds("rho", self.all_priors["rho"])
+            values["rho"] = math.log((values["rho"] - low) / (high - values["rho"]))
         return np.array([values[p] + shift * (p == "mu") for p in self.free])
 
     def shift(self, PET: Any, PEESE: Any) -> Any:
@@ -165,7 +168,7 @@ class Case:
             low, high = bounds(name, priors[name])
             truncated = priors[name]._replace(lower=low, upper=high)
             total += float(q.log_prior(truncated, values[name]))
-            if jacobian:
+            if jacobian or name == "rho":  # a logit in the program
                 total += log_jacobian(values[name], low, high)
         return total
 
@@ -179,6 +182,11 @@ def log_jacobian(x: float, low: float, high: float) -> float:
     if math.isinf(low):
         return math.log(high - x)
     return math.log(x - low) + math.log(high - x) - math.log(high - low)
+
+
+def column(parameter: str) -> str:
+    """Name of a free parameter in the program's output."""
+    return "rho_logit[1]" if parameter == "rho" else f"{parameter}_free[1]"
 
 
 def made(sizes: Sequence[int], seed: int = 1) -> tuple[Array, Array]:

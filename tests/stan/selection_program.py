@@ -112,7 +112,7 @@ class SelectionCase(Case):
     def constrained(self, values: Mapping[str, float]) -> Array:
         """The program's own parameters at values of the scalar ones."""
         scalars = self.program_values(values)
-        return np.concatenate([scalars, *(pi for pi, _ in self.simplexes)])
+        return np.concatenate([scalars, *(ratios(pi) for pi, _ in self.simplexes)])
 
     def log_likelihood(
         self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
@@ -141,29 +141,25 @@ class SelectionCase(Case):
         )
 
     def log_prior(self, values: Mapping[str, float]) -> float:
-        total = sum(log_dirichlet(pi, alpha) for pi, alpha in self.simplexes)
+        total = sum(
+            log_dirichlet(pi, alpha) + log_ratio_jacobian(pi)
+            for pi, alpha in self.simplexes
+        )
         for name in self.free:
             low, high = bounds(name, self.all_priors[name])
             prior = self.all_priors[name]._replace(lower=low, upper=high)
             total += float(q.log_prior(prior, values[name]))
+            if name == "rho":  # a logit in the program
+                total += log_jacobian(values[name], low, high)
         return total
-
-    def settled(self) -> SelectionCase:
-        """The case at simplexes as the program has them.
-
-        The last element is one minus the others there: one of 1e-12 keeps four digits.
-        """
-        model = self.model()
-        values = with_spikes(self.all_priors, VALUES)
-        there = model.param_constrain(model.param_unconstrain(self.constrained(values)))
-        assert self.pi1 is not None
-        assert self.pi2 is None
-        return replace(self, pi1=there[len(self.free) :].tolist())
 
     def expected(
         self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
     ) -> float:
-        """Log density without Jacobian at values of the free scalar parameters."""
+        """Log density at values of the free scalar parameters.
+
+        Without Jacobian, but for rho and the weights, which are logits in the program.
+        """
         whole = with_spikes(self.all_priors, values)
         likelihood = 0.0 if self.prior_only else self.log_likelihood(whole, oracle)
         return likelihood + self.log_prior(whole)
@@ -185,6 +181,21 @@ def with_spikes(
         location = q.spike_value(priors[name])
         result[name] = values[name] if location is None else location
     return result
+
+
+def ratios(pi: Array) -> Array:
+    """Logits of the ratios of neighbouring weights whose steps are `pi`."""
+    later = np.cumsum(pi[::-1])[::-1][1:]
+    return np.log(later) - np.log(pi[:-1])
+
+
+def log_ratio_jacobian(pi: Array) -> float:
+    """Log derivative of all but the last of `pi` by those logits."""
+    weights = np.cumsum(pi[::-1])[::-1]
+    x = ratios(pi)
+    return float(
+        (np.log(weights[:-1]) + special.log_expit(x) + special.log_expit(-x)).sum()
+    )
 
 
 def log_dirichlet(pi: npt.ArrayLike, alpha: npt.ArrayLike) -> float:
