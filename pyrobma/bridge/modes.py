@@ -10,11 +10,12 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 
-_STEPS = np.array([1.0, 0.5, 0.2, 0.05, 0.01, 2.0, 5.0])
+_SHARES = np.array([1.0, 0.5, 0.2, 0.05])  # of a Newton step
+_LENGTHS = np.array([0.1, 0.5, 2.0, 8.0, 30.0])  # in widths, along it
 _DIFFERENCE = 0.05
-_FARTHEST = 8.0
 _IMPROVEMENT = 1e-4
 _SAME = 0.3
+_NOTHING = -1e299  # stands for the log of zero, and can be subtracted
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,13 @@ def find_modes(
         g, h = _derivatives(log_density, x[rows], f[rows], width[rows])
         hessian[rows] = h
         step, gain = _newton(g, h)
+        length = np.linalg.norm(step, axis=1, keepdims=True)
+        shares = np.concatenate(
+            [np.tile(_SHARES, (len(rows), 1)), _LENGTHS / np.maximum(length, 1e-300)],
+            axis=1,
+        )
         trials = (
-            x[rows, None]
-            + _STEPS[None, :, None] * step[:, None] * width[rows, None]
+            x[rows, None] + shares[:, :, None] * step[:, None] * width[rows, None]
         )
         there = _finite(log_density(trials.reshape(-1, x.shape[1])))
         there = there.reshape(len(rows), -1)
@@ -119,12 +124,12 @@ def find_modes(
 
 
 def _finite(values: FloatArray) -> FloatArray:
-    return np.where(np.isfinite(values), values, -1e300)
+    return np.where(np.isfinite(values), values, 10 * _NOTHING)
 
 
 def _spread_out(points: FloatArray, values: FloatArray, most: int) -> list[int]:
     """Choose the best point, then the best that share no coordinate with those."""
-    order = [i for i in np.argsort(-values, kind="stable") if values[i] > -1e299]
+    order = [i for i in np.argsort(-values, kind="stable") if values[i] > _NOTHING]
     chosen: list[int] = []
     for needed in range(points.shape[1], 0, -1):
         for i in order:
@@ -139,9 +144,12 @@ def _spread_out(points: FloatArray, values: FloatArray, most: int) -> list[int]:
 def _widths(
     log_density: Callable[[FloatArray], FloatArray], x: FloatArray, f: FloatArray
 ) -> FloatArray:
-    """Return, for each point and axis, how far the log density stays within 0.5."""
+    """Return, for each point and axis, the distance at which the log density bends by 1.
+
+    That of a normal is its standard deviation, from wherever one looks.
+    """
     n, dimension = x.shape
-    distance = np.geomspace(1e-12, 1e4, 49)
+    distance = np.geomspace(1e-14, 1e14, 57)
     signed = np.concatenate([distance, -distance])
     points = np.broadcast_to(
         x[:, None, None], (n, dimension, signed.size, dimension)
@@ -149,8 +157,10 @@ def _widths(
     for k in range(dimension):
         points[:, k, :, k] += signed * (1.0 + np.abs(x[:, k, None]))
     there = _finite(log_density(points.reshape(-1, dimension)))
-    change = np.abs(there.reshape(n, dimension, 2, -1) - f[:, None, None, None])
-    beyond = (change > 0.5).any(axis=2)
+    sides = there.reshape(n, dimension, 2, -1)
+    bend = np.abs(sides.sum(axis=2) - 2.0 * f[:, None, None])
+    # Far from a mode the rounding of large values looks like bending.
+    beyond = bend > 1.0 + 1e-14 * np.abs(f[:, None, None])
     first = np.where(beyond.any(axis=2), beyond.argmax(axis=2), len(distance) - 1)
     width: FloatArray = distance[first] * (1.0 + np.abs(x))
     return width
@@ -174,7 +184,7 @@ def _derivatives(
     steps = _DIFFERENCE * np.array(offsets)
     points = x[:, None] + steps[None] * width[:, None]
     values = _finite(log_density(points.reshape(-1, dimension))).reshape(n, -1)
-    values = np.maximum(values, f[:, None] - 1e3)  # where the density is zero
+    values = np.where(values > _NOTHING, values, f[:, None] - 1e3)
     axis = values[:, : 2 * dimension].reshape(n, dimension, 2)
     gradient = (axis[:, :, 0] - axis[:, :, 1]) / (2 * _DIFFERENCE)
     hessian = np.zeros((n, dimension, dimension))
@@ -191,14 +201,13 @@ def _derivatives(
 
 
 def _newton(gradient: FloatArray, hessian: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ascent steps, not too long, and what they promise."""
+    """Return ascent steps, and what they promise."""
     values, vectors = np.linalg.eigh(-hessian)
     along = np.einsum("nij,ni->nj", vectors, gradient)
     scaled = along / np.maximum(np.abs(values), 1e-3)
     step = np.einsum("nij,nj->ni", vectors, scaled)
     gain = (along * scaled).sum(axis=1)
-    length = np.linalg.norm(step, axis=1, keepdims=True)
-    return step * np.minimum(1.0, _FARTHEST / np.maximum(length, 1e-300)), gain
+    return step, gain
 
 
 def _factor(hessian: FloatArray, width: FloatArray) -> FloatArray:
