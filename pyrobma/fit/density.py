@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import ToolchainError
+from pyrobma.fit.processes import give_up_if_stopped
 
 
 class LogDensity:
@@ -41,7 +42,8 @@ class LogDensity:
             self._model = bridgestan.StanModel(
                 library, data, capture_stan_prints=False, warn=False
             )
-        except (RuntimeError, OSError) as error:
+        # A library of something else lacks BridgeStan's functions.
+        except (RuntimeError, OSError, AttributeError) as error:
             raise ToolchainError(f"{library.name}: {error}") from error
         self.names: list[str] = (
             self._model.param_unc_names() if self._model.param_unc_num() else []
@@ -77,6 +79,7 @@ class LogDensity:
         array of shape (n,)
             NaN where the program throws.
         """
+        give_up_if_stopped()
         points = np.ascontiguousarray(points, dtype=np.float64)
         values = np.empty(len(points))
         if self._many is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.errors import SamplingError
+from pyrobma.errors import PyrobmaError, SamplingError
+from pyrobma.fit.processes import run_folder, supervised, why_ended
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.programs import executable
 
@@ -122,6 +122,7 @@ def run_chains(
     seed: int,
     parallel: int,
     after: Chains | None = None,
+    timeout: float | None = None,
 ) -> Chains:
     """Run the chains of one model.
 
@@ -143,6 +144,8 @@ def run_chains(
         Chains run at the same time.
     after : Chains, optional
         Start from their last draws, step sizes and metrics. None: start anew.
+    timeout : float, optional
+        Seconds until chains that still run are killed. None: no limit.
 
     Returns
     -------
@@ -152,6 +155,8 @@ def run_chains(
     ------
     SamplingError
         If a chain fails; the message holds Stan's own sentence.
+    ChainsTimeout
+        If the time is over; a `SamplingError` as well.
     """
     cmdstanpy = _cmdstanpy()
     how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
@@ -163,11 +168,12 @@ def run_chains(
             "step_size": after.step_size.tolist(),
             "inv_metric": [{"inv_metric": m} for m in after.inverse_metric.tolist()],
         }
-    with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder, _quiet_cmdstanpy():
-        file = Path(folder) / "data.json"
-        file.write_text(data)
+    with run_folder(program) as folder, _quiet_cmdstanpy():
+        file = folder / "data.json"
         try:
-            fit = cmdstanpy.CmdStanModel(exe_file=executable(program)).sample(
+            file.write_text(data)
+            model = cmdstanpy.CmdStanModel(exe_file=executable(program))
+            fit = supervised(model.sample, program, folder, timeout)(
                 data=str(file),
                 chains=settings.chains,
                 parallel_chains=parallel,
@@ -178,16 +184,20 @@ def run_chains(
                 # with a diagonal metric, at the same cost for so few parameters.
                 metric="dense_e",
                 sig_figs=_SIG_FIGS,
-                output_dir=folder,
+                output_dir=str(folder),
                 show_progress=False,
-                refresh=warmup + draws,
+                # A chain whose parent was killed dies when it next prints, of SIGPIPE.
+                refresh=max(1, (warmup + draws) // 100),
                 **how,
             )
             array = fit.draws()
             columns = fit.column_names
             step_size, metric = np.array(fit.step_size), np.array(fit.inv_metric)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise SamplingError(_why(program, error, Path(folder))) from error
+        except PyrobmaError:
+            raise
+        # CmdStanPy trusts files of chains that ended well: anything may be raised.
+        except Exception as error:
+            raise SamplingError(_why(program, error, folder)) from error
     array = array.transpose(1, 0, 2)
 
     def pick(names: Sequence[str]) -> FloatArray:
@@ -230,10 +240,12 @@ def _why(program: str, error: Exception, folder: Path) -> str:
         for console in sorted(folder.glob("*-stdout.txt"))
         for line in console.read_text(errors="replace").splitlines()[-3:]
         if line.strip() and line.strip() not in str(error)
+        if not line.startswith("Iteration:")
     ]
     # CmdStanPy points to its files, which are gone when the error is read.
     told = str(error).partition("Command and output files:")[0].strip()
-    return "\n".join([f"{program}: {told}", *dict.fromkeys(words)])
+    causes = why_ended("\n".join([str(error), *words]), folder)
+    return "\n".join([f"{program}: {told}", *dict.fromkeys(words), *causes])
 
 
 _quiet_lock = threading.Lock()
