@@ -249,6 +249,11 @@ def why_ended(told: str, folder: Path) -> list[str]:
     full = _full(told, folder)
     if full is not None:
         sentences.append(_of_files(full))
+    if not codes and not sentences and _ends_early(folder):
+        sentences.append(
+            "The chains told of no error, but a file of draws is missing or ends "
+            "early: the program is another than this one, or the disk fails."
+        )
     return sentences
 
 
@@ -291,6 +296,18 @@ def _full(told: str, folder: Path) -> OSError | None:
     except OSError as error:
         return error if error.errno in _FULL else None
     return None
+
+
+def _ends_early(folder: Path) -> bool:
+    files = list(folder.glob("*.csv"))
+    # Stan ends each with how long it took.
+    return not files or any(b"seconds (Total)" not in _tail(f) for f in files)
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 200))
+        return file.read()
 
 
 def _of_files(error: OSError) -> str:
@@ -372,10 +389,10 @@ def _kill(folders: Collection[Path]) -> None:
 def _processes() -> Iterator[tuple[int, bytes]]:
     """Yield the numbers and arguments of all other processes."""
     if Path("/proc/self/cmdline").exists():
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
+        for name in os.listdir("/proc"):  # noqa: PTH208 - not paths, but numbers
+            if name.isdigit() and int(name) != os.getpid():
                 with suppress(OSError):
-                    yield int(entry.name), Path(entry.path, "cmdline").read_bytes()
+                    yield int(name), Path("/proc", name, "cmdline").read_bytes()
         return
     listed = subprocess.run(
         ["ps", "-axww", "-o", "pid=,args="], stdout=subprocess.PIPE, check=False

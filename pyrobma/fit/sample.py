@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -187,7 +188,7 @@ def run_chains(
                 output_dir=str(folder),
                 show_progress=False,
                 # A chain whose parent was killed dies when it next prints, of SIGPIPE.
-                refresh=max(1, (warmup + draws) // 100),
+                refresh=max(1, min(100, (warmup + draws) // 100)),
                 **how,
             )
             array = fit.draws()
@@ -238,14 +239,24 @@ def _why(program: str, error: Exception, folder: Path) -> str:
     words = [
         line
         for console in sorted(folder.glob("*-stdout.txt"))
-        for line in console.read_text(errors="replace").splitlines()[-3:]
-        if line.strip() and line.strip() not in str(error)
-        if not line.startswith("Iteration:")
+        for line in _said(console)[-3:]
+        if line.strip() not in str(error)
     ]
     # CmdStanPy points to its files, which are gone when the error is read.
     told = str(error).partition("Command and output files:")[0].strip()
     causes = why_ended("\n".join([str(error), *words]), folder)
     return "\n".join([f"{program}: {told}", *dict.fromkeys(words), *causes])
+
+
+_PROGRESS = re.compile(r"^Iteration:|seconds \((Warm-up|Sampling|Total)\)$")
+
+
+def _said(console: Path) -> list[str]:
+    return [
+        line
+        for line in console.read_text(errors="replace").splitlines()
+        if line.strip() and not _PROGRESS.search(line)
+    ]
 
 
 _quiet_lock = threading.Lock()
