@@ -10,6 +10,7 @@ queue starts while the others are being killed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -23,14 +24,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pyrobma.errors import ChainsTimeout, SamplingError
-
-try:
-    import fcntl
-except ImportError:  # without it nothing is swept
-    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
@@ -41,9 +37,16 @@ PATIENCE = 2.0
 _TICK = 0.02
 
 _changed = threading.Condition()
-_running: dict[Path, Group] = {}
+_running: dict[Path, Run] = {}
 _here = threading.local()
 _swept: set[str] = set()
+
+
+class Run(NamedTuple):
+    """What is kept of a run that goes on."""
+
+    group: Group
+    lock: int
 
 
 class Group:
@@ -64,6 +67,19 @@ class Group:
 
 
 UNGROUPED = Group()
+
+
+def _forget() -> None:
+    """Leave the runs of the parent alone, in a process that was just forked."""
+    global _changed
+    _changed = threading.Condition()  # another thread may have held it
+    for run in _running.values():
+        with suppress(OSError):
+            os.close(run.lock)  # it would outlive the parent
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _group() -> Group:
@@ -93,7 +109,7 @@ def stop_chains(group: Group | None = None, *, patience: float = PATIENCE) -> No
     deadline = time.monotonic() + patience
     with _changed:
         while True:
-            folders = [f for f, g in _running.items() if group in (None, g)]
+            folders = [f for f, r in _running.items() if group in (None, r.group)]
             if not folders:
                 return
             _kill(folders)  # again: CmdStanPy may have started others meanwhile
@@ -128,7 +144,7 @@ def run_folder(program: str) -> Iterator[Path]:
         except OSError as error:
             raise SamplingError(f"{program}: {_of_files(error)}") from error
         with _changed:
-            _running[folder] = _group()
+            _running[folder] = Run(_group(), lock)
         try:
             yield folder
         except BaseException:
@@ -177,8 +193,8 @@ def supervised(
         try:
             return future.result(timeout)
         except TimeoutError:
-            if future.done():  # its own, not ours
-                raise
+            if future.done():  # just now, or it raised this itself
+                return future.result()
             raise ChainsTimeout(
                 f"{program}: the chains took longer than {timeout:g} s and were "
                 "stopped. Allow more time, or use fewer draws."
@@ -216,9 +232,7 @@ def orderly_end() -> Iterator[None]:
             signal.raise_signal(number)
         raise _Ended
 
-    numbers = [signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):
-        numbers.append(signal.SIGHUP)
+    numbers = (signal.SIGTERM, signal.SIGHUP)
     ours = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, end)
@@ -347,8 +361,6 @@ def _locked_folder() -> tuple[Path, int]:
 
 def _lock(descriptor: int) -> bool | None:
     """Lock a folder: whether it was free; None if this file system has no locks."""
-    if fcntl is None:
-        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -394,10 +406,11 @@ def _processes() -> Iterator[tuple[int, bytes]]:
                 with suppress(OSError):
                     yield int(name), Path("/proc", name, "cmdline").read_bytes()
         return
-    listed = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,args="], stdout=subprocess.PIPE, check=False
-    )
-    for line in listed.stdout.splitlines():
+    try:
+        listed = subprocess.check_output(["ps", "-axww", "-o", "pid=,args="])
+    except (OSError, subprocess.CalledProcessError):
+        return
+    for line in listed.splitlines():
         number, _, arguments = line.strip().partition(b" ")
         if number.isdigit() and int(number) != os.getpid():
             yield int(number), arguments

@@ -244,6 +244,7 @@ def _why(program: str, error: Exception, folder: Path) -> str:
     ]
     # CmdStanPy points to its files, which are gone when the error is read.
     told = str(error).partition("Command and output files:")[0].strip()
+    told = told or type(error).__name__  # a MemoryError says nothing
     causes = why_ended("\n".join([str(error), *words]), folder)
     return "\n".join([f"{program}: {told}", *dict.fromkeys(words), *causes])
 

@@ -145,7 +145,7 @@ def fit_models(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
     models = space.models
-    _check_fits(fits)
+    fits = _checked(fits)
     for model in models:
         refuse_impossible(task, model)
     if executor is None:
@@ -196,18 +196,20 @@ def fit_models(
     )
 
 
-def _check_fits(fits: Sequence[Fit]) -> None:
+def _checked(fits: Sequence[Fit]) -> tuple[Fit, ...]:
     if not isinstance(fits, Iterable):
         raise DataError(
-            f"fits: expected a sequence of fitted models (Fit); got {fits!r}. Give the "
-            "`fits` of an error or of an ensemble."
+            "fits: expected a sequence of fitted models (Fit); got "
+            f"{type(fits).__name__}. Give the `fits` of an error or of an ensemble."
         )
-    for position, fit in enumerate(fits):
+    given = tuple(fits)
+    for position, fit in enumerate(given):
         if not isinstance(fit, Fit):
             raise DataError(
                 f"fits: expected fitted models (Fit); got {type(fit).__name__} at "
                 f"position {position}. Give the `fits` of an error or of an ensemble."
             )
+    return given
 
 
 def _known(

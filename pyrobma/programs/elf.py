@@ -71,9 +71,10 @@ def _fault(path: Path, size: int, changed: int, script: bool) -> str:
         ends = [programs + each_program * program_count]
         if sections:
             ends.append(sections + each_section * section_count)
-        file.seek(programs)
-        table = file.read(each_program * program_count)
-        ends += _segment_ends(table, layout[0], start[4], each_program)
+        if max(ends) <= size:  # else there is no whole table to read
+            file.seek(programs)
+            table = file.read(each_program * program_count)
+            ends += _segment_ends(table, layout[0], start[4], each_program)
         if max(ends) > size:
             return f"a truncated file of {size} bytes, not {max(ends)}"
     return ""

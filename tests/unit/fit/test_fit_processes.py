@@ -407,7 +407,7 @@ def test_a_chain_killed_from_outside_is_an_error(made):
 def test_a_file_of_draws_that_ends_early_is_an_error(program, made, cut):
     program(RUNS_ONLY + OUTPUT + cut + '\nmv "$out.short" "$out"')
     with pytest.raises(
-        rb.SamplingError, match="(?s)^normal: .* draws is missing or ends early"
+        rb.SamplingError, match=r"(?s)^normal: .* draws is missing or ends early"
     ):
         chains(made)
 
@@ -498,3 +498,46 @@ def test_processes_are_found_without_proc_as_well(monkeypatch):
         child.communicate(b"\n")
     assert b"file=/x/y" in found[child.pid]
     assert os.getpid() not in found
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_leaves_the_runs_of_its_parent_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with processes.run_folder("normal") as folder:
+        child = os.fork()
+        if child == 0:
+            processes.stop_chains(patience=0)
+            os._exit(len(processes._running))
+        assert os.waitpid(child, 0)[1] == 0
+        assert folder in processes._running
+        # The lock is the parent's still.
+        monkeypatch.setattr(processes, "_swept", set())
+        processes._sweep(tmp_path)
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+COMMAND = """
+import sys
+from pyrobma.commands import main
+sys.exit(main([
+    "fit", TABLE, "--d", "d", "--se", "se", "--no-bias", "--out", OUT, "--chains", "2",
+    "--warmup", "1000", "--draws", "400000", "--cores", "4", "--no-figures",
+]))
+"""
+
+
+def test_the_command_keeps_what_is_finished_when_told_to_end(session, tmp_path):
+    rng = np.random.default_rng(1)
+    table, out = tmp_path / "table.csv", tmp_path / "out"
+    rows = "\n".join(f"{d},0.1" for d in rng.normal(0.2, 0.3, 300))
+    table.write_text(f"d,se\n{rows}\n")
+    script = COMMAND.replace("TABLE", repr(str(table))).replace("OUT", repr(str(out)))
+    run = session(script=script).started()
+    run.process.terminate()
+    _, err, seconds = run.ends(20)
+    assert run.process.returncode == 128 + signal.SIGTERM, err
+    assert "Finished models (1) are kept in" in err
+    assert seconds < 3
+    assert not run.chains()
+    assert not run.folders()
