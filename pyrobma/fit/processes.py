@@ -146,6 +146,7 @@ def run_folder(program: str) -> Iterator[Path]:
         with _changed:
             _running[folder] = Run(_group(), lock)
         try:
+            give_up_if_stopped()  # stop_chains may have looked just before
             yield folder
         except BaseException:
             # CmdStanPy leaves a chain alone if it cannot write down what it prints.

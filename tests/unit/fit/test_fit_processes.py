@@ -234,7 +234,6 @@ def test_a_second_interrupt_waits_no_longer(made, monkeypatch):
             release.wait(10)
 
     monkeypatch.setattr(schedule, "fit_model", fit_model)
-    monkeypatch.setattr(processes, "PATIENCE", 8.0)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.main_thread().ident
     timers = [
