@@ -35,19 +35,22 @@ import numpy as np
 import pyrobma as rb
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+executor = None
 SETUP
 rng = np.random.default_rng(1)
 n = 400
 try:
     rb.robma(
         d=rng.normal(0.2, 0.3, n), se=np.full(n, 0.1), study_ids=np.arange(n) // 4,
-        priors_bias=None, seed=1, cores=4, progress=False,
+        priors_bias=None, seed=1, cores=4, progress=False, executor=executor,
         settings=rb.SamplerSettings(
             chains=2, warmup=1000, draws=200_000, max_draws=200_000
         ),
     )
 except rb.FitInterrupted as interrupt:
     print("kept", len(interrupt.fits), len(interrupt.finished.fits), flush=True)
+    if executor is not None:
+        executor.shutdown()
 """
 
 
@@ -129,6 +132,20 @@ def test_an_interrupt_of_python_alone_ends_the_chains_and_keeps_what_is_done(ses
     assert out == "kept 1 1\n", err
     assert seconds < 3
     assert run.process.returncode == 0
+    assert not run.chains()
+    assert not run.folders()
+
+
+def test_an_interrupt_also_ends_the_chains_of_an_executor_with_threads(session):
+    setup = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "executor = ThreadPoolExecutor(4)"
+    )
+    run = session(setup=setup).started()
+    run.process.send_signal(signal.SIGINT)
+    out, err, seconds = run.ends(20)
+    assert out == "kept 1 1\n", err
+    assert seconds < 3
     assert not run.chains()
     assert not run.folders()
 
