@@ -24,7 +24,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from pyrobma.errors import ChainsTimeout, SamplingError
 
@@ -42,11 +42,19 @@ _here = threading.local()
 _swept: set[str] = set()
 
 
-class Run(NamedTuple):
+class Run:
     """What is kept of a run that goes on."""
 
-    group: Group
-    lock: int
+    def __init__(self, group: Group, lock: int) -> None:
+        self.group = group
+        self.lock = lock
+        self.stopped = False
+        self.changed = threading.Event()  # stopped, or done
+
+    def stop(self) -> None:
+        """Let the thread of the run kill its chains."""
+        self.stopped = True
+        self.changed.set()
 
 
 class Group:
@@ -104,18 +112,19 @@ def stop_chains(group: Group | None = None, *, patience: float = PATIENCE) -> No
     group : Group, optional
         Whose chains. None: all of this process.
     patience : float
-        Longest time to wait, in seconds, until the folders are removed too.
+        Longest time to wait, in seconds, until the folders are removed too. Without
+        waiting the same happens, a little later.
     """
     deadline = time.monotonic() + patience
     with _changed:
         while True:
-            folders = [f for f, r in _running.items() if group in (None, r.group)]
-            if not folders:
+            runs = {f: r for f, r in _running.items() if group in (None, r.group)}
+            for run in runs.values():
+                run.stop()
+            left = deadline - time.monotonic()
+            if not runs or left <= 0:
                 return
-            _kill(folders)  # again: CmdStanPy may have started others meanwhile
-            if time.monotonic() > deadline:
-                return
-            _changed.wait(_TICK)
+            _changed.wait(left)
 
 
 @contextmanager
@@ -189,21 +198,24 @@ def supervised(
             except BaseException as error:
                 future.set_exception(error)
 
+        run = _running[folder]
+        future.add_done_callback(lambda _: run.changed.set())
         # In a thread, because CmdStanPy waits for its chains even if interrupted.
         threading.Thread(target=work, name=folder.name, daemon=True).start()
         try:
-            return future.result(timeout)
-        except TimeoutError:
-            if future.done():  # just now, or it raised this itself
+            run.changed.wait(timeout)
+            if future.done():
                 return future.result()
+            if run.stopped:
+                raise SamplingError(f"{program}: the chains were stopped.")
             raise ChainsTimeout(
                 f"{program}: the chains took longer than {timeout:g} s and were "
                 "stopped. Allow more time, or use fewer draws."
-            ) from None
+            )
         finally:
             deadline = time.monotonic() + PATIENCE
             while not future.done() and time.monotonic() < deadline:
-                _kill([folder])
+                _kill([folder])  # again: CmdStanPy starts those that wait
                 with suppress(Exception):
                     future.exception(_TICK)
 

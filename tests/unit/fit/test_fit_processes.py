@@ -136,6 +136,17 @@ def test_an_interrupt_of_python_alone_ends_the_chains_and_keeps_what_is_done(ses
     assert not run.folders()
 
 
+def test_two_interrupts_in_a_row_leave_no_chain(session):
+    run = session().started()
+    for _ in range(2):
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+    _, _, seconds = run.ends(20)
+    assert seconds < 3
+    assert not run.chains()
+    assert not run.folders()
+
+
 def test_an_interrupt_also_ends_the_chains_of_an_executor_with_threads(session):
     setup = (
         "from concurrent.futures import ThreadPoolExecutor\n"
@@ -336,11 +347,45 @@ def test_a_run_that_is_short_enough_gives_the_same_draws(made):
 
 
 def test_all_chains_of_the_process_can_be_stopped(made):
-    threading.Timer(0.5, processes.stop_chains).start()
-    began = time.monotonic()
-    with pytest.raises(rb.SamplingError, match="ended by SIGKILL"):
+    stopped = []
+
+    def stop():
+        until(lambda: processes._running, 10)
+        time.sleep(0.3)
+        stopped.append(time.monotonic())
+        processes.stop_chains()
+        assert not processes._running
+
+    other = threading.Thread(target=stop)
+    other.start()
+    with pytest.raises(rb.SamplingError, match=r"^normal: the chains were stopped"):
         chains(made, draws=3_000_000)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - stopped[0] < 2
+    other.join()
+
+
+def test_an_interrupt_ends_a_run_in_the_main_thread(made, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    sent = []
+
+    def interrupt():
+        until(lambda: processes._running, 10)
+        time.sleep(0.3)
+        sent.append(time.monotonic())
+        signal.pthread_kill(main, signal.SIGINT)
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            chains(made, draws=3_000_000)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        other.join()
+    assert time.monotonic() - sent[0] < 2
+    assert not list(tmp_path.glob("pyrobma-*"))
 
 
 @pytest.fixture
