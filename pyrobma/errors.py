@@ -27,6 +27,10 @@ class SamplingError(PyrobmaError, RuntimeError):
     """A Markov chain failed; the message holds Stan's own sentence."""
 
 
+class ChainsTimeout(SamplingError):
+    """Markov chains took longer than they may and were stopped."""
+
+
 class BridgeError(PyrobmaError, RuntimeError):
     """A marginal likelihood could not be estimated."""
 

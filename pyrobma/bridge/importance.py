@@ -243,6 +243,4 @@ def _log_t(points: FloatArray, centre: FloatArray, factor: FloatArray) -> FloatA
         - 0.5 * d * math.log(_DF * math.pi)
         - float(np.linalg.slogdet(factor)[1])
     )
-    return np.asarray(
-        constant - 0.5 * (_DF + d) * np.log1p((z**2).sum(axis=0) / _DF)
-    )
+    return np.asarray(constant - 0.5 * (_DF + d) * np.log1p((z**2).sum(axis=0) / _DF))

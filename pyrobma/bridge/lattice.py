@@ -250,8 +250,11 @@ def _shared_density(
 def _log_kernel(mode: Mode, points: FloatArray) -> FloatArray:
     z = np.linalg.solve(mode.factor, (points - mode.point).T)
     half = 0.5 * (_KERNEL_DF + len(mode.point))
-    return np.asarray(mode.log_mass - half * np.log1p((z**2).sum(axis=0) / _KERNEL_DF)
-                      - np.linalg.slogdet(mode.factor)[1])
+    return np.asarray(
+        mode.log_mass
+        - half * np.log1p((z**2).sum(axis=0) / _KERNEL_DF)
+        - np.linalg.slogdet(mode.factor)[1]
+    )
 
 
 def _frame(

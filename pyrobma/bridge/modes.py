@@ -96,9 +96,7 @@ def find_modes(
             [np.tile(_SHARES, (len(rows), 1)), _LENGTHS / np.maximum(length, 1e-300)],
             axis=1,
         )
-        trials = (
-            x[rows, None] + shares[:, :, None] * step[:, None] * width[rows, None]
-        )
+        trials = x[rows, None] + shares[:, :, None] * step[:, None] * width[rows, None]
         there = _finite(log_density(trials.reshape(-1, x.shape[1])))
         there = there.reshape(len(rows), -1)
         best = there.argmax(axis=1)
@@ -175,7 +173,9 @@ def _derivatives(
     """Return gradients and Hessians in units of `width`, by central differences."""
     n, dimension = x.shape
     pairs = list(itertools.combinations(range(dimension), 2))
-    offsets = [sign * np.eye(dimension)[k] for k in range(dimension) for sign in (1, -1)]
+    offsets = [
+        sign * np.eye(dimension)[k] for k in range(dimension) for sign in (1, -1)
+    ]
     for i, j in pairs:
         for a, b in ((1, 1), (-1, -1), (1, -1), (-1, 1)):
             offset = np.zeros(dimension)

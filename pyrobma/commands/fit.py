@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -56,8 +59,10 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
             encoding=options.encoding,
         )
         say(f"{options.file}: {len(table.frame)} rows")
+        told_to_end: list[int] = []
         try:
-            fit = _fit(options, table, say)
+            with _end_as_interrupt(told_to_end):
+                fit = _fit(options, table, say)
         except FitError as error:
             _say(f"Error: {error}")
             _keep(error.finished, options.out)
@@ -65,7 +70,7 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
         except FitInterrupted as interrupt:
             _say("Interrupted.")
             _keep(interrupt.finished, options.out)
-            return 130
+            return 128 + (told_to_end or [signal.SIGINT])[0]
     write_results(
         fit,
         options.out,
@@ -129,6 +134,27 @@ def _keep(finished: RobmaFit | None, folder: Path) -> None:
         f"Finished models ({len(finished.fits)}) are kept in {path}: give it to "
         "--resume."
     )
+
+
+@contextmanager
+def _end_as_interrupt(received: list[int]) -> Iterator[None]:
+    """Let SIGTERM, as of a batch system, keep what is finished, as Ctrl-C does."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -11,6 +12,10 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import ToolchainError
+from pyrobma.fit.processes import give_up_if_stopped
+
+_FIRST_BLOCK = 128
+_SHORT = 0.1
 
 
 class LogDensity:
@@ -42,7 +47,8 @@ class LogDensity:
             self._model = bridgestan.StanModel(
                 library, data, capture_stan_prints=False, warn=False
             )
-        except (RuntimeError, OSError) as error:
+        # A library of something else lacks BridgeStan's functions.
+        except (RuntimeError, OSError, AttributeError) as error:
             raise ToolchainError(f"{library.name}: {error}") from error
         self.names: list[str] = (
             self._model.param_unc_names() if self._model.param_unc_num() else []
@@ -82,6 +88,20 @@ class LogDensity:
             NaN where the program throws.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
+        values = np.empty(len(points))
+        start, size = 0, _FIRST_BLOCK
+        # In blocks, because a call cannot be interrupted, and one point of a model
+        # with quadrature may take a hundredth of a second.
+        while start < len(points):
+            give_up_if_stopped()
+            began = time.monotonic()
+            values[start : start + size] = self._block(points[start : start + size])
+            start += size
+            if time.monotonic() - began < _SHORT:
+                size *= 2
+        return values
+
+    def _block(self, points: FloatArray) -> FloatArray:
         values = np.empty(len(points))
         if self._many is None:
             for i, point in enumerate(points):

@@ -14,7 +14,13 @@ from pyrobma._mcmc import effective_sample_size
 from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.bridge.independence import independence_chains
 from pyrobma.bridge.modes import Mode, find_modes
-from pyrobma.errors import BridgeError, DataError, SamplingError, ToolchainError
+from pyrobma.errors import (
+    BridgeError,
+    ChainsTimeout,
+    DataError,
+    SamplingError,
+    ToolchainError,
+)
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.fit.explore import Exploration, Second, explore, posterior_modes
@@ -27,7 +33,7 @@ from pyrobma.fit.quadrature import (
     Rule,
     first_exact,
 )
-from pyrobma.fit.sample import Begin, Chains, ChainsTimeout, run_chains
+from pyrobma.fit.sample import Begin, Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
 from pyrobma.fit.units import Scaled, scaled
@@ -303,9 +309,7 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     return Survey(replace(found, second=_in_data_unit(found.second, job.scaled)), rule)
 
 
-def _rule_at_modes(
-    job: _Job, modes: tuple[Mode, ...]
-) -> tuple[Rule, tuple[Mode, ...]]:
+def _rule_at_modes(job: _Job, modes: tuple[Mode, ...]) -> tuple[Rule, tuple[Mode, ...]]:
     """Choose a quadrature that is exact at the modes, which move with it at first."""
     rule = COARSEST
     while True:
@@ -421,8 +425,9 @@ def _sampled(job: _Job, found: Survey) -> Fit:
             fit = _extended(job, fit)
     except ChainsTimeout:
         slow = f"chains stopped after {settings.max_seconds:g} seconds"
-        return _independent(job, replace(found, rule=rule),
-                            settings.draws or 500, (slow,))
+        return _independent(
+            job, replace(found, rule=rule), settings.draws or 500, (slow,)
+        )
     except BridgeError:
         if not found.second.reliable:
             raise

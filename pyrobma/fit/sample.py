@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.errors import SamplingError
+from pyrobma.errors import PyrobmaError, SamplingError
+from pyrobma.fit.processes import run_folder, supervised, why_ended
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.programs import executable
 
@@ -103,10 +104,6 @@ class Chains:
         return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
 
 
-class ChainsTimeout(SamplingError):
-    """Chains took longer than they may."""
-
-
 @dataclass(frozen=True, slots=True)
 class Begin:
     """Where chains start, and how their parameters vary.
@@ -171,6 +168,8 @@ def run_chains(
         Where to start, and the metric to keep. None: Stan's own.
     after : Chains, optional
         Start from their last draws, step sizes and metrics. None: start anew.
+    timeout : float, optional
+        Seconds until chains that still run are killed. None: no limit.
 
     Returns
     -------
@@ -180,6 +179,8 @@ def run_chains(
     ------
     SamplingError
         If a chain fails; the message holds Stan's own sentence.
+    ChainsTimeout
+        If the time is over; a `SamplingError` as well.
     """
     cmdstanpy = _cmdstanpy()
     how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
@@ -204,11 +205,12 @@ def run_chains(
             "inits": [_inits(columns, row) for row in values],
             "inv_metric": [{"inv_metric": m} for m in metric],
         }
-    with tempfile.TemporaryDirectory(prefix="pyrobma-") as folder, _quiet_cmdstanpy():
-        file = Path(folder) / "data.json"
-        file.write_text(data)
+    with run_folder(program) as folder, _quiet_cmdstanpy():
+        file = folder / "data.json"
         try:
-            fit = cmdstanpy.CmdStanModel(exe_file=executable(program)).sample(
+            file.write_text(data)
+            model = cmdstanpy.CmdStanModel(exe_file=executable(program))
+            fit = supervised(model.sample, program, folder, timeout)(
                 data=str(file),
                 chains=settings.chains,
                 parallel_chains=parallel,
@@ -219,17 +221,21 @@ def run_chains(
                 # with a diagonal metric, at the same cost for so few parameters.
                 metric="dense_e",
                 sig_figs=_SIG_FIGS,
-                output_dir=folder,
+                output_dir=str(folder),
                 show_progress=False,
-                refresh=warmup + draws,
+                # A chain whose parent was killed dies when it next prints, of SIGPIPE.
+                refresh=max(1, min(100, (warmup + draws) // 100)),
                 **how,
             )
             array = fit.draws()
             columns = fit.column_names
             step_size = np.array(fit.step_size)
             inverse_metric = np.array(fit.inv_metric)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise SamplingError(_why(program, error, Path(folder))) from error
+        except PyrobmaError:
+            raise
+        # CmdStanPy trusts files of chains that ended well: anything may be raised.
+        except Exception as error:
+            raise SamplingError(_why(program, error, folder)) from error
     array = array.transpose(1, 0, 2)
 
     def pick(names: Sequence[str]) -> FloatArray:
@@ -264,12 +270,25 @@ def _why(program: str, error: Exception, folder: Path) -> str:
     words = [
         line
         for console in sorted(folder.glob("*-stdout.txt"))
-        for line in console.read_text(errors="replace").splitlines()[-3:]
-        if line.strip() and line.strip() not in str(error)
+        for line in _said(console)[-3:]
+        if line.strip() not in str(error)
     ]
     # CmdStanPy points to its files, which are gone when the error is read.
     told = str(error).partition("Command and output files:")[0].strip()
-    return "\n".join([f"{program}: {told}", *dict.fromkeys(words)])
+    told = told or type(error).__name__  # a MemoryError says nothing
+    causes = why_ended("\n".join([str(error), *words]), folder)
+    return "\n".join([f"{program}: {told}", *dict.fromkeys(words), *causes])
+
+
+_PROGRESS = re.compile(r"^Iteration:|seconds \((Warm-up|Sampling|Total)\)$")
+
+
+def _said(console: Path) -> list[str]:
+    return [
+        line
+        for line in console.read_text(errors="replace").splitlines()
+        if line.strip() and not _PROGRESS.search(line)
+    ]
 
 
 _quiet_lock = threading.Lock()

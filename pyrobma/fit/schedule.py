@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
 
-from pyrobma.errors import PyrobmaError
+from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit.model import (
     Fit,
     Survey,
@@ -22,6 +22,7 @@ from pyrobma.fit.model import (
     with_precision_checked,
     with_spec,
 )
+from pyrobma.fit.processes import UNGROUPED, Group, orderly_end, stop_chains
 from pyrobma.fit.progress import ProgressLine, Work
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import Task, needs_quadrature, program, refuse_impossible
@@ -139,6 +140,8 @@ def fit_models(
 
     Raises
     ------
+    DataError
+        If `fits` holds something else.
     PriorError
         If fixed weights give an observed estimate no chance of publication.
     FitError
@@ -151,6 +154,7 @@ def fit_models(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
     models = space.models
+    fits = _checked(fits)
     for model in models:
         refuse_impossible(task, model)
     if executor is None:
@@ -236,16 +240,28 @@ def _hopeless(
             high[i] = second.logml + 4.0 * second.error
     weight = {
         i: np.logaddexp.reduce(
-            [
-                p
-                for p, j in zip(space.log_prior_prob, first, strict=True)
-                if i == j
-            ]
+            [p for p, j in zip(space.log_prior_prob, first, strict=True) if i == j]
         )
         for i in {*low, *high}
     }
     total = np.logaddexp.reduce([low[i] + weight[i] for i in low] or [-np.inf])
     return {i for i in high if high[i] + weight[i] - total < np.log(NEGLIGIBLE)}
+
+
+def _checked(fits: Sequence[Fit]) -> tuple[Fit, ...]:
+    if not isinstance(fits, Iterable):
+        raise DataError(
+            "fits: expected a sequence of fitted models (Fit); got "
+            f"{type(fits).__name__}. Give the `fits` of an error or of an ensemble."
+        )
+    given = tuple(fits)
+    for position, fit in enumerate(given):
+        if not isinstance(fit, Fit):
+            raise DataError(
+                f"fits: expected fitted models (Fit); got {type(fit).__name__} at "
+                f"position {position}. Give the `fits` of an error or of an ensemble."
+            )
+    return given
 
 
 def _known(
@@ -278,15 +294,27 @@ def _model_seed(seed: int, index: int) -> int:
 
 @contextmanager
 def _pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
-    if executor is not None:
-        yield executor
-        return
-    threads = ThreadPoolExecutor(max_workers=cores)
-    try:
-        yield threads
-    finally:
-        # Nothing is left unless the user interrupts: then no model must start.
-        threads.shutdown(cancel_futures=True)
+    # The jobs of another executor belong to no group, if they run here at all.
+    group = UNGROUPED if executor is not None else Group()
+    threads = None
+    if executor is None:
+        threads = ThreadPoolExecutor(max_workers=cores, initializer=group.join)
+        executor = threads
+    with orderly_end():
+        try:
+            yield executor
+        except BaseException as error:
+            # Unless it is a failure, jobs are running: they end with their chains,
+            # and at the next density if they have none.
+            if threads is not None:
+                group.stopped = True
+                threads.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                with suppress(KeyboardInterrupt):  # a second one: wait no longer
+                    stop_chains(group)
+            raise
+        if threads is not None:
+            threads.shutdown()
 
 
 def _work(

@@ -49,16 +49,12 @@ def scaled(task: Task, spec: ModelSpec) -> Scaled:
     if task.effects.measure != "none" or any(p.family == "beta" for p in measured):
         return Scaled(task, spec, 1.0)
     unit = float(np.median(task.effects.se))
-    effects = replace(
-        task.effects, y=task.effects.y / unit, se=task.effects.se / unit
-    )
+    effects = replace(task.effects, y=task.effects.y / unit, se=task.effects.se / unit)
     bias = spec.bias
     if isinstance(bias, PEESE):
         bias = replace(bias, prior=bias.prior.in_unit(1.0 / unit))
     return Scaled(
         replace(task, effects=effects),
-        replace(
-            spec, mu=spec.mu.in_unit(unit), tau=spec.tau.in_unit(unit), bias=bias
-        ),
+        replace(spec, mu=spec.mu.in_unit(unit), tau=spec.tau.in_unit(unit), bias=bias),
         unit,
     )

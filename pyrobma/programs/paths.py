@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from pyrobma.errors import ToolchainError
+from pyrobma.programs import elf
 
 VARIABLE = "PYROBMA_PROGRAMS"
 
@@ -29,7 +30,7 @@ def executable(program: str) -> Path:
     Raises
     ------
     ToolchainError
-        If there is no such file, or it may not be executed.
+        If there is no such file, or it may not be executed, or it is damaged.
     """
     path = _directory() / program
     if not path.is_file():
@@ -39,6 +40,7 @@ def executable(program: str) -> Path:
             f"programs: expected the right to execute {path}; it is missing. Run: "
             f"chmod +x {path}"
         )
+    elf.check(path, script=True)
     return path
 
 
@@ -50,6 +52,7 @@ def library(program: str) -> Path:
     path = _directory() / f"{program}.so"
     if not path.is_file():
         raise ToolchainError(_missing(path))
+    elf.check(path)
     return path
 
 

@@ -125,7 +125,9 @@ def test_a_narrow_cauchy_beside_data_three_errors_away() -> None:
         priors_effect=rb.prior("cauchy", location=0, scale=0.001),
         priors_heterogeneity=None, priors_heterogeneity_null=SPIKE,
     )  # fmt: skip
-    x = np.concatenate([np.linspace(-0.02, 0.02, 400_001), np.linspace(0.02, 1.5, 200_001)])
+    x = np.concatenate(
+        [np.linspace(-0.02, 0.02, 400_001), np.linspace(0.02, 1.5, 200_001)]
+    )
     x = np.concatenate([np.linspace(-1.5, -0.02, 200_001), x])
     f = np.exp(-0.5 * ((0.3 - x) / 0.1) ** 2) / (0.1 * np.sqrt(2 * np.pi))
     f *= 0.001 / (np.pi * (0.001**2 + x**2))
@@ -155,4 +157,6 @@ def test_a_model_that_cannot_matter_is_not_sampled_and_says_so() -> None:
     sure = [f for f in hopeless if f.logml - total < -20]
     assert len(sure) > 10
     assert "independence" in str(fit.summary("diagnostics"))
-    assert fit.inclusion.loc["heterogeneity", "log_bf"] == pytest.approx(1030.0, abs=0.5)
+    assert fit.inclusion.loc["heterogeneity", "log_bf"] == pytest.approx(
+        1030.0, abs=0.5
+    )

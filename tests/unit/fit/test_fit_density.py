@@ -46,3 +46,14 @@ def test_data_that_the_program_refuses_are_a_toolchain_error_with_its_sentence(m
     data = stan_data(TASK, made.space().models[3]) | {"se": [0.1, 0.0, 0.2]}
     with pytest.raises(rb.ToolchainError, match=r"normal\.so: .*standard errors"):
         LogDensity(library("normal"), json.dumps(data))
+
+
+def test_blocks_of_any_size_give_the_same_numbers(made, monkeypatch):
+    points = np.random.default_rng(1).normal(size=(300, 3))
+    with opened(made) as density:
+        usual = density(points)
+        monkeypatch.setattr("pyrobma.fit.density._FIRST_BLOCK", 7)
+        np.testing.assert_array_equal(density(points), usual)
+        monkeypatch.setattr("pyrobma.fit.density._SHORT", 0.0)
+        np.testing.assert_array_equal(density(points), usual)
+        assert density(points[:0]).shape == (0,)

@@ -210,3 +210,30 @@ def test_an_interrupt_and_its_fits_survive_another_process(made, space):
     fits = fit_models(TASK, space, seed=1, executor=Stub(made))
     error = pickle.loads(pickle.dumps(FitInterrupted(fits)))
     assert [fit.spec for fit in error.fits] == list(space.models)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ([{}], "dict at position 0"),
+        ("abc", "str at position 0"),
+        (None, "NoneType"),
+        (3, "int"),
+    ],
+)
+def test_fits_that_are_none_are_named_with_their_position(made, space, wrong, what):
+    with pytest.raises(rb.DataError, match=rf"^fits: expected .*; got {what}\. Give"):
+        fit_models(TASK, space, seed=1, executor=Stub(made), fits=wrong)
+
+
+def test_the_position_is_that_of_the_first_wrong_fit(made, space):
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made))
+    with pytest.raises(rb.DataError, match="got ModelSpec at position 2"):
+        fit_models(TASK, space, executor=Stub(made), fits=[*fits[:2], space.models[0]])
+
+
+def test_fits_of_a_generator_are_used(made, space):
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made))
+    stub = Stub(made)
+    fit_models(TASK, space, seed=1, executor=stub, fits=(fit for fit in fits))
+    assert not stub.jobs

@@ -32,8 +32,8 @@ def test_list_prints_where_the_programs_are(capsys):
 
 
 def test_the_environment_variable_chooses_the_directory(monkeypatch, tmp_path):
-    (tmp_path / "normal").touch(mode=0o755)
-    (tmp_path / "normal.so").touch()
+    (tmp_path / "normal").symlink_to(executable("normal"))
+    (tmp_path / "normal.so").symlink_to(library("normal"))
     monkeypatch.setenv("PYROBMA_PROGRAMS", str(tmp_path))
     assert executable("normal") == tmp_path / "normal"
     assert library("normal") == tmp_path / "normal.so"
