@@ -37,9 +37,9 @@ class MixtureProposal:
     def sample(self, rng: np.random.Generator, n: int) -> FloatArray:
         """Return `n` independent draws, shape (n, D)."""
         which = rng.choice(len(self.shares), size=n, p=self.shares)
-        return self.centres[which] + np.einsum(
-            "nij,nj->ni", self.factors[which], _standard(rng, n, self.centres.shape[1])
-        )
+        normal = _standard(rng, n, self.centres.shape[1])
+        offset = np.einsum("nij,nj->ni", self.factors[which], normal)
+        return np.asarray(self.centres[which] + offset)
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Return its log density at points of shape (n, D)."""

@@ -190,11 +190,9 @@ def integrate(
     kept = [mode for mode in modes if mode.log_mass > best - 25.0] or [modes[0]]
     counted = _Counted(log_density, most)
     try:
-        frames = [
-            _frame(counted, number, kept, [m.point for m in modes])
-            for number in range(len(kept))
-        ]
-        frames = [frame for frame in frames if frame is not None]
+        points = [mode.point for mode in modes]
+        around = [_frame(counted, i, kept, points) for i in range(len(kept))]
+        frames = [frame for frame in around if frame is not None]
         for spacing in _SPACINGS:
             result = _two_lattices(counted, frames, kept, modes, spacing)
             if result is not None and result.error <= tolerance:

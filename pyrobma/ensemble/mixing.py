@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -87,12 +88,12 @@ class Mixture:
         shares = {
             g: float(self.probabilities[np.equal(groups, g)].sum()) for g in set(groups)
         }
-        from_draws = sum(
+        from_draws = math.fsum(
             (share * factors[g] * _mean_error(self.draws[g])) ** 2
             for g, share in sorted(shares.items())
             if share > 0
         )
-        return float(np.sqrt(max(from_weights, 0.0) + from_draws))
+        return math.sqrt(max(float(from_weights), 0.0) + from_draws)
 
     def transformed(self, function: Callable[[FloatArray], FloatArray]) -> Mixture:
         """Return the mixture with every draw mapped."""

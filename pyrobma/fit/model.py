@@ -400,8 +400,8 @@ def fit_model(
             fit = _independent(job, found, settings.draws or 500, ())
             # What misses a check here has no weight; the error says how much is known.
             gap = abs(fit.logml - found.second.logml)
-            error = max(fit.logml_mcse, found.second.error, gap)
-            return replace(fit, logml_mcse=error, reasons=(), mean_factors=())
+            known = max(fit.logml_mcse, found.second.error, gap)
+            return replace(fit, logml_mcse=known, reasons=(), mean_factors=())
         return _sampled(job, found)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
