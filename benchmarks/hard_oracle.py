@@ -169,6 +169,9 @@ def log_beta_logit(x: np.ndarray, a: float, b: float) -> np.ndarray:
 
 
 # ---- adaptive cubature -----------------------------------------------------------
+TOLERANCE = {1: 1e-5, 2: 2e-4, 3: 3e-4, 4: 1e-3}
+"""Sum of the estimated relative errors, by dimension; true ones are far smaller."""
+
 Integrand = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Points (n, d) to log densities (n,) and values (n, m) whose means are wanted."""
 
@@ -353,7 +356,6 @@ def modes(f: Integrand, low: np.ndarray, high: np.ndarray, seeds: np.ndarray,
     d = len(low)
     cloud = low + (high - low) * qmc.Sobol(d, seed=seed).random(1024)
     points = np.concatenate([seeds, cloud])
-    # Coordinate by coordinate, a first improvement of the seeds.
     logs = f(points)[0]
     found: list[np.ndarray] = []
 
@@ -363,16 +365,14 @@ def modes(f: Integrand, low: np.ndarray, high: np.ndarray, seeds: np.ndarray,
         return -float(f(x[None])[0][0])
 
     chosen = np.r_[
-        np.argsort(-logs[: len(seeds)])[:3],
-        len(seeds) + np.argsort(-logs[len(seeds) :])[:2],
+        np.argsort(-logs[: len(seeds)])[:2],
+        len(seeds) + np.argsort(-logs[len(seeds) :])[:1],
     ]
     for start in points[chosen]:
-        x = start
-        for _ in range(2):
-            x = minimize(
-                loss, x, method="Nelder-Mead",
-                options={"maxfev": 120 * d, "xatol": 1e-6, "fatol": 1e-6},
-            ).x  # fmt: skip
+        x = minimize(
+            loss, start, method="Nelder-Mead",
+            options={"maxfev": 80 * d, "xatol": 1e-3, "fatol": 1e-2},
+        ).x  # fmt: skip
         found.append(np.clip(x, low, high))
     return np.array(found)
 
@@ -411,7 +411,8 @@ def partition(f: Integrand, low: np.ndarray, high: np.ndarray, found: np.ndarray
         resolution = min(w[k] for w in each)
         for mode, width in zip(found, each, strict=True):
             cuts += [mode[k] + s * c * width[k] for c in factors for s in (-1, 1)]
-        cuts += extra[k]
+        # In many dimensions edges multiply; refinement then has to find the rest.
+        cuts += extra[k] if d < 3 else []
         inside = sorted(c for c in cuts if low[k] <= c <= high[k])
         kept = [inside[0]]
         for c in inside[1:]:
@@ -428,7 +429,7 @@ def partition(f: Integrand, low: np.ndarray, high: np.ndarray, found: np.ndarray
 
 
 def integrate(f: Integrand, axes: list[Axis], names: tuple[str, ...],
-              tolerance: float = 2e-4, most: int = 400_000) -> Exact:  # fmt: skip
+              most: int = 600_000) -> Exact:  # fmt: skip
     """Integrate twice: other edges, other rule; the difference is the error."""
     low = np.array([a.low for a in axes])
     high = np.array([a.high for a in axes])
@@ -436,24 +437,23 @@ def integrate(f: Integrand, axes: list[Axis], names: tuple[str, ...],
     seeds = np.array(list(itertools.product(*(a.seeds for a in axes))))
     seeds = np.clip(seeds, low, high)
     rule = two_gauss() if d == 1 else genz_malik(d)
+    tolerance = TOLERANCE[d]
     answers, evaluations = [], 0
-    starts = [modes(f, low, high, seeds, 1), modes(f, low, high, seeds[::-1], 2)]
-    for number, factors in enumerate(((2.0, 7.0), (0.0, 4.0))):
-        found = np.concatenate(starts) if number else starts[0]
+    found = modes(f, low, high, seeds, 1)
+    around = ((2.0, 7.0), (0.0, 4.0)) if d < 4 else ((2.5,), (0.0, 6.0))
+    for number, factors in enumerate(around):
         sides = [[c + number * 0.37 for c in a.edges] for a in axes]
         centre, half = partition(f, low, high, found, sides, factors)
         work = Cubature(f, rule)
         # The second rule is not adaptive; let the boxes suit it.
         boxes = work.refine(centre, half, tolerance, most)
         if number:
-            peak = work.peak
             degree = {1: 12, 2: 6, 3: 5, 4: 4}.get(d, 3)
             matters = (boxes.sums[:, 0] > 1e-10 * boxes.sums[:, 0].max()) | (
                 boxes.errors[:, 0] > 1e-10 * boxes.sums[:, 0].max()
             )
             boxes = boxes.kept(matters)
             boxes = work.apply(boxes.centre, boxes.half, gauss(d, degree))
-            del peak
         total = boxes.sums.sum(axis=0)
         answers.append((work.peak + math.log(total[0]), total[1:] / total[0]))
         evaluations += work.evaluations
@@ -750,19 +750,28 @@ def interval(bias: Bias, data: Data) -> np.ndarray:
     return (z[:, None] < critical(bias)).sum(axis=1)
 
 
-def log_expected(bias: Bias, data: Data, mean: np.ndarray, sd: np.ndarray,
-                 log_pi: np.ndarray) -> np.ndarray:  # fmt: skip
-    """Return log E[w(Y)] of Y ~ N(mean, sd), shape (n, K).
+def log_tails(
+    bias: Bias, data: Data, mean: np.ndarray, sd: np.ndarray
+) -> list[np.ndarray]:
+    """Return log P(p < step) of Y ~ N(mean, sd) for each step, shape (n, K)."""
+    tails = []
+    for c in critical(bias):
+        tail = log_ndtr((mean - c * data.se) / sd)
+        if bias.sides == 2:
+            tail = np.logaddexp(tail, log_ndtr((-mean - c * data.se) / sd))
+        tails.append(tail)
+    return tails
+
+
+def log_expected(tails: list[np.ndarray], log_pi: np.ndarray) -> np.ndarray:
+    """Return log E[w(Y)], shape (n, K).
 
     w falls with p, so that E[w] = sum_j pi_j P(p < step_j) with the differences pi_j of
     the weights, whose last "step" is 1: a sum of positive terms.
     """
-    total = np.broadcast_to(log_pi[:, -1:], np.broadcast_shapes(mean.shape, sd.shape))
-    for j, c in enumerate(critical(bias)):
-        beyond = log_ndtr((mean - c * data.se) / sd)
-        if bias.sides == 2:
-            beyond = np.logaddexp(beyond, log_ndtr((-mean - c * data.se) / sd))
-        total = np.logaddexp(total, log_pi[:, j : j + 1] + beyond)
+    total = log_pi[:, -1:]
+    for j, tail in enumerate(tails):
+        total = np.logaddexp(total, log_pi[:, j : j + 1] + tail)
     return total
 
 
@@ -774,15 +783,16 @@ def log_expected_cluster(bias: Bias, data: Data, mu: np.ndarray, tau: np.ndarray
     # The steepest feature as a function of the common factor sets the step.
     narrow = sd.min(axis=1) / np.maximum(loading, 1e-300)
     result = np.empty(len(mu))
-    step = np.minimum(0.4, 0.4 * narrow)
-    classes = 2.0 ** np.floor(np.log2(np.maximum(step, 0.002)))
+    step = np.minimum(0.5, 0.8 * narrow)
+    classes = 2.0 ** np.floor(np.log2(np.maximum(step, 0.04)))
     for h in np.unique(classes):
         rows = classes == h
-        nodes = np.arange(-12, 12 + h / 2, h)
+        nodes = np.arange(-10, 10 + h / 2, h)
         logs = []
         for g in nodes:
             mean = (mu[rows] + loading[rows] * g)[:, None]
-            each = log_expected(bias, data, mean, sd[rows], log_pi[rows])
+            tails = log_tails(bias, data, mean, sd[rows])
+            each = log_expected(tails, log_pi[rows])
             logs.append(
                 np.add.reduceat(each, data.starts, axis=1)
                 - 0.5 * g * g
@@ -814,16 +824,30 @@ def mu_axis(law: Law, data: Data) -> tuple[Axis, Callable, Callable]:
     return Axis("mu", low, high, seeds, [-3, 3]), back, slope
 
 
-def weight_axes(bias: Bias) -> list[Axis]:
-    """Return logits of the ratios of neighbouring weights."""
+def weight_axes(bias: Bias, moved: list[bool]) -> list[Axis]:
+    """Return logits of the ratios of neighbouring weights, some to be moved."""
     axes = []
     for j in range(len(bias.steps)):
         rest = sum(bias.alpha[j + 1 :])
-        right = 3 + 40 / bias.alpha[j]
-        left = -60 / rest - 2500
+        right = 3 + 40 / bias.alpha[j] + (2500 if moved[j] else 0)
+        left = -60 / rest - (500 if moved[j] else 2500)
         edges = [-1000.0, -300.0, -100.0, -30.0, -8.0, 8.0]
-        axes.append(Axis(f"ratio {j}", left, right, [-2.0, 1.0, -30.0], edges))
+        if moved[j]:
+            edges += [30.0, 100.0, 300.0, 1000.0]
+        seeds = [-2.0, 1.0, 30.0 if moved[j] else -30.0]
+        axes.append(Axis(f"ratio {j}", left, right, seeds, edges))
     return axes
+
+
+def shifts(tails: list[np.ndarray]) -> np.ndarray:
+    """Return about where weights start to matter, on the scale of the logits.
+
+    A weight does nothing as long as it is far below the probability of significance,
+    which changes by orders of magnitude with mu: in the logits less this shift the
+    posterior is no narrow oblique ridge.
+    """
+    means = np.stack([t.mean(axis=1) for t in tails] + [np.zeros(len(tails[0]))], -1)
+    return np.maximum(means[:, :-1] - means[:, 1:], -2400)
 
 
 def log_weights(
@@ -843,8 +867,14 @@ def log_weights(
 
 def selected(model: Model, data: Data) -> Exact:
     """Return the exact answer of a selection model."""
-    axes = weight_axes(model.bias)
-    ratios = len(axes)
+    ratios = len(model.bias.steps)
+    counts = np.bincount(interval(model.bias, data), minlength=ratios + 1)
+    # Small weights win where more results are significant than the prior outweighs.
+    moved = [
+        bool(counts[: j + 1].sum() > sum(model.bias.alpha[j + 1 :]))
+        for j in range(ratios)
+    ]
+    axes = weight_axes(model.bias, moved)
     back = slope = None
     if not model.mu.fixed:
         axis, back, slope = mu_axis(model.mu, data)
@@ -855,13 +885,11 @@ def selected(model: Model, data: Data) -> Exact:
         axes.append(rho_axis())
     index = {a.name: k for k, a in enumerate(axes)}
     names = tuple(n for n in ("mu", "tau", "rho") if n in index)
-    counts = np.bincount(interval(model.bias, data), minlength=ratios + 1)
+    best = [-np.inf]
 
     def f(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n = len(x)
-        log_omega, log_pi, logs = log_weights(model.bias, x[:, :ratios])
-        tau, rho, more = outer(model, index, x)
-        logs = logs + more + log_omega @ counts
+        tau, rho, logs = outer(model, index, x)
         if back is None:
             mu = np.full(n, model.mu.at)
         else:
@@ -874,14 +902,24 @@ def selected(model: Model, data: Data) -> Exact:
             spread.logdet() + spread.product(residual, residual)
             + data.y.size * LOG_2PI
         )  # fmt: skip
+        sd = np.sqrt(data.se**2 + (tau**2)[:, None])
+        tails = log_tails(model.bias, data, mu[:, None], sd)
+        logits = x[:, :ratios]
+        if any(moved):
+            logits = logits + moved * shifts(tails)
+        log_omega, log_pi, prior = log_weights(model.bias, logits)
+        logs = logs + prior + log_omega @ counts
         if model.rho is None:
-            sd = np.sqrt(spread.diagonal)
-            each = log_expected(model.bias, data, mu[:, None], sd, log_pi)
-            logs = logs - each.sum(axis=1)
+            logs = logs - log_expected(tails, log_pi).sum(axis=1)
         else:
-            logs = logs - log_expected_cluster(
-                model.bias, data, mu, tau, rho, log_pi
-            )
+            # At most this; where it is nothing beside the best, leave it at that.
+            logs = logs - data.y.size * log_omega[:, -1]
+            rows = np.flatnonzero(logs > best[0] - 60)
+            if rows.size:
+                logs[rows] += data.y.size * log_omega[rows, -1] - log_expected_cluster(
+                    model.bias, data, mu[rows], tau[rows], rho[rows], log_pi[rows]
+                )
+                best[0] = max(best[0], float(logs[rows].max()))
         values = [{"mu": mu, "tau": tau, "rho": rho}[k] for k in names]
         result = np.maximum(np.nan_to_num(logs, nan=ABSENT), ABSENT)
         return result, np.stack(values, -1) if values else np.empty((n, 0))
