@@ -587,6 +587,7 @@ def found(job: Problem, answers: list[Answer]) -> Found:
 def serve(pipe: Connection) -> None:
     """Solve problems by number; tells when the package starts."""
     os.setsid()
+    threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
     while True:
         index = pipe.recv()
         if index is None:
@@ -599,6 +600,13 @@ def serve(pipe: Connection) -> None:
             pipe.send(found(job, answers))
         except Exception:
             pipe.send(traceback.format_exc())
+
+
+def follow(parent: int) -> None:
+    """End the group when the parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def group_cpu(group: int) -> float:
@@ -620,8 +628,9 @@ def group_cpu(group: int) -> float:
 class Worker:
     """A process that is replaced when it takes too long."""
 
-    def __init__(self) -> None:
-        """Start it."""
+    def __init__(self, cpu: float) -> None:
+        """Start it; `cpu` is the limit of one model in processor seconds."""
+        self.cpu = cpu
         self.start()
 
     def start(self) -> None:
@@ -672,7 +681,8 @@ class Worker:
             return Outcome(index, job.regime, trouble=first or "no exact answer")
         answers, seconds = first
         models = len(job.models)
-        got, cpu = self.receive(CPU_SECONDS * models, WALL_SECONDS * models)
+        wall = WALL_SECONDS * self.cpu / CPU_SECONDS
+        got, cpu = self.receive(self.cpu * models, wall * models)
         outcome = Outcome(index, job.regime, answers, None, cpu, seconds)
         if isinstance(got, str):
             outcome.trouble = got
@@ -753,7 +763,9 @@ def table(outcomes: list[Outcome]) -> None:
     for outcome in sorted(outcomes, key=lambda o: o.index):
         groups[outcome.regime].append(outcome)
     head = ("n", "done", "unfin", "failed", "marked", "unsure", "logml", "BF", "mean")
-    print(f"\n{'':29}{'problems':^42}{'silently wrong':^21}{'sd of z':^18}{'CPU s':^14}")
+    print(
+        f"\n{'':29}{'problems':^42}{'silently wrong':^21}{'sd of z':^18}{'CPU s':^14}"
+    )
     print(
         f"{'regime':29}" + "".join(f"{h:>7}" for h in head)
         + f"{'logml':>9}{'mean':>9}{'package':>8}{'oracle':>7}"
@@ -826,7 +838,9 @@ def save(outcomes: list[Outcome], path: str) -> None:
             ])  # fmt: skip
 
 
-def run(indices: list[int], cores: int, out: str | None) -> list[Outcome]:
+def run(
+    indices: list[int], cores: int, out: str | None, cpu: float = CPU_SECONDS
+) -> list[Outcome]:
     """Run problems in as many workers as there are cores."""
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in indices:
@@ -835,7 +849,7 @@ def run(indices: list[int], cores: int, out: str | None) -> list[Outcome]:
     lock = threading.Lock()
 
     def lane() -> None:
-        worker = Worker()
+        worker = Worker(cpu)
         while True:
             try:
                 index = waiting.get_nowait()
@@ -890,13 +904,16 @@ def main() -> None:
     parser.add_argument("--range", type=int, nargs=2, metavar=("A", "B"))
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--out", help="CSV file of all comparisons")
+    parser.add_argument(
+        "--cpu", type=float, default=CPU_SECONDS, help="limit per model in seconds"
+    )
     parser.add_argument("--oracle", action="store_true", help="exact answers only")
     options = parser.parse_args()
     indices = options.only or list(range(*(options.range or (0, PROBLEMS))))
     if options.oracle:
         oracle_only(indices)
         return
-    table(run(indices, options.cores, options.out))
+    table(run(indices, options.cores, options.out, options.cpu))
 
 
 if __name__ == "__main__":
