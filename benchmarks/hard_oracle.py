@@ -439,6 +439,7 @@ def squeezed(f: Integrand, axes: list[Axis]) -> tuple[Integrand, list[Axis]]:
 
     def g(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logs, values = f(origin + scale * np.sinh(v / scale))
+        logs = np.where(np.isnan(logs), ABSENT, logs)
         return logs + np.log(np.cosh(v / scale)).sum(axis=1), values
 
     def to(a: Axis, x: float) -> float:
@@ -577,12 +578,18 @@ class Spread:
         return np.log(self.diagonal).sum(1) + np.log1p(shared).sum(1)
 
     def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Return a' S^-1 b for rows or one vector each."""
+        """Return a' S^-1 b for rows or one vector each.
+
+        Within clusters and between their weighted means, a sum without cancellation.
+        """
         w = 1 / self.diagonal
-        shared = self._sums(w) * self.common[:, None]
-        both = self._sums(a * w) * self._sums(b * w)
-        both = both * self.common[:, None] / (1 + shared)
-        return (a * b * w).sum(1) - both.sum(1)
+        total = self._sums(w)
+        mean_a, mean_b = self._sums(a * w) / total, self._sums(b * w) / total
+        sizes = np.diff(np.r_[self.data.starts, w.shape[1]])
+        inner_a = a - np.repeat(mean_a, sizes, axis=1)
+        inner_b = b - np.repeat(mean_b, sizes, axis=1)
+        between = mean_a * mean_b * total / (1 + total * self.common[:, None])
+        return (inner_a * inner_b * w).sum(1) + between.sum(1)
 
 
 def truncated_mean(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -663,7 +670,9 @@ def log_linear(
     if p == 1:
         determinant, V = C[:, 0, 0], 1 / C
     else:
-        determinant = C[:, 0, 0] * C[:, 1, 1] - C[:, 0, 1] ** 2
+        # By elimination; collinear columns leave at least the prior's 1.
+        rest = C[:, 1, 1] - C[:, 0, 1] * (C[:, 0, 1] / C[:, 0, 0])
+        determinant = C[:, 0, 0] * np.maximum(rest, 1.0)
         V = np.empty_like(C)
         V[:, 0, 0], V[:, 1, 1] = C[:, 1, 1], C[:, 0, 0]
         V[:, 0, 1] = V[:, 1, 0] = -C[:, 0, 1]
@@ -724,11 +733,11 @@ def plain(model: Model, data: Data) -> Exact:
             if term not in heavy:
                 precision.append(np.ones(n))
                 continue
-            l = x[:, index[f"precision of {term.name}"]]
+            log_w = x[:, index[f"precision of {term.name}"]]
             half = term.law.values.get("df", 1.0) / 2
             logs = logs + half * math.log(half) - gammaln(half)
-            logs = logs + half * l - half * np.exp(l)
-            precision.append(np.exp(l))
+            logs = logs + half * log_w - half * np.exp(log_w)
+            precision.append(np.exp(log_w))
         more, means = log_linear(Spread.of(data, tau, rho), residual, terms, precision)
         values = means + [{"tau": tau, "rho": rho}[k] for k in names[len(terms) :]]
         return logs + more, np.stack(values, -1) if values else np.empty((n, 0))
@@ -803,7 +812,8 @@ def log_expected(tails: list[np.ndarray], log_pi: np.ndarray) -> np.ndarray:
 
 
 def log_expected_cluster(bias: Bias, data: Data, mu: np.ndarray, tau: np.ndarray,
-                         rho: np.ndarray, log_pi: np.ndarray) -> np.ndarray:  # fmt: skip
+                         rho: np.ndarray, log_pi: np.ndarray
+                         ) -> np.ndarray:  # fmt: skip
     """Return the sum over clusters of log E[prod w], by a fine trapezoid."""
     sd = np.sqrt(data.se**2 + (tau**2 * (1 - rho))[:, None])
     loading = tau * np.sqrt(rho)
@@ -816,9 +826,11 @@ def log_expected_cluster(bias: Bias, data: Data, mu: np.ndarray, tau: np.ndarray
     for h in np.unique(classes):
         rows = classes == h
         nodes = np.arange(-10, 10 + h / 2, h)
+        block = max(1, 100_000 // (int(rows.sum()) * data.y.size))
         logs = []
-        for g in nodes:
-            mean = (mu[rows] + loading[rows] * g)[:, None]
+        for start in range(0, len(nodes), block):
+            g = nodes[start : start + block, None, None]
+            mean = mu[rows, None] + loading[rows, None] * g
             # Not in logs, for speed: weights of 1e-300 have no posterior here.
             each = pi[rows, -1:]
             for j, c in enumerate(critical(bias)):
@@ -828,12 +840,12 @@ def log_expected_cluster(bias: Bias, data: Data, mu: np.ndarray, tau: np.ndarray
                 each = each + pi[rows, j : j + 1] * tail
             each = np.log(np.maximum(each, 1e-300))
             logs.append(
-                np.add.reduceat(each, data.starts, axis=1)
+                np.add.reduceat(each, data.starts, axis=2)
                 - 0.5 * g * g
                 - 0.5 * LOG_2PI
                 + math.log(h)
             )
-        result[rows] = logsumexp(np.array(logs), axis=0).sum(axis=1)
+        result[rows] = logsumexp(np.concatenate(logs), axis=0).sum(axis=1)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Random small meta-analyses with exact answers: is the package ever silently wrong?
+"""Fit random small meta-analyses with exact answers, to find silent errors.
 
 Problem i is made from its number alone. Its exact answer is that of hard_oracle.py,
 which knows nothing of the package; the package then has a limited time. A number that
@@ -10,17 +10,12 @@ is more than 4 stated errors off is silent unless the fit says that it failed.
 
 from __future__ import annotations
 
-import os
-
-# One thread each; before NumPy is loaded.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import argparse
 import csv
 import itertools
 import math
 import multiprocessing
+import os
 import queue
 import signal
 import threading
@@ -177,7 +172,7 @@ def far_wide(rng: np.random.Generator) -> Problem:
 
 
 def interval_null(rng: np.random.Generator) -> Problem:
-    """A prior of mu a millionth of a standard error wide."""
+    """Return one with a prior of mu down to a millionth of a standard error wide."""
     data = made(rng, int(rng.integers(2, 31)), rng.normal(0, 0.3), rng.uniform(0, 0.3))
     width = float(10 ** rng.uniform(-6, -1) * data.se.min())
     return Problem(
@@ -187,7 +182,7 @@ def interval_null(rng: np.random.Generator) -> Problem:
 
 
 def narrow_cauchy(rng: np.random.Generator) -> Problem:
-    """A heavy-tailed prior with a narrow middle."""
+    """Return one with a heavy-tailed prior with a narrow middle."""
     data = made(rng, int(rng.integers(1, 31)), rng.normal(0, 0.5), rng.uniform(0, 0.2))
     tau = (some_tau(rng),) if rng.uniform() < 0.7 else (spike(),)
     return Problem("narrow Cauchy of mu", data, (cauchy(0.0, 0.001),), tau)
@@ -345,7 +340,7 @@ def selection_far(rng: np.random.Generator) -> Problem:
 
 
 def selection_clusters(rng: np.random.Generator) -> Problem:
-    """Selected clusters; two of mu, tau and rho fixed or one."""
+    """Select clusters; one or two of mu, tau and rho are fixed."""
     data = clustered(rng, [int(rng.integers(2, 5)), 2, 1], rng.uniform(0, 0.3))
     which = int(rng.integers(3))
     return Problem(
@@ -828,7 +823,7 @@ def save(outcomes: list[Outcome], path: str) -> None:
         "problem", "regime", "state", "quantity", "kind", "exact", "oracle_error",
         "pyrobma", "mcse", "z", "verdict", "mark", "cpu", "oracle_cpu",
     )  # fmt: skip
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for outcome in sorted(outcomes, key=lambda o: o.index):
@@ -909,6 +904,9 @@ def main() -> None:
     )
     parser.add_argument("--oracle", action="store_true", help="exact answers only")
     options = parser.parse_args()
+    # One thread each, in the workers that are started from here.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     indices = options.only or list(range(*(options.range or (0, PROBLEMS))))
     if options.oracle:
         oracle_only(indices)
