@@ -450,7 +450,9 @@ def averaged(job: Problem, models: list[Model], solved: list[Exact],
     if name == "tau":
         moments = min(tail(law) for law in job.tau if not law.fixed) + job.data.y.size
         # Without a mean nothing to compare; without a variance no standard error.
-        kind = "mean" if moments > 2 else "no variance" if moments > 1 else "no mean"
+        # Without a fourth moment the standard error is itself an infinite-variance one.
+        limits = ((1, "no mean"), (2, "no variance"), (4, "heavy mean"))
+        kind = next((k for least, k in limits if moments <= least), "mean")
     return Answer(f"mean {name}", mean * unit, error * unit, kind)
 
 
@@ -742,7 +744,7 @@ def judged(answer: Answer, value: float, mcse: float, mark: str) -> tuple[float,
     error = math.hypot(mcse, answer.error, 1e-13 * scale)
     z = off / error if error > 0 else math.inf * off if off else 0.0
     unsure = answer.kind in ("logml", "BF") and answer.error > UNSURE
-    unsure |= answer.kind == "mean" and answer.error > max(mcse, 1e-4 * scale)
+    unsure |= "mean" in answer.kind and answer.error > max(mcse, 1e-4 * scale)
     if answer.kind in ("no mean", "no variance"):
         return z, answer.kind
     if not math.isfinite(z):
@@ -757,9 +759,20 @@ def table(outcomes: list[Outcome]) -> None:
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in sorted(outcomes, key=lambda o: o.index):
         groups[outcome.regime].append(outcome)
-    head = ("n", "done", "unfin", "failed", "marked", "unsure", "logml", "BF", "mean")
+    head = (
+        "n",
+        "done",
+        "unfin",
+        "failed",
+        "marked",
+        "unsure",
+        "logml",
+        "BF",
+        "mean",
+        "heavy",
+    )
     print(
-        f"\n{'':29}{'problems':^42}{'silently wrong':^21}{'sd of z':^18}{'CPU s':^14}"
+        f"\n{'':29}{'problems':^42}{'silently wrong':^28}{'sd of z':^18}{'CPU s':^14}"
     )
     print(
         f"{'regime':29}" + "".join(f"{h:>7}" for h in head)
@@ -779,6 +792,7 @@ def table(outcomes: list[Outcome]) -> None:
             len(members), states.count("ok") + states.count("marked"),
             states.count("unfinished"), states.count("failed"), states.count("marked"),
             unsure, wrong("logml"), wrong("BF"), wrong("mean"),
+            wrong("heavy mean"),
         )  # fmt: skip
         print(
             f"{regime:29}" + "".join(f"{c:7d}" for c in counts)
