@@ -975,7 +975,7 @@ def selected(model: Model, data: Data) -> Exact:
         return result, np.stack(values, -1) if values else np.empty((n, 0))
 
     # A point costs a whole quadrature here.
-    ease = 1.0 if model.rho is None else 5.0
+    ease = 1.0 if model.rho is None else 2.0
     return integrate(f, axes, names, ease)
 
 

@@ -675,12 +675,13 @@ class Worker:
         self.pipe.send(index)
         first, _ = self.receive(600, 900)
         if first is None or isinstance(first, str):
-            return Outcome(index, job.regime, trouble=first or "no exact answer")
+            trouble = first or "no exact answer"
+            return Outcome(index, job.regime, job.unit, trouble=trouble)
         answers, seconds = first
         models = len(job.models)
         wall = WALL_SECONDS * self.cpu / CPU_SECONDS
         got, cpu = self.receive(self.cpu * models, wall * models)
-        outcome = Outcome(index, job.regime, answers, None, cpu, seconds)
+        outcome = Outcome(index, job.regime, job.unit, answers, None, cpu, seconds)
         if isinstance(got, str):
             outcome.trouble = got
         outcome.found = got if isinstance(got, Found) else None
@@ -694,6 +695,7 @@ class Outcome:
 
     index: int
     regime: str
+    unit: float = 1.0
     answers: list[Answer] = field(default_factory=list)
     found: Found | None = None
     cpu: float = 0.0
@@ -716,7 +718,7 @@ class Outcome:
         rows = []
         for answer in self.answers:
             row: dict[str, Any] = {
-                "problem": self.index, "regime": self.regime, "state": self.state,
+                "problem": self.index, "unit": f"{self.unit:.3g}", "regime": self.regime, "state": self.state,
                 "quantity": answer.name, "kind": answer.kind, "exact": answer.value,
                 "oracle_error": answer.error, "cpu": round(self.cpu, 2),
                 "oracle_cpu": round(self.oracle_cpu, 2),
@@ -817,7 +819,7 @@ def spread(rows: list[dict[str, Any]], kind: str) -> float:
 def details(outcomes: list[Outcome]) -> None:
     """Print silent errors and what did not finish, by problem."""
     for outcome in sorted(outcomes, key=lambda o: o.index):
-        label = f"{outcome.index:4d} {outcome.regime}"
+        label = f"{outcome.index:4d} {outcome.regime} (unit {outcome.unit:.1g})"
         if outcome.state in ("harness", "unfinished", "failed"):
             why = outcome.trouble or (outcome.found.failure if outcome.found else "")
             print(f"{label}: {outcome.state} {why.strip()[-400:]}")
@@ -834,7 +836,7 @@ def details(outcomes: list[Outcome]) -> None:
 def save(outcomes: list[Outcome], path: str) -> None:
     """Write every comparison."""
     columns = (
-        "problem", "regime", "state", "quantity", "kind", "exact", "oracle_error",
+        "problem", "regime", "unit", "state", "quantity", "kind", "exact", "oracle_error",
         "pyrobma", "mcse", "z", "verdict", "mark", "cpu", "oracle_cpu",
     )  # fmt: skip
     with Path(path).open("w", newline="", encoding="utf-8") as file:
