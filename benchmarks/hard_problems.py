@@ -718,7 +718,8 @@ class Outcome:
         rows = []
         for answer in self.answers:
             row: dict[str, Any] = {
-                "problem": self.index, "unit": f"{self.unit:.3g}", "regime": self.regime, "state": self.state,
+                "problem": self.index, "unit": f"{self.unit:.3g}", "regime": self.regime,
+                "state": self.state,
                 "quantity": answer.name, "kind": answer.kind, "exact": answer.value,
                 "oracle_error": answer.error, "cpu": round(self.cpu, 2),
                 "oracle_cpu": round(self.oracle_cpu, 2),
@@ -836,7 +837,8 @@ def details(outcomes: list[Outcome]) -> None:
 def save(outcomes: list[Outcome], path: str) -> None:
     """Write every comparison."""
     columns = (
-        "problem", "regime", "unit", "state", "quantity", "kind", "exact", "oracle_error",
+        "problem", "regime", "unit", "state", "quantity", "kind", "exact",
+        "oracle_error",
         "pyrobma", "mcse", "z", "verdict", "mark", "cpu", "oracle_cpu",
     )  # fmt: skip
     with Path(path).open("w", newline="", encoding="utf-8") as file:
@@ -882,7 +884,7 @@ def run(
                 if out:
                     save(outcomes, out)
 
-    lanes = [threading.Thread(target=lane) for _ in range(cores)]
+    lanes = [threading.Thread(target=lane, daemon=True) for _ in range(cores)]
     for one in lanes:
         one.start()
     for one in lanes:
