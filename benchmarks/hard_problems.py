@@ -718,7 +718,8 @@ class Outcome:
         rows = []
         for answer in self.answers:
             row: dict[str, Any] = {
-                "problem": self.index, "unit": f"{self.unit:.3g}", "regime": self.regime,
+                "problem": self.index, "regime": self.regime,
+                "unit": f"{self.unit:.3g}",
                 "state": self.state,
                 "quantity": answer.name, "kind": answer.kind, "exact": answer.value,
                 "oracle_error": answer.error, "cpu": round(self.cpu, 2),
