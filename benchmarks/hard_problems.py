@@ -190,11 +190,13 @@ def narrow_cauchy(rng: np.random.Generator) -> Problem:
 
 def conflict(rng: np.random.Generator) -> Problem:
     """Estimates that agree, far from a prior that tau could bridge."""
-    K = int(rng.integers(4, 16))
-    se = np.full(K, float(10 ** rng.uniform(-2.5, -1)))
-    spread = rng.choice([0.0, 0.5, 1.0]) * se[0]
-    y = rng.uniform(0.3, 1.5) + spread * np.linspace(-1, 1, K)
-    sd = float(rng.choice([0.05, 0.1, 0.2, 1.0]))
+    # Either mu leaves its prior for the data or tau grows: two modes, far apart, of
+    # which the better one is narrow. K = 8, 0.8, 0.01, 0.1 and 0.015 are a known case.
+    K = int(rng.integers(4, 13))
+    centre = rng.uniform(0.5, 1.5)
+    se = np.full(K, centre / rng.uniform(20, 150))
+    y = centre + rng.choice([0.0, 0.5, 1.0]) * se[0] * np.linspace(-1, 1, K)
+    sd = centre / float(rng.uniform(4, 10))
     tau = inv_gamma(1.0, float(rng.choice([0.015, 0.05, 0.15])))
     return Problem(
         "precise, prior in conflict", Data(y, se, np.arange(K)), (normal(0.0, sd),),
