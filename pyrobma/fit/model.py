@@ -26,7 +26,7 @@ from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.fit.explore import Exploration, Second, explore, posterior_modes
 from pyrobma.fit.quadrature import (
     COARSEST,
-    PILOT,
+    PILOTS,
     REACHES,
     SPACINGS,
     TOLERANCE,
@@ -288,11 +288,12 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     own_task, own_spec = job.scaled.task, job.scaled.spec
     sequence = np.random.SeedSequence([seed, 2])
     try:
-        rule = PILOT if needs_quadrature(task, spec) else None
-        with job.density(rule) as density:
-            modes = posterior_modes(own_task, own_spec, density)
-        if rule is not None:
-            rule, modes = _rule_at_modes(job, modes)
+        if needs_quadrature(task, spec):
+            rule, modes = _rule_and_modes(job)
+        else:
+            rule = None
+            with job.density(rule) as density:
+                modes = posterior_modes(own_task, own_spec, density)
         while True:
             with job.density(rule) as density:
                 found = explore(
@@ -307,6 +308,18 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     except (BridgeError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
     return Survey(replace(found, second=_in_data_unit(found.second, job.scaled)), rule)
+
+
+def _rule_and_modes(job: _Job) -> tuple[Rule, tuple[Mode, ...]]:
+    for pilot in PILOTS:
+        with job.density(pilot) as density:
+            modes = posterior_modes(job.scaled.task, job.scaled.spec, density)
+        try:
+            return _rule_at_modes(job, modes)
+        except BridgeError:
+            if pilot == PILOTS[-1]:
+                raise
+    raise AssertionError
 
 
 def _rule_at_modes(job: _Job, modes: tuple[Mode, ...]) -> tuple[Rule, tuple[Mode, ...]]:

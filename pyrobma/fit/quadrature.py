@@ -65,8 +65,9 @@ above their mean moves the mass of the integrand many standard deviations out.""
 
 COARSEST: Final = Rule(SPACINGS[0], REACHES[0])
 
-PILOT: Final = Rule(1.0, 8.0)
-"""A coarse and wide rule to find the first modes with."""
+PILOTS: Final = (Rule(1.0, 8.0), Rule(0.4, 11.0), Rule(0.15, 15.0))
+"""Wide rules to find the first modes with: the cheapest whose modes are real. Nodes
+that miss a narrow integrand make a density too large, and a mode where there is none."""
 
 
 def first_exact(
