@@ -32,6 +32,15 @@ NEAR_A_CUT = 1e-6
 DIFFERENCE_STEP = 1e-5
 DIFFERENCE_RTOL = 1e-6
 DIFFERENCE_ATOL = 2e-5
+# With tiny weights the terms are near 1,000, and so are the sums' rounding errors.
+TINY_RTOL = 1e-11
+TINY_STEP = 1e-4
+TINY_DIFFERENCE_ATOL = 1e-4
+# Half the distance of two points between which the program changes its formula.
+SWITCH_STEP = 1e-9
+SWITCH_ATOL = 1e-9
+# Sums of a few terms of the size of the result.
+ROUNDED = 1e-14
 
 RHOS = (0.0, 0.5, 0.95, 0.99, 1.0)
 MIXED = (1, 3, 2, 1, 5)
@@ -405,6 +414,151 @@ def test_weight_function_that_falls_to_rounding_has_a_finite_gradient() -> None:
             assert np.isfinite(gradient).all()
 
 
+# ---- beyond the smallest double ---------------------------------------------------
+
+TINY: dict[str, dict[str, Any]] = {
+    "two": {"z": (1.96,), "logits": ((math.nan,),)},
+    "three": {"z": (1.96, 1.645), "logits": ((0.4, math.nan),)},
+    "first_step": {"z": (1.96, 1.645), "logits": ((math.nan, 0.4),)},
+    "valley": {
+        "z": (1.96, 1.645, 0.0, -1.0),
+        "logits": ((-0.3, math.nan), (0.7, 0.2)),
+        "alpha1": (1.0, 2.0, 3.0),
+        "alpha2": (0.5, 2.0, 0.7),
+    },
+}
+"""Weights by the logits of their ratios, one of which is left open."""
+TINY_CASES = [(name, sides) for name in TINY for sides in (1, 2)][:-1]
+
+
+def with_tiny_weight(
+    name: str, log_weight: float, sides: int, **options: Any
+) -> SelectionCase:
+    """The logit left open in TINY set to what makes exp(log_weight) the lowest."""
+    falling, *back = TINY[name]["logits"]
+    log_ratio = log_weight - sum(special.log_expit(x) for x in falling if x == x)
+    logit = log_ratio - math.log(-math.expm1(log_ratio))
+    logits = (tuple(x if x == x else logit for x in falling), *back)
+    chosen = {**TINY[name], "logits": logits, **options}
+    return case((1, 3, 1, 2), PLAIN, sides=sides, **chosen)
+
+
+def slopes_of(subject: SelectionCase, values: dict[str, float]) -> Array:
+    """Derivatives of `expected` by mu, log tau, logit rho and the weights' logits."""
+    ends = np.cumsum([x.size for x in subject.ratio_logits])[:-1]
+
+    def at(point: Array) -> float:
+        scalars = {
+            "mu": point[0],
+            "tau": math.exp(point[1]),
+            "rho": float(special.expit(point[2])),
+        }
+        logits = [tuple(x) for x in np.split(point[3:], ends)]
+        return replace(subject, logits=logits).expected({**values, **scalars})
+
+    start = [values["mu"], math.log(values["tau"]), special.logit(values["rho"])]
+    point = np.concatenate([start, *subject.ratio_logits])
+    steps = TINY_STEP * np.eye(point.size)
+    differences = [at(point + step) - at(point - step) for step in steps]
+    return np.array(differences) / (2 * TINY_STEP)
+
+
+def point_of(
+    subject: SelectionCase, values: dict[str, float]
+) -> tuple[bridgestan.StanModel, Array]:
+    """The opened program, and the place of `values` in it."""
+    model = subject.model()
+    constrained = subject.constrained({**values, **NO_BIAS_VALUES})
+    return model, model.param_unconstrain(constrained)
+
+
+@pytest.mark.parametrize("log_weight", [-500.0, -900.0])
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+@pytest.mark.parametrize("mu", [0.3, -20.0])
+def test_weights_below_the_smallest_double(
+    mu: float, name: str, sides: int, log_weight: float
+) -> None:
+    # At mu = -20 some estimates get more from the tiny weight than from the others.
+    subject = with_tiny_weight(name, log_weight, sides, rule=Rule(0.05, 60.0))
+    values = {**VALUES, "mu": mu}
+    model, point = point_of(subject, values)
+    found, gradient = model.log_density_gradient(point, propto=False, jacobian=False)
+    assert found == pytest.approx(
+        subject.expected(values), abs=DENSITY_ATOL, rel=TINY_RTOL
+    )
+    np.testing.assert_allclose(
+        gradient,
+        slopes_of(subject, values),
+        rtol=DIFFERENCE_RTOL,
+        atol=TINY_DIFFERENCE_ATOL,
+    )
+
+
+def test_logs_of_tiny_weights_are_in_the_output() -> None:
+    subject = with_tiny_weight("valley", -900.0, 1)
+    model, point = point_of(subject, VALUES)
+    names = model.param_names(include_tp=True)
+    output = model.param_constrain(point, include_tp=True)
+    values = dict(zip(names, output, strict=True))
+    logs = [values[f"log_omega.{j}"] for j in range(1, 6)]
+    np.testing.assert_allclose(logs, subject.log_weights, rtol=1e-13, atol=1e-15)
+    assert logs[2] == pytest.approx(-900.0, rel=1e-13)
+    assert values["omega.3"] == 0.0
+
+
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+@pytest.mark.parametrize("mu", [0.3, -20.0])
+def test_the_log_scale_takes_over_without_a_step(
+    mu: float, name: str, sides: int
+) -> None:
+    points, values, gradients = [], [], []
+    for log_weight in (-600.0 + SWITCH_STEP, -600.0 - SWITCH_STEP):
+        subject = with_tiny_weight(name, log_weight, sides, rule=Rule(0.1, 60.0))
+        model, point = point_of(subject, {**VALUES, "mu": mu})
+        output = model.param_constrain(point, include_tp=True)
+        names = model.param_names(include_tp=True)
+        logs = [output[i] for i, n in enumerate(names) if n.startswith("log_omega.")]
+        assert (min(logs) < -600.0) is (log_weight < -600.0)
+        value, gradient = model.log_density_gradient(point, propto=False)
+        points.append(point)
+        values.append(value)
+        gradients.append(gradient)
+    expected = gradients[0] @ (points[0] - points[1])
+    assert values[0] - values[1] == pytest.approx(
+        expected, abs=max(SWITCH_ATOL, ROUNDED * abs(values[0]))
+    )
+    np.testing.assert_allclose(*gradients, rtol=1e-7, atol=1e-7)
+
+
+# ---- correlations at their ends ---------------------------------------------------
+
+
+@pytest.mark.parametrize("logit", [-300.0, -60.0, 60.0, 300.0])
+@pytest.mark.parametrize("log_weight", [-1.0, -900.0])
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+def test_correlations_heaped_on_their_ends(
+    name: str, sides: int, log_weight: float, logit: float
+) -> None:
+    heap = Prior("beta", (0.05, 0.05))
+    options = {"rule": Rule(0.05, 14.0)}
+    free = with_tiny_weight(name, log_weight, sides, **options)
+    free = replace(free, priors={**free.priors, "rho": heap})
+    at_end = replace(free, priors={**free.priors, "rho": spike(float(logit > 0))})
+    end_model, end_point = point_of(at_end, VALUES)
+    point = np.insert(end_point, 2, logit)
+    value, gradient = free.model().log_density_gradient(
+        point, propto=False, jacobian=False
+    )
+    prior = 0.05 * (special.log_expit(logit) + special.log_expit(-logit))
+    prior -= float(special.betaln(0.05, 0.05))
+    assert value == pytest.approx(at_end.expected(VALUES) + prior, abs=DENSITY_ATOL)
+    others = end_model.log_density_gradient(end_point, propto=False, jacobian=False)[1]
+    slope = 0.05 * (special.expit(-logit) - special.expit(logit))
+    np.testing.assert_allclose(
+        gradient, np.insert(others, 2, slope), rtol=1e-8, atol=1e-8
+    )
+
+
 # ---- quadrature -------------------------------------------------------------------
 
 
@@ -598,7 +752,7 @@ def test_density_is_that_of_the_parameters_and_the_steps_of_the_weights(
         pis = [-np.diff(omega[:J1], append=0.0)]
         if len(subject.alphas) == 2:
             low = omega[J1 - 1]
-            back = (omega[:J1 - 1:-1] - low) / (1 - low)
+            back = (omega[: J1 - 1 : -1] - low) / (1 - low)
             pis.append(-np.diff(np.append(back, 0.0), prepend=1.0))
         return output[at], pis
 
