@@ -503,7 +503,7 @@ def test_logs_of_tiny_weights_are_in_the_output() -> None:
     logs = [values[f"log_omega.{j}"] for j in range(1, 6)]
     np.testing.assert_allclose(logs, subject.log_weights, rtol=1e-13, atol=1e-15)
     assert logs[2] == pytest.approx(-900.0, rel=1e-13)
-    assert values["omega.3"] == 0.0
+    assert 0 <= values["omega.3"] < 1e-300  # a vector's exp may stop above 0
 
 
 @pytest.mark.parametrize(("name", "sides"), TINY_CASES)
@@ -518,7 +518,7 @@ def test_the_log_scale_takes_over_without_a_step(
         output = model.param_constrain(point, include_tp=True)
         names = model.param_names(include_tp=True)
         logs = [output[i] for i, n in enumerate(names) if n.startswith("log_omega.")]
-        assert (min(logs) < -600.0) is (log_weight < -600.0)
+        assert (min(logs) < -600.0) == (log_weight < -600.0)
         value, gradient = model.log_density_gradient(point, propto=False)
         points.append(point)
         values.append(value)
