@@ -527,7 +527,7 @@ def test_the_log_scale_takes_over_without_a_step(
     assert values[0] - values[1] == pytest.approx(
         expected, abs=max(SWITCH_ATOL, ROUNDED * abs(values[0]))
     )
-    np.testing.assert_allclose(*gradients, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(*gradients, rtol=1e-8, atol=1e-9)
 
 
 # ---- correlations at their ends ---------------------------------------------------
