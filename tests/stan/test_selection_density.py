@@ -404,10 +404,14 @@ def test_weights_of_a_millionth_of_a_millionth(
     assert_density_is_the_oracles(subject, 1e-7, mu=mu)
 
 
-def test_weight_function_that_falls_to_rounding_has_a_finite_gradient() -> None:
-    model = case(MIXED, PLAIN, 3).model()
-    for size in (5.0, 20.0, 30.0, 100.0, 900.0):
-        for sign in np.array(np.meshgrid(*[[-1.0, 1.0]] * 2)).reshape(2, -1).T:
+@pytest.mark.parametrize("options", [{"J": 3}, {"J": 4, **VALLEYS["two_and_one"]}])
+def test_weight_function_that_falls_to_rounding_has_a_finite_gradient(
+    options: dict[str, Any],
+) -> None:
+    model = case(MIXED, PLAIN, **options).model()
+    free = model.param_unc_num() - 3
+    for size in (5.0, 20.0, 30.0, 100.0, 700.0):
+        for sign in np.array(np.meshgrid(*[[-1.0, 1.0]] * free)).reshape(free, -1).T:
             point = np.concatenate([[0.2, -1.0, 0.3], size * sign])
             value, gradient = model.log_density_gradient(point, propto=False)
             assert math.isfinite(value)
