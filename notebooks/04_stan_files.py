@@ -138,9 +138,9 @@ shell[["lp__", "divergent__", "mu", "tau", "rho"]].describe().round(2)
 
 # %% [markdown]
 # The chain has no divergent transition (`divergent__` is 0 throughout). The mean effect
-# is about 0.18 with a posterior standard deviation of 0.09, and the districts hold
+# is about 0.18 with a posterior standard deviation of 0.08, and the districts hold
 # about 0.6 of the heterogeneity (`rho`). Columns ending in `__` are the sampler's own;
-# `mu_free`, `tau_free` and `rho_free`, left out above, are the free parameters.
+# `mu_free`, `tau_free` and `rho_logit`, left out above, are the free parameters.
 
 # %% [markdown]
 # ## How do I sample from CmdStanPy?
@@ -165,15 +165,17 @@ draws[["mu", "tau", "rho"]].describe(percentiles=[0.025, 0.5, 0.975]).round(2)
 
 # %% [markdown]
 # Four chains of 1500 draws give the same picture as the shell's single one: effect
-# 0.18, from 0.01 to 0.35 in 95 % of the posterior.
+# 0.18, from 0.02 to 0.35 in 95 % of the posterior.
 
 # %% [markdown]
 # ## What is the log density at a point?
 #
 # BridgeStan answers this. It works on *unconstrained* parameters, which may take any
-# real value: `mu` as it is, the logarithm of `tau`, the log odds of `rho`. Functions
-# convert in both directions, and names tell which is which. (`warn=False`, because the
-# library is loaded already, by the refused model above.)
+# real value: `mu` as it is, the logarithm of `tau`, the log odds of `rho`. Names tell
+# which is which, and functions convert free parameters in both directions. Among those
+# `rho` is a logit already, because a number near 1 has few digits left for its distance
+# to 1. (`warn=False`, because the library is loaded already, by the refused model
+# above.)
 
 # %%
 library = programs.library("normal")
@@ -181,7 +183,8 @@ bridge = bridgestan.StanModel(library, "schools.json", warn=False)
 bridge.param_unc_names()
 
 # %%
-point = bridge.param_unconstrain(np.array([0.2, 0.3, 0.6]))
+mu, tau, rho = 0.2, 0.3, 0.6
+point = bridge.param_unconstrain(np.array([mu, tau, np.log(rho / (1 - rho))]))
 value, gradient = bridge.log_density_gradient(point, propto=False)
 print("unconstrained", point.round(4))
 print("log density  ", round(value, 6))
@@ -193,7 +196,7 @@ print("gradient     ", gradient.round(4))
 # the `lp__` that the sampler wrote down for it:
 
 # %%
-free = np.ascontiguousarray(draws[["mu_free[1]", "tau_free[1]", "rho_free[1]"]])
+free = np.ascontiguousarray(draws[["mu_free[1]", "tau_free[1]", "rho_logit[1]"]])
 unconstrained = np.array([bridge.param_unconstrain(row) for row in free])
 density = [bridge.log_density(row, propto=False) for row in unconstrained]
 bool(np.abs(density - draws["lp__"]).max() < 1e-9)

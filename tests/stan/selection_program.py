@@ -7,15 +7,14 @@ significant p-value on: weights and cut-offs are turned round here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import bridgestan
 import numpy as np
-import numpy.typing as npt
 import quadrature as q
 import selection as s
-from normal_program import NO_BIAS, PARAMETERS, VALUES, Array, Case, bounds
+from normal_program import NO_BIAS, PARAMETERS, Array, Case, bounds, log_jacobian
 from quadrature import Prior
 from scipy import special
 
@@ -43,11 +42,13 @@ PI = {2: (0.7, 0.3), 3: (0.45, 0.35, 0.2), 4: (0.3, 0.35, 0.2, 0.15)}
 
 @dataclass(frozen=True)
 class SelectionCase(Case):
-    """A `Case` with a weight function; exactly one of `omega` and `pi1` is given.
+    """A `Case` with a weight function; one of `omega`, `pi1` and `logits` is given.
 
     `z` are critical values in standard errors, falling. `omega` are fixed weights by
-    rising p. `pi1`, and `pi2` for a valley, are where the simplexes are evaluated,
-    under Dirichlet priors with `alpha1` and `alpha2` (None: 1.5 everywhere).
+    rising p. `pi1`, and `pi2` for a valley, are the steps between weights where the
+    density is evaluated, under Dirichlet priors with `alpha1` and `alpha2` (None: 1.5
+    everywhere). `logits` are one or two sequences of the program's own logits, for
+    steps too small for a number.
     """
 
     z: Sequence[float] = (1.96,)
@@ -57,6 +58,7 @@ class SelectionCase(Case):
     pi2: Sequence[float] | None = None
     alpha1: Sequence[float] | None = None
     alpha2: Sequence[float] | None = None
+    logits: Sequence[Sequence[float]] | None = None
     rule: Rule = FINE
 
     @property
@@ -64,19 +66,26 @@ class SelectionCase(Case):
         return np.outer(self.se, self.z)
 
     @property
-    def simplexes(self) -> list[tuple[Array, Array]]:
-        """Points and Dirichlet parameters."""
-        result = []
-        for pi, alpha in ((self.pi1, self.alpha1), (self.pi2, self.alpha2)):
-            if pi is not None:
-                point = np.array(pi, dtype=float)
-                parameters = np.full(point.size, 1.5) if alpha is None else alpha
-                result.append((point, np.array(parameters, dtype=float)))
-        return result
+    def ratio_logits(self) -> list[Array]:
+        """Logits of neighbouring weights' ratios: the program's own parameters."""
+        if self.logits is not None:
+            return [np.array(x, dtype=float) for x in self.logits]
+        given = [pi for pi in (self.pi1, self.pi2) if pi is not None]
+        return [ratios(np.array(pi, dtype=float)) for pi in given]
+
+    @property
+    def alphas(self) -> list[Array]:
+        """Dirichlet parameters."""
+        return [
+            np.full(x.size + 1, 1.5) if alpha is None else np.array(alpha, dtype=float)
+            for x, alpha in zip(
+                self.ratio_logits, (self.alpha1, self.alpha2), strict=False
+            )
+        ]
 
     @property
     def weights(self) -> Array:
-        """Weights by rising p."""
+        """Weights by rising p, unless they follow from `logits`: see log_weights."""
         if self.omega is not None:
             return np.array(self.omega, dtype=float)
         pi = np.array(self.pi1, dtype=float)
@@ -89,14 +98,26 @@ class SelectionCase(Case):
         rising = [low + (1 - low) * back[i + 1 :].sum() for i in range(back.size - 1)]
         return np.concatenate([falling, rising[::-1]])
 
+    @property
+    def log_weights(self) -> Array:
+        """Logs of the weights."""
+        if self.logits is None:
+            return np.asarray(np.log(self.weights))
+        falling, *back = [log_falling(x) for x in self.ratio_logits]
+        if not back:
+            return falling
+        low = falling[-1]
+        rest = np.log(-np.expm1(low)) + back[0][:0:-1]
+        return np.concatenate([falling, np.logaddexp(low, rest)])
+
     def data(self) -> dict[str, Any]:
-        alphas = [alpha.tolist() for _, alpha in self.simplexes] + [[], []]
+        alphas = [alpha.tolist() for alpha in self.alphas] + [[], []]
         return {
             **super().data(),
             "J": len(self.z) + 1,
             "sides": self.sides,
             "cut": self.cut.tolist(),
-            "omega_family": len(self.simplexes),
+            "omega_family": len(self.alphas),
             "omega_fixed": [] if self.omega is None else list(self.omega),
             "J1": len(alphas[0]),
             "alpha1": alphas[0],
@@ -112,7 +133,7 @@ class SelectionCase(Case):
     def constrained(self, values: Mapping[str, float]) -> Array:
         """The program's own parameters at values of the scalar ones."""
         scalars = self.program_values(values)
-        return np.concatenate([scalars, *(ratios(pi) for pi, _ in self.simplexes)])
+        return np.concatenate([scalars, *self.ratio_logits])
 
     def log_likelihood(
         self, values: Mapping[str, float], oracle: LogLikelihood = s.log_likelihood
@@ -128,6 +149,11 @@ class SelectionCase(Case):
             + values["PET"] * self.se
             + values["PEESE"] / scale * self.se**2
         )
+        if self.logits is None:
+            weights = self.weights
+        else:  # a common factor is no matter, and makes numbers of them
+            logs = self.log_weights
+            weights = np.exp(logs - 0.5 * (logs.min() + logs.max()))
         return oracle(
             self.direction * self.y,
             self.se,
@@ -136,14 +162,14 @@ class SelectionCase(Case):
             scale * values["tau"],
             values["rho"],
             np.asarray(self.data()["cut"])[:, ::-1],
-            self.weights[::-1],
+            weights[::-1],
             self.sides,
         )
 
     def log_prior(self, values: Mapping[str, float]) -> float:
         total = sum(
-            log_dirichlet(pi, alpha) + log_ratio_jacobian(pi)
-            for pi, alpha in self.simplexes
+            log_dirichlet(log_steps(x), alpha) + log_ratio_jacobian(x)
+            for x, alpha in zip(self.ratio_logits, self.alphas, strict=True)
         )
         for name in self.free:
             low, high = bounds(name, self.all_priors[name])
@@ -189,20 +215,27 @@ def ratios(pi: Array) -> Array:
     return np.log(later) - np.log(pi[:-1])
 
 
-def log_ratio_jacobian(pi: Array) -> float:
-    """Log derivative of all but the last of `pi` by those logits."""
-    weights = np.cumsum(pi[::-1])[::-1]
-    x = ratios(pi)
-    return float(
-        (np.log(weights[:-1]) + special.log_expit(x) + special.log_expit(-x)).sum()
-    )
+def log_falling(logits: Array) -> Array:
+    """Logs of falling weights from the logits of their ratios."""
+    return np.concatenate([[0.0], np.cumsum(special.log_expit(logits))])
 
 
-def log_dirichlet(pi: npt.ArrayLike, alpha: npt.ArrayLike) -> float:
+def log_steps(logits: Array) -> Array:
+    """Logs of the steps between falling weights; the last step is the last weight."""
+    weights = log_falling(logits)
+    return np.append(weights[:-1] + special.log_expit(-logits), weights[-1])
+
+
+def log_ratio_jacobian(logits: Array) -> float:
+    """Log derivative of all but the last step by the logits."""
+    slopes = special.log_expit(logits) + special.log_expit(-logits)
+    return float((log_falling(logits)[:-1] + slopes).sum())
+
+
+def log_dirichlet(log_pi: Array, alpha: Array) -> float:
     """Log density of a Dirichlet distribution, over all but one of its elements."""
-    pi, alpha = np.asarray(pi, dtype=float), np.asarray(alpha, dtype=float)
     constant = special.gammaln(alpha.sum()) - special.gammaln(alpha).sum()
-    return float(constant + ((alpha - 1) * np.log(pi)).sum())
+    return float(constant + ((alpha - 1) * log_pi).sum())
 
 
 def made(sizes: Sequence[int], seed: int = 7, sd: float = 0.35) -> tuple[Array, Array]:
@@ -220,7 +253,7 @@ def case(
     **options: Any,
 ) -> SelectionCase:
     """A case with J falling weights at the usual cut-offs unless told otherwise."""
-    if "omega" not in options:
+    if not {"omega", "logits"} & set(options):
         options.setdefault("pi1", PI[J])
     options.setdefault("z", Z[sides, J])
     y, se = made(sizes)

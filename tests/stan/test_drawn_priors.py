@@ -8,6 +8,7 @@ import math
 import bridgestan
 import numpy as np
 import pytest
+from selection_program import ratios
 
 import pyrobma as rb
 from pyrobma.fit import Task, stan_data
@@ -17,7 +18,7 @@ from pyrobma.programs import library
 
 # Two ways to the same log density and tail probability, rounded at most this much.
 LOG_ATOL = 1e-10
-# Sums of at most five numbers below 1, which the program normalises again.
+# Products of at most four ratios, by way of their logs.
 WEIGHT_ATOL = 1e-14
 
 SPIKE = (rb.prior("spike", location=0),)
@@ -84,7 +85,7 @@ WEIGHT_FUNCTIONS = [
 
 
 @pytest.mark.parametrize("made", WEIGHT_FUNCTIONS, ids=str)
-def test_drawn_weights_are_those_the_program_makes_of_the_same_simplexes(
+def test_drawn_weights_are_those_the_program_makes_of_the_same_steps(
     made: WeightFunction,
 ) -> None:
     model = opened("selection", bias=(made,), bias_null=())
@@ -93,8 +94,8 @@ def test_drawn_weights_are_those_the_program_makes_of_the_same_simplexes(
     drawn = random_weights(made, 20, np.random.default_rng(6))
     again = np.random.default_rng(6)
     alphas = [alpha for alpha in (made.alpha, made.alpha1, made.alpha2) if alpha]
-    simplexes = np.hstack([again.dirichlet(alpha, 20) for alpha in alphas])
-    for omega, pi in zip(drawn, simplexes, strict=True):
-        point = model.param_unconstrain(pi)
+    steps = [again.dirichlet(alpha, 20) for alpha in alphas]
+    for omega, *pis in zip(drawn, *steps, strict=True):
+        point = model.param_unconstrain(np.concatenate([ratios(pi) for pi in pis]))
         used = model.param_constrain(point, include_tp=True)[place]
         np.testing.assert_allclose(omega, used, atol=WEIGHT_ATOL)

@@ -18,6 +18,7 @@ from normal_program import (
     Array,
     Case,
     case,
+    column,
     spike,
 )
 from quadrature import Prior

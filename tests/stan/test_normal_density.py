@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from normal_program import (
     spike,
 )
 from quadrature import Prior
-from scipy import stats
+from scipy import special, stats
 
 # The same sums in another order, matrices of up to 25 rows; the values are near 100.
 DENSITY_ATOL = 1e-9
@@ -348,12 +349,115 @@ def test_every_parameter_has_its_own_prior(name: str) -> None:
     subject = case(LAYOUTS["mixed"], priors, prior_only=True)
     value = 0.4
     expected = float(q.log_prior(prior, value))
+    slope = log_jacobian(value, 0.1, 0.9)
+    # rho is a logit in the program, whether a Jacobian is asked for or not.
+    without = expected + slope * (name == "rho")
     assert log_density(subject, {name: value}, False) == pytest.approx(
-        expected, abs=PRIOR_ATOL
+        without, abs=PRIOR_ATOL
     )
     assert log_density(subject, {name: value}, True) == pytest.approx(
-        expected + log_jacobian(value, 0.1, 0.9), abs=PRIOR_ATOL
+        expected + slope, abs=PRIOR_ATOL
     )
+
+
+HEAPED = (0.05, 0.05)
+RHO_PRIORS = [
+    Prior("beta", HEAPED),
+    Prior("beta", HEAPED, upper=0.5),
+    Prior("beta", HEAPED, lower=0.2),
+    Prior("beta", HEAPED, 0.3, 0.6),
+    Prior("beta", (0.05, 3.0)),
+    Prior("beta", (3.0, 0.05), lower=0.9),
+    Prior("normal", (0.5, 0.2), 0.0, 1.0),
+    Prior("gamma", (2.0, 5.0), 0.1, 1.0),
+    Prior("uniform", (0.0, 0.75)),
+]
+
+
+def rho_case(prior: Prior) -> Case:
+    """The prior alone, as that of rho."""
+    priors = {"mu": spike(0.0), "tau": spike(0.1), "rho": prior}
+    return Case(np.array([0.0]), np.array([1.0]), (1,), priors, prior_only=True)
+
+
+@pytest.mark.parametrize("prior", RHO_PRIORS, ids=label)
+def test_prior_density_of_the_logit_of_rho(prior: Prior) -> None:
+    subject = rho_case(prior)
+    low, high = q.support(prior)
+    low, high = max(low, 0.0), min(high, 1.0)
+    for place in (0.001, 0.2, 0.5, 0.9):
+        value = low + place * (high - low)
+        expected = float(q.log_prior(prior, value)) + log_jacobian(value, low, high)
+        for jacobian in (False, True):
+            assert log_density(subject, {"rho": value}, jacobian) == pytest.approx(
+                expected, abs=PRIOR_ATOL, rel=PRIOR_ATOL
+            )
+
+
+@pytest.mark.parametrize("prior", RHO_PRIORS, ids=label)
+def test_prior_density_of_the_logit_of_rho_integrates_to_one(prior: Prior) -> None:
+    points = np.linspace(-700.0, 700.0, 14001)
+    density = np.exp(density_on_the_line(rho_case(prior), points))
+    assert np.sum(density) * (points[1] - points[0]) == pytest.approx(
+        1.0, abs=INTEGRAL_ATOL
+    )
+
+
+@pytest.mark.parametrize("logit", [-300.0, -60.0, 60.0, 300.0])
+def test_correlations_heaped_on_their_ends(logit: float) -> None:
+    free = case(LAYOUTS["mixed"], {**FREE, "rho": Prior("beta", HEAPED)})
+    at_end = case(LAYOUTS["mixed"], {**FREE, "rho": spike(float(logit > 0))})
+    values = {p: VALUES[p] for p in at_end.free}
+    end_model = at_end.model()
+    end_point = end_model.param_unconstrain(at_end.program_values(values))
+    value, gradient = free.model().log_density_gradient(
+        np.insert(end_point, 2, logit), propto=False
+    )
+    prior = 0.05 * (special.log_expit(logit) + special.log_expit(-logit))
+    prior -= float(special.betaln(*HEAPED))
+    expected = at_end.log_density(values, True) + prior
+    assert value == pytest.approx(expected, abs=DENSITY_ATOL)
+    others = end_model.log_density_gradient(end_point, propto=False)[1]
+    slope = 0.05 * (special.expit(-logit) - special.expit(logit))
+    np.testing.assert_allclose(
+        gradient, np.insert(others, 2, slope), rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("upper", [1.0, 0.999])
+def test_what_a_correlation_near_one_leaves_within_clusters_keeps_its_digits(
+    upper: float,
+) -> None:
+    # rho is 1 to the last bit, yet (1 - rho) T^2 is not: 1 if the end is 1.
+    y, se = np.array([9.7, 10.0, 10.4]), np.array([0.1, 0.2, 0.3])
+    logit, T = 60.0, math.exp(30.0)
+    prior = Prior("beta", HEAPED, upper=upper)
+    priors = {"mu": spike(0.0), "tau": spike(2.0 * T), "rho": prior}
+    subject = Case(y, se, (3,), priors)
+    found, gradient = subject.model().log_density_gradient(
+        np.array([logit]), propto=False
+    )
+    down = math.exp(-logit) / (1 + math.exp(-logit))
+    within = (1 - upper + upper * down) * T**2
+    rho = upper * (1 - down)
+    d = se**2 + within
+    precision = (1 / d).sum()
+    mean = (y / d).sum() / precision
+    total = 1 / precision + rho * T**2
+    expected = -0.5 * (
+        3 * math.log(2 * math.pi)
+        + np.log(d).sum()
+        + math.log(precision * total)
+        + ((y - mean) ** 2 / d).sum()
+        + mean**2 / total
+    )
+    only = replace(subject, prior_only=True).model()
+    prior_value, prior_slope = only.log_density_gradient(np.array([logit]))
+    assert found - prior_value == pytest.approx(expected, abs=1e-9)
+    # Of the variances within, by the logit; what is shared does not change.
+    slope = -0.5 * (1 / d - 1 / d**2 / precision - ((y - mean) / d) ** 2).sum()
+    change = -slope * upper * down * T**2
+    assert gradient[0] - prior_slope[0] == pytest.approx(change, rel=1e-6, abs=1e-12)
 
 
 # ---- bad data ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import quadrature as q
 import selection as s
-from normal_program import FIXED, FREE, NO_BIAS, VALUES, Array, Case, spike
+from normal_program import FIXED, FREE, NO_BIAS, VALUES, Array, Case, bounds, spike
 from quadrature import Prior
+from scipy import special, stats
 from selection_program import SelectionCase, case
 
 from pyrobma.fit.quadrature import SPACINGS, TOLERANCE, Rule
@@ -24,10 +26,21 @@ RECTANGLES_ATOL = 1e-8
 DENSITY_ATOL = 1e-8
 # Terms of one size in another order.
 ROUNDING = 1e-10
+# A step of 1e-8 standard errors changes each of a few normal densities by 1e-7.
+NEAR_A_CUT = 1e-6
 # Central differences with a step of 1e-5 lose about 1e-10 / 1e-5 to rounding.
 DIFFERENCE_STEP = 1e-5
 DIFFERENCE_RTOL = 1e-6
 DIFFERENCE_ATOL = 2e-5
+# With tiny weights the terms are near 1,000, and so are the sums' rounding errors.
+TINY_RTOL = 1e-11
+TINY_STEP = 1e-4
+TINY_DIFFERENCE_ATOL = 1e-4
+# Half the distance of two points between which the program changes its formula.
+SWITCH_STEP = 1e-9
+SWITCH_ATOL = 1e-9
+# Sums of a few terms of the size of the result.
+ROUNDED = 1e-14
 
 RHOS = (0.0, 0.5, 0.95, 0.99, 1.0)
 MIXED = (1, 3, 2, 1, 5)
@@ -163,12 +176,47 @@ def test_thousand_estimates_in_two_hundred_clusters() -> None:
 def test_estimate_on_a_critical_value_is_on_its_significant_side(sides: int) -> None:
     subject = case((2, 1), PLAIN, 3, sides)
     on = replace(subject, y=subject.cut[:, 1].copy())
-    below = replace(subject, y=np.nextafter(on.y, 0.0))
-    above = replace(subject, y=np.nextafter(on.y, 1.0))
+    below = replace(subject, y=on.y - 2e-8 * on.se)
     step = 3 * math.log(on.weights[1] / on.weights[2])
-    assert on.found(VALUES) == pytest.approx(above.found(VALUES), abs=ROUNDING)
-    assert on.found(VALUES) - below.found(VALUES) == pytest.approx(step, abs=ROUNDING)
+    # To either side of the cut, within 1e-8 standard errors of it.
+    for y in (np.nextafter(on.y, 0.0), np.nextafter(on.y, 1.0), on.y - 9e-9 * on.se):
+        near = replace(subject, y=y)
+        assert near.found(VALUES) == pytest.approx(on.found(VALUES), abs=NEAR_A_CUT)
+    assert on.found(VALUES) - below.found(VALUES) == pytest.approx(step, abs=NEAR_A_CUT)
     assert_density_is_the_oracles(on)
+    assert_density_is_the_oracles(below)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1 / 3, 1e7])
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_estimates_on_critical_values_stay_there_in_every_unit(
+    sides: int, direction: int, unit: float
+) -> None:
+    # Without heterogeneity, on raw estimates: a unit is only a Jacobian.
+    priors = {"mu": spike(0.0), "tau": spike(0.0), "rho": spike(0.0)}
+    subject = case(
+        (1,) * 400, priors, 4, sides, direction=direction, data_measure="none",
+        prior_measure="none",
+    )  # fmt: skip
+    column = np.arange(400) % 3
+    on = replace(subject, y=direction * subject.cut[np.arange(400), column])
+    # Another rounding of both, as a division or a conversion of measures makes.
+    scaled = replace(on, y=on.y * unit, se=on.se * unit)
+    shift = len(on.y) * math.log(unit)
+    assert scaled.found({}) + shift == pytest.approx(on.found({}), abs=1e-8)
+    assert_density_is_the_oracles(on)
+    just_below = replace(scaled, y=(on.y - direction * 1e-6 * on.se) * unit)
+    steps = np.log(on.weights[:3] / on.weights[1:])[column].sum()
+    assert scaled.found({}) - just_below.found({}) == pytest.approx(steps, abs=1e-3)
+
+
+def test_a_cut_in_another_rounding_than_the_estimate_is_still_met() -> None:
+    subject = case((1,) * 400, {"mu": spike(0.0), "tau": spike(0.0), "rho": spike(0.0)})
+    on = replace(subject, y=subject.cut[:, 0].copy())
+    for unit in (1 + 1e-12, 1 - 1e-12):
+        moved = replace(on, changes={"cut": (on.cut * unit).tolist()})
+        assert moved.found({}) == pytest.approx(on.found({}), abs=1e-7)
 
 
 def test_prior_only_leaves_the_likelihood_out() -> None:
@@ -331,7 +379,7 @@ def test_means_forty_standard_errors_from_the_cut_offs(
     subject = case((2, 1), priors, 2, sides, pi1=(1 - weight, weight))
     se = np.full(3, 0.1)
     for y in (0.1 * far + np.array([0.1, 0.0, -0.1]), np.array([0.1, 0.3, -0.2])):
-        assert_density_is_the_oracles(replace(subject, y=y, se=se).settled())
+        assert_density_is_the_oracles(replace(subject, y=y, se=se))
 
 
 @pytest.mark.parametrize("sides", [1, 2])
@@ -353,17 +401,166 @@ def test_weights_of_a_millionth_of_a_millionth(
 ) -> None:
     pi = (0.5 - 1e-12, 0.5, 1e-12)
     subject = case((1, 6), {"rho": spike(rho)}, 3, sides, pi1=pi, rule=Rule(0.01, 25.0))
-    assert_density_is_the_oracles(subject.settled(), 1e-7, mu=mu)
+    assert_density_is_the_oracles(subject, 1e-7, mu=mu)
 
 
-def test_weight_function_that_falls_to_rounding_has_a_finite_gradient() -> None:
-    model = case(MIXED, PLAIN, 3).model()
-    for size in (5.0, 20.0, 30.0):
-        for sign in np.array(np.meshgrid(*[[-1.0, 1.0]] * 2)).reshape(2, -1).T:
+@pytest.mark.parametrize("options", [{"J": 3}, {"J": 4, **VALLEYS["two_and_one"]}])
+def test_weight_function_that_falls_to_rounding_has_a_finite_gradient(
+    options: dict[str, Any],
+) -> None:
+    model = case(MIXED, PLAIN, **options).model()
+    free = model.param_unc_num() - 3
+    for size in (5.0, 20.0, 30.0, 100.0, 700.0):
+        for sign in np.array(np.meshgrid(*[[-1.0, 1.0]] * free)).reshape(free, -1).T:
             point = np.concatenate([[0.2, -1.0, 0.3], size * sign])
             value, gradient = model.log_density_gradient(point, propto=False)
             assert math.isfinite(value)
             assert np.isfinite(gradient).all()
+
+
+# ---- beyond the smallest double ---------------------------------------------------
+
+TINY: dict[str, dict[str, Any]] = {
+    "two": {"z": (1.96,), "logits": ((math.nan,),)},
+    "three": {"z": (1.96, 1.645), "logits": ((0.4, math.nan),)},
+    "first_step": {"z": (1.96, 1.645), "logits": ((math.nan, 0.4),)},
+    "valley": {
+        "z": (1.96, 1.645, 0.0, -1.0),
+        "logits": ((-0.3, math.nan), (0.7, 0.2)),
+        "alpha1": (1.0, 2.0, 3.0),
+        "alpha2": (0.5, 2.0, 0.7),
+    },
+}
+"""Weights by the logits of their ratios, one of which is left open."""
+TINY_CASES = [(name, sides) for name in TINY for sides in (1, 2)][:-1]
+
+
+def with_tiny_weight(
+    name: str, log_weight: float, sides: int, **options: Any
+) -> SelectionCase:
+    """The logit left open in TINY set to what makes exp(log_weight) the lowest."""
+    falling, *back = TINY[name]["logits"]
+    log_ratio = log_weight - sum(special.log_expit(x) for x in falling if x == x)
+    logit = log_ratio - math.log(-math.expm1(log_ratio))
+    logits = (tuple(x if x == x else logit for x in falling), *back)
+    chosen = {**TINY[name], "logits": logits, **options}
+    return case((1, 3, 1, 2), PLAIN, sides=sides, **chosen)
+
+
+def slopes_of(subject: SelectionCase, values: dict[str, float]) -> Array:
+    """Derivatives of `expected` by mu, log tau, logit rho and the weights' logits."""
+    ends = np.cumsum([x.size for x in subject.ratio_logits])[:-1]
+
+    def at(point: Array) -> float:
+        scalars = {
+            "mu": point[0],
+            "tau": math.exp(point[1]),
+            "rho": float(special.expit(point[2])),
+        }
+        logits = [tuple(x) for x in np.split(point[3:], ends)]
+        return replace(subject, logits=logits).expected({**values, **scalars})
+
+    start = [values["mu"], math.log(values["tau"]), special.logit(values["rho"])]
+    point = np.concatenate([start, *subject.ratio_logits])
+    steps = TINY_STEP * np.eye(point.size)
+    differences = [at(point + step) - at(point - step) for step in steps]
+    return np.array(differences) / (2 * TINY_STEP)
+
+
+def point_of(
+    subject: SelectionCase, values: dict[str, float]
+) -> tuple[bridgestan.StanModel, Array]:
+    """The opened program, and the place of `values` in it."""
+    model = subject.model()
+    constrained = subject.constrained({**values, **NO_BIAS_VALUES})
+    return model, model.param_unconstrain(constrained)
+
+
+@pytest.mark.parametrize("log_weight", [-500.0, -900.0])
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+@pytest.mark.parametrize("mu", [0.3, -20.0])
+def test_weights_below_the_smallest_double(
+    mu: float, name: str, sides: int, log_weight: float
+) -> None:
+    # At mu = -20 some estimates get more from the tiny weight than from the others.
+    subject = with_tiny_weight(name, log_weight, sides, rule=Rule(0.05, 60.0))
+    values = {**VALUES, "mu": mu}
+    model, point = point_of(subject, values)
+    found, gradient = model.log_density_gradient(point, propto=False, jacobian=False)
+    assert found == pytest.approx(
+        subject.expected(values), abs=DENSITY_ATOL, rel=TINY_RTOL
+    )
+    np.testing.assert_allclose(
+        gradient,
+        slopes_of(subject, values),
+        rtol=DIFFERENCE_RTOL,
+        atol=TINY_DIFFERENCE_ATOL,
+    )
+
+
+def test_logs_of_tiny_weights_are_in_the_output() -> None:
+    subject = with_tiny_weight("valley", -900.0, 1)
+    model, point = point_of(subject, VALUES)
+    names = model.param_names(include_tp=True)
+    output = model.param_constrain(point, include_tp=True)
+    values = dict(zip(names, output, strict=True))
+    logs = [values[f"log_omega.{j}"] for j in range(1, 6)]
+    np.testing.assert_allclose(logs, subject.log_weights, rtol=1e-13, atol=1e-15)
+    assert logs[2] == pytest.approx(-900.0, rel=1e-13)
+    assert 0 <= values["omega.3"] < 1e-300  # a vector's exp may stop above 0
+
+
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+@pytest.mark.parametrize("mu", [0.3, -20.0])
+def test_the_log_scale_takes_over_without_a_step(
+    mu: float, name: str, sides: int
+) -> None:
+    points, values, gradients = [], [], []
+    for log_weight in (-600.0 + SWITCH_STEP, -600.0 - SWITCH_STEP):
+        subject = with_tiny_weight(name, log_weight, sides, rule=Rule(0.1, 60.0))
+        model, point = point_of(subject, {**VALUES, "mu": mu})
+        output = model.param_constrain(point, include_tp=True)
+        names = model.param_names(include_tp=True)
+        logs = [output[i] for i, n in enumerate(names) if n.startswith("log_omega.")]
+        assert (min(logs) < -600.0) == (log_weight < -600.0)
+        value, gradient = model.log_density_gradient(point, propto=False)
+        points.append(point)
+        values.append(value)
+        gradients.append(gradient)
+    expected = gradients[0] @ (points[0] - points[1])
+    assert values[0] - values[1] == pytest.approx(
+        expected, abs=max(SWITCH_ATOL, ROUNDED * abs(values[0]))
+    )
+    np.testing.assert_allclose(*gradients, rtol=1e-8, atol=1e-9)
+
+
+# ---- correlations at their ends ---------------------------------------------------
+
+
+@pytest.mark.parametrize("logit", [-300.0, -60.0, 60.0, 300.0])
+@pytest.mark.parametrize("log_weight", [-1.0, -900.0])
+@pytest.mark.parametrize(("name", "sides"), TINY_CASES)
+def test_correlations_heaped_on_their_ends(
+    name: str, sides: int, log_weight: float, logit: float
+) -> None:
+    heap = Prior("beta", (0.05, 0.05))
+    options = {"rule": Rule(0.05, 14.0)}
+    free = with_tiny_weight(name, log_weight, sides, **options)
+    free = replace(free, priors={**free.priors, "rho": heap})
+    at_end = replace(free, priors={**free.priors, "rho": spike(float(logit > 0))})
+    end_model, end_point = point_of(at_end, VALUES)
+    point = np.insert(end_point, 2, logit)
+    value, gradient = free.model().log_density_gradient(
+        point, propto=False, jacobian=False
+    )
+    prior = 0.05 * (special.log_expit(logit) + special.log_expit(-logit))
+    prior -= float(special.betaln(0.05, 0.05))
+    assert value == pytest.approx(at_end.expected(VALUES) + prior, abs=DENSITY_ATOL)
+    others = end_model.log_density_gradient(end_point, propto=False, jacobian=False)[1]
+    slope = 0.05 * (special.expit(-logit) - special.expit(logit))
+    np.testing.assert_allclose(
+        gradient, np.insert(others, 2, slope), rtol=1e-8, atol=1e-8
+    )
 
 
 # ---- quadrature -------------------------------------------------------------------
@@ -519,31 +716,63 @@ def test_gradient_is_that_of_differences(
         )
 
 
+def numeric_jacobian(function: Callable[[Array], Array], point: Array) -> float:
+    """Log determinant of the derivative, by central differences."""
+    columns = [
+        (function(point + step) - function(point - step)) / (2 * DIFFERENCE_STEP)
+        for step in DIFFERENCE_STEP * np.eye(point.size)
+    ]
+    return float(np.linalg.slogdet(np.array(columns))[1])
+
+
 @pytest.mark.parametrize("options", [{}, VALLEYS["two_and_one"]])
 def test_jacobian_is_that_of_the_constraining_transform(
     options: dict[str, Any],
 ) -> None:
-    subject = case(MIXED, FREE, **options)
-    model = subject.model()
+    model = case(MIXED, FREE, **options).model()
     point = np.random.default_rng(6).normal(scale=0.5, size=model.param_unc_num())
-    # The last element of a simplex follows from the others.
-    keep, at = list(range(len(subject.free))), len(subject.free)
-    for pi, _ in subject.simplexes:
-        keep += range(at, at + pi.size - 1)
-        at += pi.size
-    columns = [
-        (
-            model.param_constrain(point + step)[keep]
-            - model.param_constrain(point - step)[keep]
-        )
-        / (2 * DIFFERENCE_STEP)
-        for step in DIFFERENCE_STEP * np.eye(point.size)
-    ]
-    expected = np.linalg.slogdet(np.array(columns))[1]
     found = model.log_density(point, propto=False) - model.log_density(
         point, propto=False, jacobian=False
     )
+    expected = numeric_jacobian(model.param_constrain, point)
     assert found == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, VALLEYS["two_and_one"]])
+def test_density_is_that_of_the_parameters_and_the_steps_of_the_weights(
+    options: dict[str, Any],
+) -> None:
+    subject = case(MIXED, FREE, prior_only=True, **options)
+    model = subject.model()
+    point = np.random.default_rng(7).normal(scale=0.5, size=model.param_unc_num())
+    names = model.param_names(include_tp=True)
+    at = [names.index(name) for name in VALUES]
+    weights = [i for i, name in enumerate(names) if name.startswith("omega.")]
+    J1 = len(subject.alphas[0])
+
+    def steps(unconstrained: Array) -> tuple[Array, list[Array]]:
+        output = model.param_constrain(unconstrained, include_tp=True)
+        omega = output[weights]
+        pis = [-np.diff(omega[:J1], append=0.0)]
+        if len(subject.alphas) == 2:
+            low = omega[J1 - 1]
+            back = (omega[: J1 - 1 : -1] - low) / (1 - low)
+            pis.append(-np.diff(np.append(back, 0.0), prepend=1.0))
+        return output[at], pis
+
+    def free(unconstrained: Array) -> Array:
+        scalars, pis = steps(unconstrained)
+        return np.concatenate([scalars, *(pi[:-1] for pi in pis)])
+
+    scalars, pis = steps(point)
+    expected = numeric_jacobian(free, point)
+    for name, value in zip(VALUES, scalars, strict=True):
+        low, high = bounds(name, FREE[name])
+        prior = FREE[name]._replace(lower=low, upper=high)
+        expected += float(q.log_prior(prior, value))
+    for pi, alpha in zip(pis, subject.alphas, strict=True):
+        expected += float(stats.dirichlet(alpha).logpdf(pi))
+    assert model.log_density(point, propto=False) == pytest.approx(expected, abs=1e-7)
 
 
 def test_no_constant_is_dropped_even_when_asked_to() -> None:

@@ -17,6 +17,7 @@ import pytest
 import quadrature as q
 import selection as s
 from normal_program import NO_BIAS, Case
+from scipy.special import expit, logit
 from selection_program import SelectionCase
 
 import pyrobma as rb
@@ -73,6 +74,12 @@ def model_of(program: str) -> bridgestan.StanModel:
     )
 
 
+def outputs(model: bridgestan.StanModel, point: Any) -> dict[str, float]:
+    """All values by name at a point of the unconstrained parameters."""
+    names = model.param_names(include_tp=True)
+    return dict(zip(names, model.param_constrain(point, include_tp=True), strict=True))
+
+
 def test_every_program_has_an_example() -> None:
     assert {folder.name for folder in EXAMPLES.iterdir()} == set(PROGRAMS)
 
@@ -98,9 +105,8 @@ def schools_on_z() -> tuple[Any, Any, list[int]]:
 def test_example_density_of_the_normal_program_is_the_oracles() -> None:
     model = model_of("normal")
     point = np.array(read("normal", "point")["unconstrained"])
-    values = dict(
-        zip(("mu", "tau", "rho"), list(model.param_constrain(point)), strict=True)
-    )
+    output = outputs(model, point)
+    values = {name: output[name] for name in ("mu", "tau", "rho")}
     subject = Case(*schools_on_z(), DEFAULTS)
     assert read("normal", "expected")["log_density"] == pytest.approx(
         subject.log_density(values, True), abs=DENSITY_ATOL
@@ -110,19 +116,20 @@ def test_example_density_of_the_normal_program_is_the_oracles() -> None:
 def test_example_density_of_the_selection_program_is_the_oracles() -> None:
     model = model_of("selection")
     point = np.array(read("selection", "point")["unconstrained"])
-    mu, tau, rho, *pi = model.param_constrain(point)
+    output = outputs(model, point)
+    omega = [output[f"omega.{j}"] for j in (1, 2, 3)]
     d, se_d, _ = q.schools()
     cut = s.cut_offs(d, se_d, "d", "z", (0.025, 0.05), 1)[:, ::-1]
     subject = SelectionCase(
         *schools_on_z(),
         {**DEFAULTS, **NO_BIAS},
         z=(1.96, 1.645),
-        pi1=pi,
+        pi1=-np.diff(omega, append=0.0),
         alpha1=(1.0, 1.0, 1.0),
         changes={"cut": cut.tolist()},
     )
     found = model.log_density(point, propto=False, jacobian=False)
-    values = {"mu": mu, "tau": tau, "rho": rho}
+    values = {name: output[name] for name in ("mu", "tau", "rho")}
     assert found == pytest.approx(subject.expected(values), abs=RULE_ATOL)
     np.testing.assert_allclose(read("selection", "data")["cut"], cut, rtol=DATA_RTOL)
 
@@ -167,12 +174,9 @@ def test_readme_states_how_mu_is_shifted() -> None:
     y, se, sizes = schools_on_z()
     priors = {"PET": q.Prior("cauchy", (0.0, 1.0)), "PEESE": q.Prior("cauchy", (0, 1))}
     model = Case(y, se, sizes, priors, direction=-1).model()
-    mu_free, tau, rho, PET, PEESE = 0.3, 0.2, 0.5, 0.7, 1.3
-    point = model.param_unconstrain(np.array([mu_free, tau, rho, PET, PEESE]))
-    names = model.param_names(include_tp=True)
-    output = dict(
-        zip(names, model.param_constrain(point, include_tp=True), strict=True)
-    )
+    mu_free, tau, rho_logit, PET, PEESE = 0.3, 0.2, 0.5, 0.7, 1.3
+    point = model.param_unconstrain(np.array([mu_free, tau, rho_logit, PET, PEESE]))
+    output = outputs(model, point)
     formulas = re.findall(r"^    (?:mu_free|a) = .*$", README, flags=re.MULTILINE)
     assert [formula.strip() for formula in formulas] == [
         "mu_free = mu + effect_direction (PET a + PEESE / s b) / s",
@@ -182,6 +186,32 @@ def test_readme_states_how_mu_is_shifted() -> None:
     a, b = (1 / se).sum() / (1 / se**2).sum(), len(se) / (1 / se**2).sum()
     mu = mu_free + (PET * a + PEESE / scale * b) / scale
     assert output["mu"] == pytest.approx(mu, abs=1e-12)
+
+
+def test_readme_states_how_rho_and_the_weights_follow_from_logits() -> None:
+    priors = {"rho": q.Prior("beta", (2.0, 1.0), 0.2, 0.7)}
+    model = Case(*schools_on_z(), priors).model()
+    output = outputs(model, np.array([0.1, -1.0, 0.4]))
+    formula = "    rho = rho_lower + (rho_upper - rho_lower) inv_logit(rho_logit)\n"
+    assert formula in README
+    assert output["rho"] == pytest.approx(0.2 + 0.5 * expit(0.4), abs=1e-15)
+
+    subject = SelectionCase(
+        *schools_on_z(),
+        {**DEFAULTS, **NO_BIAS},
+        z=(1.96, 1.645, 0.0, -1.0),
+        logits=((0.3, -0.4), (0.8, 1.1)),
+    )
+    output = outputs(subject.model(), np.array([0.1, -1.0, 0.4, 0.3, -0.4, 0.8, 1.1]))
+    omega = np.array([output[f"omega.{j}"] for j in range(1, 6)])
+    assert "`omega[j + 1] / omega[j]`" in README
+    assert omega[0] == 1
+    assert logit(omega[1:3] / omega[:2]) == pytest.approx([0.3, -0.4], abs=1e-14)
+    v = [1, expit(0.8), expit(0.8) * expit(1.1)]
+    assert "`omega[J1] + (1 - omega[J1])` times v[i + 2]" in README
+    for i in (0, 1):
+        weight = omega[2] + (1 - omega[2]) * v[i + 1]
+        assert omega[4 - i] == pytest.approx(weight, abs=1e-14)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
