@@ -202,7 +202,7 @@ def integrate(
     return None
 
 
-class _TooMany(Exception):  # noqa: N818, only passed inside
+class _TooMany(Exception):
     pass
 
 

@@ -142,7 +142,7 @@ def _spread_out(points: FloatArray, values: FloatArray, most: int) -> list[int]:
 def _widths(
     log_density: Callable[[FloatArray], FloatArray], x: FloatArray, f: FloatArray
 ) -> FloatArray:
-    """Return, for each point and axis, the distance at which the log density bends by 1.
+    """Return, for each point and axis, how far away the log density bends by 1.
 
     That of a normal is its standard deviation, from wherever one looks.
     """

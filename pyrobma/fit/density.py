@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 

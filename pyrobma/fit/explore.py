@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,6 +18,7 @@ from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.effects import scale_factor
 from pyrobma.errors import BridgeError
 from pyrobma.fit.density import LogDensity
+from pyrobma.fit.quadrature import Rule
 from pyrobma.fit.stan_data import Task
 from pyrobma.models import ModelSpec
 from pyrobma.priors import Prior, WeightFunction
@@ -28,6 +28,7 @@ MAX_PARETO_K: Final = 0.7
 
 _STARTS = 40
 _SEARCH_SECONDS = 0.5
+_QUADRATURE_SECONDS = 2.0
 _MOST_CANDIDATES = 3000
 _MOST_POINTS = 60_000
 _LOGITS = (1.5, -3.0, -30.0, -300.0)
@@ -95,10 +96,25 @@ class Exploration:
     proposal: Proposal
 
 
+def seconds_each(task: Task, spec: ModelSpec, rule: Rule | None) -> float:
+    """Return about how long one log density takes.
+
+    Not measured, because results must not depend on how busy the machine is.
+    """
+    terms = len(task.effects.y)
+    if isinstance(spec.bias, WeightFunction):
+        terms *= len(spec.bias.intervals)
+    if rule is not None:
+        terms *= len(rule.nodes)
+    return 1e-6 + 2e-8 * terms
+
+
 def posterior_modes(
-    task: Task, spec: ModelSpec, density: LogDensity
+    task: Task, spec: ModelSpec, density: LogDensity, each: float
 ) -> tuple[Mode, ...]:
     """Find modes from points where data and priors may want the parameters to be.
+
+    `each` is what one log density takes, in seconds.
 
     Raises
     ------
@@ -106,9 +122,6 @@ def posterior_modes(
         If the density is zero everywhere.
     """
     points = density.unconstrain(_candidates(task, spec, density.own_columns))
-    began = time.perf_counter()
-    density(points[:20])
-    each = (time.perf_counter() - began) / 20
     # Costly densities are looked at more sparingly.
     affordable = max(50, int(_SEARCH_SECONDS / each))
     if len(points) > affordable:
@@ -128,7 +141,7 @@ def explore(
     spec: ModelSpec,
     seed: np.random.SeedSequence,
     *,
-    seconds: float,
+    each: float,
 ) -> Exploration:
     """Integrate a posterior without Markov chains.
 
@@ -138,8 +151,8 @@ def explore(
     modes : sequence of Mode
     spec : ModelSpec
     seed : SeedSequence
-    seconds : float
-        What quadrature may take, roughly.
+    each : float
+        What one log density takes, in seconds, roughly.
 
     Returns
     -------
@@ -153,11 +166,7 @@ def explore(
         columns += [f"omega[{j + 1}]" for j in range(count)]
     lattice = None
     if len(density.names) <= MOST_DIMENSIONS:
-        points = np.array([m.point for m in modes] * 10)
-        began = time.perf_counter()
-        density(points)
-        each = (time.perf_counter() - began) / len(points)
-        most = int(np.clip(seconds / each, 4000, _MOST_POINTS))
+        most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
         lattice = integrate(density, modes, most=most)
     if lattice is not None:
         points, evaluations = lattice.points, lattice.evaluations

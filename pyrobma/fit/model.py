@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from pyrobma._types import FloatArray
 from pyrobma._mcmc import effective_sample_size
+from pyrobma._types import FloatArray
 from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.bridge.independence import independence_chains
 from pyrobma.bridge.modes import Mode, find_modes
@@ -23,7 +23,13 @@ from pyrobma.errors import (
 )
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
-from pyrobma.fit.explore import Exploration, Second, explore, posterior_modes
+from pyrobma.fit.explore import (
+    Exploration,
+    Second,
+    explore,
+    posterior_modes,
+    seconds_each,
+)
 from pyrobma.fit.quadrature import (
     COARSEST,
     PILOTS,
@@ -43,9 +49,9 @@ from pyrobma.programs import library
 
 _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
-_WARMUP = 100  # of step sizes alone
-_QUADRATURE_SECONDS = 2.0
 _MAX_Z = 4.0
+_STUCK_RHAT = 1.05
+_IMPRECISE = 3.0  # times the error asked for: nine times the draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,9 @@ class _Job:
     def density(self, rule: Rule | None) -> LogDensity:
         return LogDensity(library(self.program), self.data(rule))
 
+    def seconds_each(self, rule: Rule | None) -> float:
+        return seconds_each(self.scaled.task, self.spec, rule)
+
     def start(self, rule: Rule | None, begin: Begin) -> Chains:
         """Run chains, with smaller steps if transitions diverge."""
         assert self.settings.draws is not None
@@ -215,7 +224,8 @@ class _Job:
             settings = replace(self.settings, adapt_delta=delta)
             draws = self.settings.draws
             chains = self._run(rule, 0, settings, draws, begin=begin)
-            if not chains.divergent.any():
+            # Smaller steps would take those that are too long already even longer.
+            if not chains.divergent.any() or chains.deep.any():
                 break
         return chains
 
@@ -240,7 +250,7 @@ class _Job:
             self.program,
             self.data(rule),
             settings=settings,
-            warmup=0 if begin is None else _WARMUP,
+            warmup=0 if begin is None else settings.warmup,
             draws=draws,
             seed=int(sequence.generate_state(1)[0]) % _STAN_SEEDS,
             parallel=self.parallel,
@@ -293,11 +303,13 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
         else:
             rule = None
             with job.density(rule) as density:
-                modes = posterior_modes(own_task, own_spec, density)
+                modes = posterior_modes(
+                    own_task, own_spec, density, job.seconds_each(None)
+                )
         while True:
             with job.density(rule) as density:
                 found = explore(
-                    density, modes, own_spec, sequence, seconds=_QUADRATURE_SECONDS
+                    density, modes, own_spec, sequence, each=job.seconds_each(rule)
                 )
             if rule is None:
                 break
@@ -313,7 +325,9 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
 def _rule_and_modes(job: _Job) -> tuple[Rule, tuple[Mode, ...]]:
     for pilot in PILOTS:
         with job.density(pilot) as density:
-            modes = posterior_modes(job.scaled.task, job.scaled.spec, density)
+            modes = posterior_modes(
+                job.scaled.task, job.scaled.spec, density, job.seconds_each(pilot)
+            )
         try:
             return _rule_at_modes(job, modes)
         except BridgeError:
@@ -433,8 +447,8 @@ def _sampled(job: _Job, found: Survey) -> Fit:
             chains = job.start(rule, begin)
         fit = _evaluate(job, chains, rule, 0, found.second)
         while _needs_draws(fit, settings) and _can_grow(fit, settings):
-            if found.second.reliable and fit.round > 0:
-                break  # longer chains did not help; the survey can
+            if found.second.reliable and (fit.round > 1 or _stuck(fit)):
+                break  # longer chains did not or would not help; the survey can
             fit = _extended(job, fit)
     except ChainsTimeout:
         slow = f"chains stopped after {settings.max_seconds:g} seconds"
@@ -445,12 +459,24 @@ def _sampled(job: _Job, found: Survey) -> Fit:
         if not found.second.reliable:
             raise
         return _independent(job, replace(found, rule=rule), settings.draws or 500, ())
-    if not fit.reasons or not found.second.reliable:
+    imprecise = _own_error(fit) > _IMPRECISE * settings.max_mcse
+    if not found.second.reliable or not (fit.reasons or imprecise):
         return fit
-    other = _independent(
-        job, replace(found, rule=rule), chains.draws.shape[1], (), precise=True
-    )
+    assert fit.chains is not None
+    other = _enough(job, replace(found, rule=rule), fit.chains.draws.shape[1])
     return fit if len(other.reasons) > len(fit.reasons) else other
+
+
+def _enough(job: _Job, found: Survey, draws: int) -> Fit:
+    """Draw from the surveyed posterior until the checks are met, or `max_draws`."""
+    while True:
+        fit = _independent(job, found, draws, ())
+        good = _converged(fit, job.settings)
+        if (good and _own_error(fit) <= job.settings.max_mcse) or (
+            2 * draws > _most(job.settings)
+        ):
+            return fit
+        draws *= 2
 
 
 def _begin(job: _Job, found: Survey) -> Begin:
@@ -466,29 +492,18 @@ def _independent(
     found: Survey,
     draws: int,
     reasons: tuple[str, ...],
-    *,
-    precise: bool = False,
 ) -> Fit:
     """Draw from the surveyed posterior."""
     settings = job.settings
     names = tuple(n for n in job.spec.free if n != "omega")
     with job.density(found.rule) as density:
-        while True:
-            drawn = independence_chains(
-                density,
-                found.exploration.proposal,
-                np.random.SeedSequence([job.seed, 3, draws]),
-                settings.chains,
-                draws,
-            )
-            grown = 2 * draws
-            if (
-                not precise
-                or drawn.bridge.mcse <= settings.max_mcse
-                or grown > _most(settings)
-            ):
-                break
-            draws = grown
+        drawn = independence_chains(
+            density,
+            found.exploration.proposal,
+            np.random.SeedSequence([job.seed, 3, draws]),
+            settings.chains,
+            draws,
+        )
         shape = drawn.points.shape
         flat = drawn.points.reshape(-1, shape[2])
         own = density.own_columns
@@ -597,10 +612,19 @@ def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
     )
 
 
+def _stuck(fit: Fit) -> bool:
+    """Whether the sampler moves so badly that more of it would be a waste."""
+    assert fit.diagnostics is not None
+    return bool(fit.diagnostics.deep or not fit.diagnostics.rhat.max() <= _STUCK_RHAT)
+
+
+def _converged(fit: Fit, settings: SamplerSettings) -> bool:
+    return fit.diagnostics is None or not fit.diagnostics.complaints(settings)
+
+
 def _needs_draws(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the chains have not converged, or differ from the second estimate."""
-    assert fit.diagnostics is not None
-    return bool(fit.diagnostics.complaints(settings)) or any(
+    return not _converged(fit, settings) or any(
         "second estimate" in reason for reason in fit.reasons
     )
 
@@ -647,10 +671,10 @@ def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -
     rule = first_exact(values, start, tolerance)
     if rule is None:
         raise BridgeError(
-            f"the quadrature over clusters misses {tolerance:.2g} with "
-            f"up to {len(Rule(SPACINGS[-1], REACHES[-1]).nodes)} nodes at points of the "
-            "posterior where rho is near 1 and tau many standard errors. Use priors that "
-            "leave less room there."
+            f"the quadrature over clusters misses {tolerance:.2g} with up to "
+            f"{len(Rule(SPACINGS[-1], REACHES[-1]).nodes)} nodes where the posterior "
+            "has rho near 1 and tau many standard errors. Use priors that leave less "
+            "room there."
         )
     return rule
 

@@ -67,7 +67,7 @@ COARSEST: Final = Rule(SPACINGS[0], REACHES[0])
 
 PILOTS: Final = (Rule(1.0, 8.0), Rule(0.4, 11.0), Rule(0.15, 15.0))
 """Wide rules to find the first modes with: the cheapest whose modes are real. Nodes
-that miss a narrow integrand make a density too large, and a mode where there is none."""
+that miss a narrow integrand make a density too large, a mode where there is none."""
 
 
 def first_exact(

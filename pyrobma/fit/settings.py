@@ -22,7 +22,8 @@ class SamplerSettings:
     chains : int
         Markov chains per model, at least 2 (one chain cannot be compared).
     warmup : int
-        Adaptation iterations per chain, at least 150; they are not kept.
+        Iterations per chain that tune the step size, at least 150; they are not kept.
+        The metric is known before.
     draws : int or None
         Kept iterations per chain in the first run, at least 100. None: 1500, in
         ensembles of more than 8 models fewer, down to 500 (the models share the load).
@@ -51,7 +52,7 @@ class SamplerSettings:
     """
 
     chains: int = 4
-    warmup: int = 300
+    warmup: int = 150
     draws: int | None = None
     adapt_delta: float = 0.8
     max_treedepth: int = 10

@@ -173,7 +173,9 @@ def test_the_diagnostics_summary_is_blank_for_a_model_without_parameters(ensembl
     row = shown.diagnostics.loc[1]
     assert row[["min(ESS)", "max(R-hat)", "Divergences", "Draws"]].isna().all()
     line = str(shown.tables["diagnostics"]).splitlines()[2]
-    assert line.split() == ["1", "Spike(0)", "Spike(0)", "0"]
+    assert line.split()[:3] == ["1", "Spike(0)", "Spike(0)"]
+    assert row[["2nd log(marglik)", "error(2nd)"]].isna().all()
+    assert shown.diagnostics.loc[4, "log(marglik)"] == ensemble.fits[3].logml
     assert shown.diagnostics.loc[4, "Draws"] == 100
     found = ensemble.fits[3].diagnostics
     assert shown.diagnostics.loc[4, "max(R-hat)"] == found.rhat.max()
