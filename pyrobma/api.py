@@ -288,7 +288,8 @@ def robma(
     settings : SamplerSettings, optional
         All settings of the chains and the checks, instead of the three above.
     seed : int, optional
-        Makes every number reproducible, whatever `cores` is. None draws one.
+        Makes every number reproducible, whatever `cores` is, unless a model runs into
+        ``max_seconds`` of the settings. None draws one.
     cores : int, optional
         Processes at the same time. None: as many as there are.
     executor : executor, optional
@@ -332,6 +333,15 @@ def robma(
     cluster is multiplied by the weights of its p-values and divided by the expectation
     of that product, a one-dimensional integral whatever the size of the cluster,
     certified to 1e-3 of the log likelihood.
+
+    Before its chains run, the posterior of each model is surveyed: modes are sought
+    from points that the data and the priors suggest, and its integral and means are
+    found by quadrature (up to three free parameters) or importance sampling. Chains
+    start there, and their results are held to this second estimate
+    (``summary("diagnostics")``); where they differ, draws come from the survey. In
+    ensembles of nine models and more, a model whose posterior probability is below
+    1e-6 is left at its survey. Effects given as `y` are fitted in a unit of their own,
+    so that results do not depend on the data's.
 
     References
     ----------
