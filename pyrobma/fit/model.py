@@ -24,6 +24,7 @@ from pyrobma.errors import (
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.fit.explore import (
+    MAX_PARETO_K,
     Exploration,
     Second,
     explore,
@@ -725,6 +726,12 @@ def _judged(
             found.append(
                 f"log(marglik) differs by {gap:.3g} from the second estimate "
                 f"({second.logml:.3f}, by {second.method})"
+            )
+            mcse = float(np.hypot(mcse, gap))
+        if not second.reliable:
+            found.append(
+                f"no second estimate to rely on (Pareto k {second.pareto_k:.2f} of its "
+                f"weights above {MAX_PARETO_K})"
             )
             mcse = float(np.hypot(mcse, gap))
         factors = _mean_factors(chains, second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import warnings
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
@@ -42,6 +43,12 @@ PriorArgument: TypeAlias = Prior | Iterable[Prior] | Default | None
 
 BiasArgument: TypeAlias = BiasPrior | Iterable[BiasPrior] | Default | None
 """What `robma` accepts for publication bias: None leaves that side out."""
+
+_SMALLEST: Final = 1e-300
+"""About the smallest number that doubles keep their digits for."""
+
+_MOST_LOST: Final = 1e-6
+"""Largest prior probability below it, which no computation could see."""
 
 SUPPORT: Final[dict[Component, tuple[str, float, float]]] = {
     "effect": ("mu", -float("inf"), float("inf")),
@@ -202,6 +209,7 @@ def _inside(item: object, component: Component, argument: str, scale: Measure) -
             f"{argument}: expected a prior on [{low:g}, {high:g}] for {parameter}; "
             f"got {item}, which has no probability there."
         )
+    _refuse_heaped(item, component, argument)
     if item.lower >= low and item.upper <= high:
         return item
     if item.family == "uniform":
@@ -217,3 +225,28 @@ def _inside(item: object, component: Component, argument: str, scale: Measure) -
         stacklevel=2,
     )
     return inside
+
+
+def _refuse_heaped(item: Prior, component: Component, argument: str) -> None:
+    """Refuse a prior with mass so near to 0 that doubles cannot tell it from 0."""
+    from scipy import special
+
+    first, second = (*item.values, 0.0)[:2]
+    lost = 0.0
+    if item.lower > 0:
+        return
+    if item.family == "gamma":
+        lost = special.gammainc(first, second * _SMALLEST)
+    elif item.family == "lognormal":
+        lost = special.ndtr((math.log(_SMALLEST) - first) / second)
+    elif item.family == "beta" and component != "hierarchical":
+        # A correlation within clusters is sampled on the logit scale, in logs.
+        lost = special.betainc(first, second, _SMALLEST)
+    if lost > _MOST_LOST:
+        raise PriorError(
+            f"{argument}: expected a prior with less than {_MOST_LOST:g} of its "
+            f"probability below {_SMALLEST:g}; got {item}, which has {lost:.2g} there. "
+            "It stands for a parameter that may as well be 0: give prior('spike', "
+            "location=0) with that prior_weight beside a prior of larger shape, or a "
+            "truncation such as lower=1e-6."
+        )

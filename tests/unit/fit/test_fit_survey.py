@@ -1,0 +1,137 @@
+"""What a model's survey decides: the second estimate, hopeless models, stuck chains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pyrobma as rb
+from pyrobma.errors import ChainsTimeout
+from pyrobma.fit import (
+    Fit,
+    SamplerSettings,
+    Task,
+    fit_model,
+    fit_models,
+    model,
+    schedule,
+)
+from pyrobma.fit.model import Survey, survey
+
+SPIKE = (rb.prior("spike", location=0),)
+SETTINGS = SamplerSettings(chains=2, draws=400)
+TASK = Task(
+    rb.effect_sizes(d=[0.3, 0.1, 0.4, 0.2], se=[0.1, 0.12, 0.09, 0.2]), "cohens_d"
+)
+
+
+@pytest.fixture(scope="module")
+def spec():
+    (found,) = rb.model_space(
+        effect=[rb.prior("normal", mean=0, sd=1)],
+        heterogeneity=[rb.prior("inv_gamma", shape=1, scale=0.15)],
+    ).models
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(spec) -> Survey:
+    return survey(TASK, spec, SETTINGS, 1)
+
+
+def shifted(found: Survey, **changes: object) -> Survey:
+    second = replace(found.second, **changes)
+    return replace(found, exploration=replace(found.exploration, second=second))
+
+
+def test_a_fit_carries_both_numbers_and_they_agree(spec, found):
+    fit = fit_model(TASK, spec, SETTINGS, 1, 1, found)
+    assert fit.second == found.second
+    assert fit.second.method == "quadrature"
+    assert fit.sampler == "NUTS"
+    assert fit.ok
+    assert abs(fit.logml - fit.second.logml) < 4 * fit.logml_mcse
+
+
+def test_what_differs_from_the_second_estimate_is_marked_and_covered(spec, found):
+    wrong = shifted(found, logml=found.second.logml + 0.7)
+    fit = fit_model(TASK, spec, replace(SETTINGS, max_draws=800), 1, 1, wrong)
+    assert not fit.ok
+    assert any("from the second estimate" in reason for reason in fit.reasons)
+    assert fit.logml_mcse == pytest.approx(0.7, rel=0.05)
+
+
+def test_a_mean_that_differs_is_marked_and_its_error_covers_it(spec, found):
+    place = found.second.names.index("mu")
+    means = list(found.second.means)
+    means[place] += 0.5
+    fit = fit_model(
+        TASK,
+        spec,
+        replace(SETTINGS, max_draws=800),
+        1,
+        1,
+        shifted(found, means=tuple(means)),
+    )
+    assert any(reason.startswith("mean of mu") for reason in fit.reasons)
+    draws = fit.draws("mu")
+    error = draws.std() / np.sqrt(fit.diagnostics.ess_mean[0])
+    assert fit.mean_factor("mu") * error == pytest.approx(0.5, rel=0.15)
+    assert fit.mean_factor("tau") == 1.0
+
+
+def test_a_model_that_cannot_matter_runs_no_chain(spec, found, monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("a chain was run")
+
+    monkeypatch.setattr(model, "run_chains", never)
+    fit = fit_model(TASK, spec, SETTINGS, 1, 1, found, False)
+    assert fit.sampler == "independence"
+    assert fit.ok
+    assert abs(fit.logml - found.second.logml) < 4 * fit.logml_mcse
+    assert fit.draws("mu").shape == (2, 400)
+
+
+def test_chains_that_take_too_long_are_replaced_and_named(spec, found, monkeypatch):
+    def slow(*arguments, timeout, **options):
+        raise ChainsTimeout(f"stopped after {timeout}")
+
+    monkeypatch.setattr(model, "run_chains", slow)
+    fit = fit_model(TASK, spec, replace(SETTINGS, max_seconds=7.0), 1, 1, found)
+    assert fit.reasons[0] == "chains stopped after 7 seconds"
+    assert fit.sampler == "independence"
+    assert abs(fit.logml - found.second.logml) < 4 * fit.logml_mcse
+
+
+def test_results_do_not_depend_on_how_busy_the_machine_is(spec, found):
+    again = survey(TASK, spec, SETTINGS, 1)
+    assert again.second == found.second
+    np.testing.assert_array_equal(again.exploration.starts, found.exploration.starts)
+
+
+def test_large_ensembles_sample_only_what_matters(monkeypatch):
+    far = Task(rb.effect_sizes(d=[0.0, 3.0, -3.0], se=[0.05, 0.05, 0.05]), "cohens_d")
+    space = rb.model_space(
+        effect=[rb.prior("normal", mean=0, sd=sd) for sd in (0.5, 1.0, 2.0)],
+        effect_null=[rb.prior("normal", mean=0, sd=0.1)],
+        heterogeneity=[
+            rb.prior("inv_gamma", shape=1, scale=scale) for scale in (0.15, 0.3)
+        ],
+        heterogeneity_null=SPIKE,
+    )
+    sampled = []
+    real = schedule.fit_model
+
+    def spy(*arguments: object) -> Fit:
+        sampled.append(arguments[-1])
+        return real(*arguments)
+
+    monkeypatch.setattr(schedule, "fit_model", spy)
+    fits = fit_models(far, space, settings=SETTINGS, seed=1)
+    assert len(space) == 12
+    assert sampled.count(False) == 4
+    without = [f for f in fits if "heterogeneity" not in f.spec.alternative]
+    assert all(f.sampler == "independence" for f in without)
+    assert all(f.sampler == "NUTS" for f in fits if f not in without)
