@@ -236,12 +236,12 @@ def _refuse_heaped(item: Prior, component: Component, argument: str) -> None:
     if item.lower > 0:
         return
     if item.family == "gamma":
-        lost = special.gammainc(first, second * _SMALLEST)
+        lost = float(special.gammainc(first, second * _SMALLEST))
     elif item.family == "lognormal":
-        lost = special.ndtr((math.log(_SMALLEST) - first) / second)
+        lost = float(special.ndtr((math.log(_SMALLEST) - first) / second))
     elif item.family == "beta" and component != "hierarchical":
         # A correlation within clusters is sampled on the logit scale, in logs.
-        lost = special.betainc(first, second, _SMALLEST)
+        lost = float(special.betainc(first, second, _SMALLEST))
     if lost > _MOST_LOST:
         raise PriorError(
             f"{argument}: expected a prior with less than {_MOST_LOST:g} of its "

@@ -144,26 +144,24 @@ def test_anything_that_is_no_prior_is_refused_by_the_name_of_its_argument(
 @pytest.mark.parametrize(
     ("heaped", "component"),
     [
-        (rb.prior("gamma", shape=1e-3, rate=1), "heterogeneity"),
-        (rb.prior("lognormal", meanlog=0, sdlog=200), "heterogeneity"),
-        (rb.prior("beta", alpha=1e-3, beta=1), "heterogeneity"),
-        (rb.prior("gamma", shape=1e-3, rate=1, upper=1), "hierarchical"),
+        (prior("gamma", shape=1e-3, rate=1), "heterogeneity"),
+        (prior("lognormal", meanlog=0, sdlog=200), "heterogeneity"),
+        (prior("beta", alpha=1e-3, beta=1), "heterogeneity"),
+        (prior("gamma", shape=1e-3, rate=1, upper=1), "hierarchical"),
     ],
 )
 def test_mass_that_doubles_cannot_tell_from_0_is_refused_with_a_way_out(
     heaped, component
 ):
-    with pytest.raises(
-        rb.PriorError, match=r"below 1e-300; got .* give prior\('spike'"
-    ):
+    with pytest.raises(PriorError, match=r"below 1e-300; got .* give prior\('spike'"):
         component_priors(heaped, component)
 
 
 def test_mass_heaped_on_an_end_is_accepted_where_it_can_be_seen():
     for made in (
-        rb.prior("gamma", shape=0.05, rate=1),
-        rb.prior("gamma", shape=1e-3, rate=1, lower=1e-6),
+        prior("gamma", shape=0.05, rate=1),
+        prior("gamma", shape=1e-3, rate=1, lower=1e-6),
     ):
         assert component_priors(made, "heterogeneity") == (made,)
-    heaped = rb.prior("beta", alpha=1e-3, beta=1e-3)
+    heaped = prior("beta", alpha=1e-3, beta=1e-3)
     assert component_priors(heaped, "hierarchical") == (heaped,)
