@@ -256,10 +256,10 @@ diagnostics.dropna().filter(regex="ESS|R-hat|Divergences|marglik|Draws").round(4
 # %% [markdown]
 # R-hat below 1.01 says that the chains agree, more than 2000 effective draws (ESS) that
 # the estimates are precise, and no divergence that the sampler met no obstacle. Errors
-# of the log marginal likelihoods are below 0.003, and each agrees with a second one that
-# was found without the chains, here by quadrature. Model 1 is not in the table: it has
-# no parameter, so that its marginal likelihood is exact. `fit.plot_mcmc(4)` draws the
-# chains of model 4.
+# of the log marginal likelihoods are below 0.003, and each agrees with a second one
+# that was found without the chains, here by quadrature. Model 1 is not in the table:
+# it has no parameter, so that its marginal likelihood is exact. `fit.plot_mcmc(4)`
+# draws the chains of model 4.
 
 # %% [markdown]
 # ## What should I report?

@@ -15,6 +15,7 @@ from pyrobma.bridge.modes import Mode
 _DF = 6.0
 _WIDER = 1.3  # Laplace approximations are narrower than most posteriors
 _NEIGHBOURS = 0.1
+_COUNTS = 1e-16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,14 @@ class ImportanceResult:
 
     def mean(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return posterior means of functions at `points`, (n, M), and their errors."""
-        mean = self.weights @ values
-        error = np.sqrt((self.weights**2) @ (values - mean) ** 2)
-        return mean, error
+        # Far draws that count for nothing may be infinite, as exp(800) is.
+        counts = self.weights > _COUNTS
+        weights, values = self.weights[counts], values[counts]
+        mean = weights @ values
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = weights[:, None] * (values - mean)
+            error = np.sqrt((terms**2).sum(axis=0))
+        return mean, np.where(np.isfinite(error), error, np.inf)
 
 
 def importance(

@@ -138,11 +138,13 @@ class LatticeResult:
             points contribute: the rest of a tail that falls off geometrically. A mean
             that does not exist has a large error.
         """
-        first, second = (half @ values for half in self.halves)
-        mean = 0.5 * (first + second)
-        weight = 0.5 * (self.halves[0] + self.halves[1])
-        tail = (weight * self.edge) @ np.abs(values - mean)
-        return mean, 0.5 * np.abs(first - second) + 2.0 * tail
+        with np.errstate(over="ignore", invalid="ignore"):
+            first, second = (half @ values for half in self.halves)
+            mean = 0.5 * (first + second)
+            weight = 0.5 * (self.halves[0] + self.halves[1])
+            tail = (weight * self.edge) @ np.abs(values - mean)
+            error = 0.5 * np.abs(first - second) + 2.0 * tail
+        return mean, np.where(np.isfinite(error), error, np.inf)
 
 
 def integrate(
