@@ -39,7 +39,7 @@ from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.priors import PEESE, PET, NoBias, Prior, WeightFunction
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the file format; raised when older releases could misread a file."""
 
 CLASSES: Final[dict[str, type[Any]]] = {

@@ -1,6 +1,7 @@
 """Stage 4: fits."""
 
 from pyrobma.fit.diagnostics import Diagnostics
+from pyrobma.fit.explore import Second
 from pyrobma.fit.model import Fit, extend, fit_model
 from pyrobma.fit.sample import Chains
 from pyrobma.fit.schedule import Executor, FitError, FitInterrupted, fit_models
@@ -17,6 +18,7 @@ __all__ = [
     "FitError",
     "FitInterrupted",
     "SamplerSettings",
+    "Second",
     "SettingsError",
     "Task",
     "extend",

@@ -27,6 +27,10 @@ class LogDensity:
         Shared library with BridgeStan's ABI.
     data : str
         The program's data as JSON text.
+    ceiling : float
+        Larger values count as density zero. Where the mass of a cluster's integrand
+        lies beyond the nodes of its quadrature, the density seems to grow without
+        end; no point of the posterior exceeds its mode.
 
     Raises
     ------
@@ -40,8 +44,12 @@ class LogDensity:
     by BridgeStan itself the points are evaluated one by one through its client.
     """
 
-    def __init__(self, library: Path, data: str) -> None:
+    def __init__(
+        self, library: Path, data: str, ceiling: float = float("inf")
+    ) -> None:
         import bridgestan
+
+        self._ceiling = ceiling
 
         try:
             self._model = bridgestan.StanModel(
@@ -99,6 +107,9 @@ class LogDensity:
             start += size
             if time.monotonic() - began < _SHORT:
                 size *= 2
+        # A parameter has underflowed to an end where its prior's density is infinite:
+        # what lies beyond the smallest double has no mass that could be seen.
+        values[(values == np.inf) | (values > self._ceiling)] = -np.inf
         return values
 
     def _block(self, points: FloatArray) -> FloatArray:
@@ -124,9 +135,6 @@ class LogDensity:
             raise self._error(message)
         if failed > 0:
             self._model.stanlib.bs_free_error_msg(message)
-        # A parameter has underflowed to an end where its prior's density is infinite:
-        # what lies beyond the smallest double has no mass that could be seen.
-        values[values == np.inf] = -np.inf
         return values
 
     def unconstrain(self, constrained: FloatArray) -> FloatArray:

@@ -27,6 +27,7 @@ MAX_PARETO_K: Final = 0.7
 """Pareto k of importance weights above which their mean cannot be trusted."""
 
 _STARTS = 40
+_DRAWS = 2000
 _SEARCH_SECONDS = 0.5
 _QUADRATURE_SECONDS = 2.0
 _MOST_CANDIDATES = 3000
@@ -88,12 +89,15 @@ class Exploration:
         Of the posterior, unconstrained scale.
     proposal : Proposal
         A distribution like the posterior that can be drawn from.
+    highest : float
+        Log density at the highest mode.
     """
 
     second: Second
     starts: FloatArray
     covariance: FloatArray
     proposal: Proposal
+    highest: float
 
 
 def seconds_each(task: Task, spec: ModelSpec, rule: Rule | None) -> float:
@@ -186,13 +190,13 @@ def explore(
         method, logml, error, k, len(modes), evaluations, tuple(columns),
         tuple(means.tolist()), tuple(errors.tolist()),
     )  # fmt: skip
-    chosen = rng.choice(len(points), size=_STARTS, p=weights / weights.sum())
-    offset = points - weights @ points
-    covariance = (weights[:, None] * offset).T @ offset
+    # From draws, because far points of no weight would rule a covariance of all.
+    chosen = rng.choice(len(points), size=_DRAWS, p=weights / weights.sum())
+    covariance = np.cov(points[chosen], rowvar=False).reshape(points.shape[1], -1)
     # Few points with weight span no volume; the best mode's factor does.
-    floor = modes[0].factor @ modes[0].factor.T
-    covariance = covariance + 1e-3 * floor
-    return Exploration(second, points[chosen], covariance, proposal)
+    covariance = covariance + 1e-3 * modes[0].factor @ modes[0].factor.T
+    highest = max(mode.value for mode in modes)
+    return Exploration(second, points[chosen[:_STARTS]], covariance, proposal, highest)
 
 
 def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArray:

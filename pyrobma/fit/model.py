@@ -52,6 +52,8 @@ _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
 _MAX_Z = 4.0
 _STUCK_RHAT = 1.05
+_REAL = 1.0
+_ABOVE = 5.0
 _IMPRECISE = 3.0  # times the error asked for: nine times the draws
 
 
@@ -212,8 +214,10 @@ class _Job:
     def data(self, rule: Rule | None) -> str:
         return json.dumps(stan_data(self.scaled.task, self.scaled.spec, rule))
 
-    def density(self, rule: Rule | None) -> LogDensity:
-        return LogDensity(library(self.program), self.data(rule))
+    def density(self, rule: Rule | None, highest: float = np.inf) -> LogDensity:
+        """Open the density, of which something near its largest value is known."""
+        ceiling = np.inf if rule is None else highest + _ABOVE
+        return LogDensity(library(self.program), self.data(rule), ceiling)
 
     def seconds_each(self, rule: Rule | None) -> float:
         return seconds_each(self.scaled.task, self.spec, rule)
@@ -307,8 +311,9 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
                 modes = posterior_modes(
                     own_task, own_spec, density, job.seconds_each(None)
                 )
+        highest = max(mode.value for mode in modes)
         while True:
-            with job.density(rule) as density:
+            with job.density(rule, highest) as density:
                 found = explore(
                     density, modes, own_spec, sequence, each=job.seconds_each(rule)
                 )
@@ -329,12 +334,26 @@ def _rule_and_modes(job: _Job) -> tuple[Rule, tuple[Mode, ...]]:
             modes = posterior_modes(
                 job.scaled.task, job.scaled.spec, density, job.seconds_each(pilot)
             )
+        # Where an integrand's mass lies beyond the nodes the density seems to grow
+        # without end, into a mode that is none.
+        wide = Rule(pilot.spacing, 4.0 * pilot.reach)
+        with job.density(wide) as density:
+            there = density(np.array([mode.point for mode in modes]))
+        real = tuple(
+            mode
+            for mode, value in zip(modes, there, strict=True)
+            if abs(value - mode.value) < _REAL
+        )
         try:
-            return _rule_at_modes(job, modes)
+            if real:
+                return _rule_at_modes(job, real)
         except BridgeError:
             if pilot == PILOTS[-1]:
                 raise
-    raise AssertionError
+    raise BridgeError(
+        "the quadrature over clusters reaches no mode of the posterior: the estimates "
+        "of a cluster are too far from what the priors allow. Use wider priors."
+    )
 
 
 def _rule_at_modes(job: _Job, modes: tuple[Mode, ...]) -> tuple[Rule, tuple[Mode, ...]]:
@@ -343,7 +362,7 @@ def _rule_at_modes(job: _Job, modes: tuple[Mode, ...]) -> tuple[Rule, tuple[Mode
     while True:
         high = [m.point for m in modes if m.log_mass > modes[0].log_mass - 10.0]
         exact = _first_exact(job, np.array(high or [modes[0].point]), rule, TOLERANCE)
-        with job.density(exact) as density:
+        with job.density(exact, max(mode.value for mode in modes)) as density:
             # The density may not fall off where a coarser rule had a mode.
             modes = find_modes(density, np.array([m.point for m in modes])) or modes
         if exact == rule:
@@ -497,7 +516,7 @@ def _independent(
     """Draw from the surveyed posterior."""
     settings = job.settings
     names = tuple(n for n in job.spec.free if n != "omega")
-    with job.density(found.rule) as density:
+    with job.density(found.rule, found.exploration.highest) as density:
         drawn = independence_chains(
             density,
             found.exploration.proposal,
@@ -683,7 +702,7 @@ def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -
 def _evaluate(
     job: _Job, chains: Chains, rule: Rule | None, number: int, second: Second | None
 ) -> Fit:
-    with job.density(rule) as density:
+    with job.density(rule, float(chains.lp.max())) as density:
         bridge = warp3(
             density,
             _points(density, chains),
