@@ -319,7 +319,8 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
                 )
             if rule is None:
                 break
-            exact = _first_exact(job, found.starts, rule, TOLERANCE)
+            # These few see less of the tails than the chains that follow.
+            exact = _first_exact(job, found.starts, rule, TOLERANCE / 10)
             if exact == rule:
                 break
             rule = exact
