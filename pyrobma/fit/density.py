@@ -44,9 +44,7 @@ class LogDensity:
     by BridgeStan itself the points are evaluated one by one through its client.
     """
 
-    def __init__(
-        self, library: Path, data: str, ceiling: float = float("inf")
-    ) -> None:
+    def __init__(self, library: Path, data: str, ceiling: float = float("inf")) -> None:
         import bridgestan
 
         self._ceiling = ceiling
