@@ -42,8 +42,8 @@ def fitted(seed, bias):
 def estimates():
     """Mean and 99 % interval of mu and tau, by model and data set.
 
-    Of three exact 95 % intervals, one misses the truth in every seventh simulation: that
-    of tau does in the first of these (0.042 to 0.19, confirmed by two estimates).
+    Of three exact 95 % intervals, one misses the truth in every seventh simulation:
+    that of tau does in the first of these (0.042 to 0.19, by two estimates).
     """
     found = {}
     for name, bias in (("unadjusted", None), ("selection", WEIGHTS)):
