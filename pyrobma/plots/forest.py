@@ -212,7 +212,8 @@ def _intervals(
     if correlations.any():
         n = implied_n(effects.y, effects.se, effects.measure)
         # Fisher's z has no standard error in samples this small.
-        sources[correlations & (n > SMALLEST_N)] = "fishers_z"
+        # A sample of 3 may be implied with a rounding error.
+        sources[correlations & (n > SMALLEST_N + 1e-9)] = "fishers_z"
         sources[correlations & (n <= SMALLEST_N)] = "cohens_d"
     result = np.empty((2, effects.K))
     for source in np.unique(sources).tolist():
