@@ -214,7 +214,7 @@ def _intervals(
         # Fisher's z has no standard error in samples this small.
         # A sample of 3 may be implied with a rounding error.
         sources[correlations & (n > SMALLEST_N + 1e-9)] = "fishers_z"
-        sources[correlations & (n <= SMALLEST_N)] = "cohens_d"
+        sources[correlations & ~(n > SMALLEST_N + 1e-9)] = "cohens_d"
     result = np.empty((2, effects.K))
     for source in np.unique(sources).tolist():
         mine = sources == source
