@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.bridge.diagnostics import pareto_k
-from pyrobma.bridge.modes import Mode
+from pyrobma.bridge.modes import Mode, log_t, or_zero
 
 _DF = 6.0
 _WIDER = 1.3  # Laplace approximations are narrower than most posteriors
@@ -46,7 +46,7 @@ class MixtureProposal:
         """Return its log density at points of shape (n, D)."""
         each = np.stack(
             [
-                _log_t(points, centre, factor)
+                log_t(points, centre, factor, _DF)
                 for centre, factor in zip(self.centres, self.factors, strict=True)
             ]
         )
@@ -152,8 +152,8 @@ def importance(
         ]
     )
     sizes = [int(n) for n in counts]
-    values = _values(log_density, points)
-    each = [_log_t(points, c, f) for c, f in zip(centres, factors, strict=True)]
+    values = or_zero(log_density(points))
+    each = [log_t(points, c, f, _DF) for c, f in zip(centres, factors, strict=True)]
     while True:
         total = np.logaddexp.reduce(
             np.stack(each) + np.log(np.array(sizes) / len(points))[:, None], axis=0
@@ -171,13 +171,13 @@ def importance(
         factors.append(factor)
         sizes.append(step)
         each = [
-            np.concatenate([old, _log_t(new, c, f)])
+            np.concatenate([old, log_t(new, c, f, _DF)])
             for old, c, f in zip(each, centres, factors, strict=False)
         ]
         points = np.concatenate([points, new])
-        each.append(_log_t(points, centre, factor))
-        values = np.concatenate([values, _values(log_density, new)])
-    return _result(points, log_weight, centres, factors, sizes, len(points))
+        each.append(log_t(points, centre, factor, _DF))
+        values = np.concatenate([values, or_zero(log_density(new))])
+    return _result(points, log_weight, centres, factors, sizes)
 
 
 def _result(
@@ -186,7 +186,6 @@ def _result(
     centres: list[FloatArray],
     factors: list[FloatArray],
     sizes: list[int],
-    evaluations: int,
 ) -> ImportanceResult:
     top = float(log_weight.max())
     relative = np.exp(log_weight - top)
@@ -201,7 +200,7 @@ def _result(
         MixtureProposal(
             np.array(sizes) / sum(sizes), np.array(centres), np.array(factors)
         ),
-        evaluations,
+        len(points),
     )
 
 
@@ -222,13 +221,6 @@ def _around(
     return centre, scale @ np.linalg.cholesky(spread)
 
 
-def _values(
-    log_density: Callable[[FloatArray], FloatArray], points: FloatArray
-) -> FloatArray:
-    values = log_density(points)
-    return np.where(np.isfinite(values), values, -np.inf)
-
-
 def _standard(rng: np.random.Generator, n: int, dimension: int) -> FloatArray:
     normal = rng.standard_normal((n, dimension))
     return np.asarray(normal / np.sqrt(rng.chisquare(_DF, size=(n, 1)) / _DF))
@@ -238,15 +230,3 @@ def _draw(
     rng: np.random.Generator, n: int, centre: FloatArray, factor: FloatArray
 ) -> FloatArray:
     return centre + _standard(rng, n, len(centre)) @ factor.T
-
-
-def _log_t(points: FloatArray, centre: FloatArray, factor: FloatArray) -> FloatArray:
-    d = len(centre)
-    z = np.linalg.solve(factor, (points - centre).T)
-    constant = (
-        math.lgamma(0.5 * (_DF + d))
-        - math.lgamma(0.5 * _DF)
-        - 0.5 * d * math.log(_DF * math.pi)
-        - float(np.linalg.slogdet(factor)[1])
-    )
-    return np.asarray(constant - 0.5 * (_DF + d) * np.log1p((z**2).sum(axis=0) / _DF))

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.bridge.iterate import iterate
+from pyrobma.bridge.modes import or_zero
 from pyrobma.bridge.result import BridgeResult, combine_passes
 
 _THIN = 2
@@ -70,8 +71,8 @@ def independence_chains(
     Notes
     -----
     Metropolis-Hastings with independent proposals jumps between modes as easily as
-    within them [1]_. The same proposals serve as the second sample of the optimal
-    bridge; the draws are a Markov chain, and their error counts as such.
+    within them [1]_. Fresh proposals are the second sample of the optimal bridge; the
+    draws are a Markov chain, and their error counts as such.
 
     References
     ----------
@@ -81,8 +82,7 @@ def independence_chains(
     rng = np.random.default_rng(seed)
     steps = draws * _THIN + _START
     points = proposal.sample(rng, chains * steps)
-    value = log_density(points)
-    value = np.where(np.isfinite(value), value, -np.inf)
+    value = or_zero(log_density(points))
     ratio = value - proposal.log_density(points)
     ratios = ratio.reshape(chains, steps)
     # The best of the first proposals: a chain must not begin where nothing is.
@@ -97,12 +97,10 @@ def independence_chains(
         if (step - _START) % _THIN == _THIN - 1:
             chosen[:, (step - _START) // _THIN] = state
     flat = every[:, None] * steps + chosen
-    # Proposals that the chains did not take would do, but the bridge wants
-    # independent samples: fresh ones for its other side.
+    # The bridge wants two independent samples: fresh proposals for its other side.
     fresh = proposal.sample(rng, chains * draws)
-    at_fresh = log_density(fresh)
-    l2 = np.where(np.isfinite(at_fresh), at_fresh, -np.inf)
-    l2 = l2 - proposal.log_density(fresh)
+    at_fresh = or_zero(log_density(fresh))
+    l2 = at_fresh - proposal.log_density(fresh)
     l1 = np.take_along_axis(ratios, chosen, axis=1)
     one = iterate(l1, l2)
     n_zero = int((~np.isfinite(at_fresh)).sum())

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
-from pyrobma.bridge.modes import Mode
+from pyrobma.bridge.modes import Mode, log_t, or_zero
 
 MOST_DIMENSIONS: Final = 3
 """Parameters up to which lattices are affordable."""
@@ -123,6 +123,11 @@ class LatticeResult:
     proposal: LatticeProposal
     evaluations: int
 
+    @property
+    def weights(self) -> FloatArray:
+        """Normalised weights of the points, both lattices together."""
+        return np.asarray(0.5 * (self.halves[0] + self.halves[1]))
+
     def mean(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return posterior means of functions of the parameters, and their errors.
 
@@ -141,8 +146,7 @@ class LatticeResult:
         with np.errstate(over="ignore", invalid="ignore"):
             first, second = (half @ values for half in self.halves)
             mean = 0.5 * (first + second)
-            weight = 0.5 * (self.halves[0] + self.halves[1])
-            tail = (weight * self.edge) @ np.abs(values - mean)
+            tail = (self.weights * self.edge) @ np.abs(values - mean)
             error = 0.5 * np.abs(first - second) + 2.0 * tail
         return mean, np.where(np.isfinite(error), error, np.inf)
 
@@ -220,8 +224,7 @@ class _Counted:
         self.count += len(points)
         if self.count > self._most:
             raise _TooMany
-        values = self._log_density(points)
-        return np.where(np.isfinite(values), values, -np.inf)
+        return or_zero(self._log_density(points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,21 +243,16 @@ def _shared_density(
         return counted
 
     def value(points: FloatArray) -> FloatArray:
-        kernels = np.stack([_log_kernel(mode, points) for mode in modes])
+        kernels = np.stack(
+            [
+                mode.log_mass + log_t(points, mode.point, mode.factor, _KERNEL_DF)
+                for mode in modes
+            ]
+        )
         share = kernels[number] - np.logaddexp.reduce(kernels, axis=0)
         return np.asarray(counted(points) + share)
 
     return value
-
-
-def _log_kernel(mode: Mode, points: FloatArray) -> FloatArray:
-    z = np.linalg.solve(mode.factor, (points - mode.point).T)
-    half = 0.5 * (_KERNEL_DF + len(mode.point))
-    return np.asarray(
-        mode.log_mass
-        - half * np.log1p((z**2).sum(axis=0) / _KERNEL_DF)
-        - np.linalg.slogdet(mode.factor)[1]
-    )
 
 
 def _frame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,8 +122,42 @@ def find_modes(
     return _different(modes)
 
 
+def or_zero(values: FloatArray) -> FloatArray:
+    """Return log densities with ``-inf`` wherever they are not finite."""
+    return np.where(np.isfinite(values), values, -np.inf)
+
+
+def log_t(
+    points: FloatArray, centre: FloatArray, factor: FloatArray, df: float
+) -> FloatArray:
+    """Return log densities of a multivariate t distribution.
+
+    Parameters
+    ----------
+    points : array of shape (n, D)
+    centre : array of shape (D,)
+    factor : array of shape (D, D)
+        ``factor @ factor.T`` is the scale matrix.
+    df : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    array of shape (n,)
+    """
+    d = len(centre)
+    z = np.linalg.solve(factor, (points - centre).T)
+    constant = (
+        math.lgamma(0.5 * (df + d))
+        - math.lgamma(0.5 * df)
+        - 0.5 * d * math.log(df * math.pi)
+        - float(np.linalg.slogdet(factor)[1])
+    )
+    return np.asarray(constant - 0.5 * (df + d) * np.log1p((z**2).sum(axis=0) / df))
+
+
 def _finite(values: FloatArray) -> FloatArray:
-    return np.where(np.isfinite(values), values, 10 * _NOTHING)
+    return np.maximum(or_zero(values), 10 * _NOTHING)
 
 
 def _spread_out(points: FloatArray, values: FloatArray, most: int) -> list[int]:

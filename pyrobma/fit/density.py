@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,6 @@ class LogDensity:
         import bridgestan
 
         self._ceiling = ceiling
-
         try:
             self._model = bridgestan.StanModel(
                 library, data, capture_stan_prints=False, warn=False
@@ -119,20 +119,7 @@ class LogDensity:
                 except RuntimeError:
                     values[i] = np.nan
             return values
-        message = ctypes.c_char_p()
-        failed = self._many(
-            ctypes.c_void_p(self._model.model),
-            ctypes.c_bool(False),
-            ctypes.c_bool(True),
-            ctypes.c_int(len(points)),
-            points.ctypes.data_as(ctypes.c_void_p),
-            values.ctypes.data_as(ctypes.c_void_p),
-            ctypes.byref(message),
-        )
-        if failed < 0:
-            raise self._error(message)
-        if failed > 0:
-            self._model.stanlib.bs_free_error_msg(message)
+        self._call(self._many, (False, True), points, values)
         return values
 
     def unconstrain(self, constrained: FloatArray) -> FloatArray:
@@ -151,16 +138,7 @@ class LogDensity:
         if self._unconstrain is None:
             return np.array([self._model.param_unconstrain(x) for x in constrained])
         points = np.empty((len(constrained), len(self.names)))
-        message = ctypes.c_char_p()
-        failed = self._unconstrain(
-            ctypes.c_void_p(self._model.model),
-            ctypes.c_int(len(constrained)),
-            constrained.ctypes.data_as(ctypes.c_void_p),
-            points.ctypes.data_as(ctypes.c_void_p),
-            ctypes.byref(message),
-        )
-        if failed < 0:
-            raise self._error(message)
+        self._call(self._unconstrain, (), constrained, points)
         return points
 
     def outputs(self, points: FloatArray, names: Sequence[str]) -> FloatArray:
@@ -186,17 +164,7 @@ class LogDensity:
             ).reshape(len(points), len(every))
             return np.asarray(whole[:, chosen])
         whole = np.empty((len(points), len(every)))
-        message = ctypes.c_char_p()
-        failed = self._constrain(
-            ctypes.c_void_p(self._model.model),
-            ctypes.c_bool(True),
-            ctypes.c_int(len(points)),
-            points.ctypes.data_as(ctypes.c_void_p),
-            whole.ctypes.data_as(ctypes.c_void_p),
-            ctypes.byref(message),
-        )
-        if failed < 0:
-            raise self._error(message)
+        self._call(self._constrain, (True,), points, whole)
         return np.asarray(whole[:, chosen])
 
     @property
@@ -209,10 +177,28 @@ class LogDensity:
         """Names of the parameters alone, in the order of the points."""
         return [_bracketed(name) for name in self._model.param_names()]
 
-    def _error(self, message: ctypes.c_char_p) -> ToolchainError:
-        text = (message.value or b"no message").decode()
-        self._model.stanlib.bs_free_error_msg(message)
-        return ToolchainError(f"{self._model.name()}: {text}")
+    def _call(
+        self,
+        function: Any,
+        flags: tuple[bool, ...],
+        given: FloatArray,
+        made: FloatArray,
+    ) -> None:
+        """Call a function of many points; single ones that fail are NaN in `made`."""
+        message = ctypes.c_char_p()
+        failed = function(
+            ctypes.c_void_p(self._model.model),
+            *map(ctypes.c_bool, flags),
+            ctypes.c_int(len(given)),
+            given.ctypes.data_as(ctypes.c_void_p),
+            made.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(message),
+        )
+        if failed:
+            text = (message.value or b"no message").decode()
+            self._model.stanlib.bs_free_error_msg(message)
+            if failed < 0:
+                raise ToolchainError(f"{self._model.name()}: {text}")
 
 
 def _bracketed(name: str) -> str:

@@ -11,9 +11,9 @@ from typing import Final, Literal
 import numpy as np
 
 from pyrobma._types import FloatArray
-from pyrobma.bridge.importance import importance
+from pyrobma.bridge.importance import ImportanceResult, importance
 from pyrobma.bridge.independence import Proposal
-from pyrobma.bridge.lattice import MOST_DIMENSIONS, integrate
+from pyrobma.bridge.lattice import MOST_DIMENSIONS, LatticeResult, integrate
 from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.effects import scale_factor
 from pyrobma.errors import BridgeError
@@ -168,35 +168,35 @@ def explore(
     if isinstance(spec.bias, WeightFunction) and not spec.bias.is_fixed:
         count = len(spec.bias.intervals)
         columns += [f"omega[{j + 1}]" for j in range(count)]
-    lattice = None
+    found: LatticeResult | ImportanceResult | None = None
     if len(density.names) <= MOST_DIMENSIONS:
         most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
-        lattice = integrate(density, modes, most=most)
-    if lattice is not None:
-        points, evaluations = lattice.points, lattice.evaluations
-        weights = 0.5 * (lattice.halves[0] + lattice.halves[1])
-        means, errors = lattice.mean(density.outputs(points, columns))
-        method: Literal["quadrature", "importance"] = "quadrature"
-        logml, error, k = lattice.logml, lattice.error, math.nan
-        proposal: Proposal = lattice.proposal
-    else:
-        sample = importance(density, modes, rng)
-        points, weights = sample.points, sample.weights
-        means, errors = sample.mean(density.outputs(points, columns))
-        method, evaluations = "importance", sample.evaluations
-        logml, error, k = sample.logml, sample.error, sample.pareto_k
-        proposal = sample.proposal
+        found = integrate(density, modes, most=most)
+    if found is None:
+        found = importance(density, modes, rng)
+    points, weights = found.points, found.weights
+    means, errors = found.mean(density.outputs(points, columns))
+    k = found.pareto_k if isinstance(found, ImportanceResult) else None
     second = Second(
-        method, logml, error, k, len(modes), evaluations, tuple(columns),
-        tuple(means.tolist()), tuple(errors.tolist()),
-    )  # fmt: skip
+        method="quadrature" if k is None else "importance",
+        logml=found.logml,
+        error=found.error,
+        pareto_k=math.nan if k is None else k,
+        modes=len(modes),
+        evaluations=found.evaluations,
+        names=tuple(columns),
+        means=tuple(means.tolist()),
+        errors=tuple(errors.tolist()),
+    )
     # From draws, because far points of no weight would rule a covariance of all.
     chosen = rng.choice(len(points), size=_DRAWS, p=weights / weights.sum())
     covariance = np.cov(points[chosen], rowvar=False).reshape(points.shape[1], -1)
     # Few points with weight span no volume; the best mode's factor does.
     covariance = covariance + 1e-3 * modes[0].factor @ modes[0].factor.T
     highest = max(mode.value for mode in modes)
-    return Exploration(second, points[chosen[:_STARTS]], covariance, proposal, highest)
+    return Exploration(
+        second, points[chosen[:_STARTS]], covariance, found.proposal, highest
+    )
 
 
 def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArray:
