@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from pyrobma._mcmc import effective_sample_size
 from pyrobma._types import FloatArray
 from pyrobma.bridge import BridgeResult, warp3
 from pyrobma.bridge.independence import independence_chains
@@ -52,8 +51,8 @@ _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
 _MAX_Z = 4.0
 _STUCK_RHAT = 1.05
-_REAL = 1.0
-_ABOVE = 5.0
+_REAL = 1.0  # largest change of a mode's log density by nodes four times as far out
+_ABOVE = 5.0  # what points may have more than the highest one known
 _IMPRECISE = 3.0  # times the error asked for: nine times the draws
 
 
@@ -222,13 +221,17 @@ class _Job:
     def seconds_each(self, rule: Rule | None) -> float:
         return seconds_each(self.scaled.task, self.spec, rule)
 
+    @property
+    def draws(self) -> int:
+        """Draws per chain of the first run."""
+        assert self.settings.draws is not None  # they are resolved
+        return self.settings.draws
+
     def start(self, rule: Rule | None, begin: Begin) -> Chains:
         """Run chains, with smaller steps if transitions diverge."""
-        assert self.settings.draws is not None
         for delta in self.settings.adapt_deltas:
             settings = replace(self.settings, adapt_delta=delta)
-            draws = self.settings.draws
-            chains = self._run(rule, 0, settings, draws, begin=begin)
+            chains = self._run(rule, 0, settings, self.draws, begin=begin)
             # Smaller steps would take those that are too long already even longer.
             if not chains.divergent.any() or chains.deep.any():
                 break
@@ -445,7 +448,7 @@ def fit_model(
     found = found or survey(task, spec, settings, seed)
     try:
         if not matters:
-            fit = _independent(job, found, settings.draws or 500, ())
+            fit = _independent(job, found, job.draws)
             # What misses a check here has no weight; the error says how much is known.
             gap = abs(fit.logml - found.second.logml)
             known = max(fit.logml_mcse, found.second.error, gap)
@@ -472,14 +475,13 @@ def _sampled(job: _Job, found: Survey) -> Fit:
                 break  # longer chains did not or would not help; the survey can
             fit = _extended(job, fit)
     except ChainsTimeout:
-        slow = f"chains stopped after {settings.max_seconds:g} seconds"
         return _independent(
-            job, replace(found, rule=rule), settings.draws or 500, (slow,)
+            job, replace(found, rule=rule), job.draws, (_too_slow(settings),)
         )
     except BridgeError:
         if not found.second.reliable:
             raise
-        return _independent(job, replace(found, rule=rule), settings.draws or 500, ())
+        return _independent(job, replace(found, rule=rule), job.draws)
     imprecise = _own_error(fit) > _IMPRECISE * settings.max_mcse
     if not found.second.reliable or not (fit.reasons or imprecise):
         return fit
@@ -491,7 +493,7 @@ def _sampled(job: _Job, found: Survey) -> Fit:
 def _enough(job: _Job, found: Survey, draws: int) -> Fit:
     """Draw from the surveyed posterior until the checks are met, or `max_draws`."""
     while True:
-        fit = _independent(job, found, draws, ())
+        fit = _independent(job, found, draws)
         good = _converged(fit, job.settings)
         if (good and _own_error(fit) <= job.settings.max_mcse) or (
             2 * draws > _most(job.settings)
@@ -509,10 +511,7 @@ def _begin(job: _Job, found: Survey) -> Begin:
 
 
 def _independent(
-    job: _Job,
-    found: Survey,
-    draws: int,
-    reasons: tuple[str, ...],
+    job: _Job, found: Survey, draws: int, reasons: tuple[str, ...] = ()
 ) -> Fit:
     """Draw from the surveyed posterior."""
     settings = job.settings
@@ -528,10 +527,10 @@ def _independent(
         shape = drawn.points.shape
         flat = drawn.points.reshape(-1, shape[2])
         own = density.own_columns
-        constrained = density.outputs(flat, own).reshape(*shape[:2], -1)
-        scalar = density.outputs(flat, names).reshape(*shape[:2], -1)
         weights = [c for c in density.columns if c.startswith("omega[")]
-        omega = density.outputs(flat, weights).reshape(*shape[:2], -1)
+        every = density.outputs(flat, [*own, *names, *weights])
+        ends = np.cumsum([len(own), len(names)])
+        constrained, scalar, omega = np.split(every.reshape(*shape[:2], -1), ends, 2)
     never = np.zeros(shape[:2], dtype=bool)
     chains = Chains(
         names=names,
@@ -562,8 +561,7 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
     try:
         return _extended(job, fit)
     except ChainsTimeout:
-        slow = f"chains stopped after {settings.max_seconds:g} seconds"
-        return replace(fit, reasons=(*fit.reasons, slow))
+        return replace(fit, reasons=(*fit.reasons, _too_slow(settings)))
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
@@ -628,9 +626,13 @@ def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
     return (
         fit.chains is not None
         and fit.sampler == "NUTS"
-        and not any("stopped after" in reason for reason in fit.reasons)
+        and _too_slow(settings) not in fit.reasons
         and fit.chains.draws.shape[1] < _most(settings)
     )
+
+
+def _too_slow(settings: SamplerSettings) -> str:
+    return f"chains stopped after {settings.max_seconds:g} seconds"
 
 
 def _stuck(fit: Fit) -> bool:
@@ -645,8 +647,10 @@ def _converged(fit: Fit, settings: SamplerSettings) -> bool:
 
 def _needs_draws(fit: Fit, settings: SamplerSettings) -> bool:
     """Whether the chains have not converged, or differ from the second estimate."""
-    return not _converged(fit, settings) or any(
-        "second estimate" in reason for reason in fit.reasons
+    return (
+        not _converged(fit, settings)
+        or bool(fit.mean_factors)
+        or (fit.second is not None and _differs(fit.logml, _own_error(fit), fit.second))
     )
 
 
@@ -673,13 +677,10 @@ def _fit_fixed(job: _Job) -> Fit:
 
 def _spread(job: _Job, rule: Rule | None, chains: Chains) -> FloatArray:
     """Return some draws of all chains, evenly spaced, on the unconstrained scale."""
+    flat = chains.constrained.reshape(-1, chains.constrained.shape[2])
+    chosen = flat[np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS, dtype=int)]
     with job.density(rule) as density:
-        points = _points(density, chains)
-    flat = points.reshape(-1, points.shape[2])
-    chosen: FloatArray = flat[
-        np.linspace(0, len(flat) - 1, _CERTIFIED_DRAWS, dtype=int)
-    ]
-    return chosen
+        return density.unconstrain(chosen)
 
 
 def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -> Rule:
@@ -704,20 +705,16 @@ def _evaluate(
     job: _Job, chains: Chains, rule: Rule | None, number: int, second: Second | None
 ) -> Fit:
     with job.density(rule, float(chains.lp.max())) as density:
+        constrained = chains.constrained
+        points = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
         bridge = warp3(
             density,
-            _points(density, chains),
+            points.reshape(*constrained.shape[:2], -1),
             seed=np.random.SeedSequence([job.seed, number, 1]),
             draws_log_density=chains.lp,
             names=density.names,
         )
     return _judged(job, chains, bridge, rule, number, second, "NUTS", ())
-
-
-def _points(density: LogDensity, chains: Chains) -> FloatArray:
-    constrained = chains.constrained
-    flat = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
-    return flat.reshape(*constrained.shape[:2], -1)
 
 
 def _judged(
@@ -742,7 +739,7 @@ def _judged(
     factors: tuple[tuple[str, float], ...] = ()
     if second is not None:
         gap = abs(logml - second.logml)
-        if gap > _MAX_Z * float(np.hypot(mcse, second.error)):
+        if _differs(logml, mcse, second):
             found.append(
                 f"log(marglik) differs by {gap:.3g} from the second estimate "
                 f"({second.logml:.3f}, by {second.method})"
@@ -754,7 +751,7 @@ def _judged(
                 f"weights above {MAX_PARETO_K})"
             )
             mcse = float(np.hypot(mcse, gap))
-        factors = _mean_factors(chains, second)
+        factors = _mean_factors(chains, diagnostics, second)
         found += [
             f"mean of {name} differs by {factor:.1f} Monte Carlo errors from the "
             f"second estimate (by {second.method})"
@@ -766,25 +763,26 @@ def _judged(
     )  # fmt: skip
 
 
-def _mean_factors(chains: Chains, second: Second) -> tuple[tuple[str, float], ...]:
+def _differs(logml: float, mcse: float, second: Second) -> bool:
+    """Whether a log marginal likelihood is too far from the second estimate."""
+    gap = abs(logml - second.logml)
+    return gap > _MAX_Z * float(np.hypot(mcse, second.error))
+
+
+def _mean_factors(
+    chains: Chains, diagnostics: Diagnostics, second: Second
+) -> tuple[tuple[str, float], ...]:
     """Return the means that differ, with their distance in Monte Carlo errors."""
+    draws = chains.checked
+    means = draws.mean(axis=(0, 1))
+    mcses = draws.std(axis=(0, 1), ddof=1) / np.sqrt(diagnostics.ess_mean)
+    known = dict(
+        zip(second.names, zip(second.means, second.errors, strict=True), strict=True)
+    )
     missed = []
-    for name, mean, error in zip(
-        second.names, second.means, second.errors, strict=True
-    ):
-        draws = _values(chains, name)
-        if np.ptp(draws) <= 1e-12 * abs(mean):
-            continue  # the first weight, 1 but for rounding
-        size = float(effective_sample_size(draws[:, :, None])[0])
-        mcse = float(draws.std(ddof=1)) / np.sqrt(size)
-        gap = abs(float(draws.mean()) - mean)
+    for name, found, mcse in zip(chains.checked_names, means, mcses, strict=True):
+        mean, error = known[name]
+        gap = abs(float(found) - mean)
         if gap > _MAX_Z * np.hypot(mcse, error):
             missed.append((name, float(gap / mcse)))
     return tuple(missed)
-
-
-def _values(chains: Chains, name: str) -> FloatArray:
-    if name in chains.names:
-        return chains.draws[:, :, chains.names.index(name)]
-    assert chains.omega is not None
-    return chains.omega[:, :, int(name[len("omega[") : -1]) - 1]

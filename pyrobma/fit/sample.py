@@ -99,9 +99,20 @@ class Chains:
         """Scalar parameters and the weights that vary: what has to converge."""
         if self.omega is None:
             return self.draws
+        return np.concatenate([self.draws, self.omega[:, :, self._moving()]], axis=2)
+
+    @property
+    def checked_names(self) -> tuple[str, ...]:
+        """Names of the columns of `checked`; a weight is ``"omega[2]"``."""
+        if self.omega is None:
+            return self.names
+        weights = (f"omega[{j + 1}]" for j in np.flatnonzero(self._moving()))
+        return (*self.names, *weights)
+
+    def _moving(self) -> BoolArray:
         # The first weight is 1 in every draw, up to the rounding of a sum.
-        moving = np.ptp(self.omega, axis=(0, 1)) > 1e-12
-        return np.concatenate([self.draws, self.omega[:, :, moving]], axis=2)
+        assert self.omega is not None
+        return np.asarray(np.ptp(self.omega, axis=(0, 1)) > 1e-12)
 
 
 @dataclass(frozen=True, slots=True)

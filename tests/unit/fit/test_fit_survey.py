@@ -135,3 +135,15 @@ def test_large_ensembles_sample_only_what_matters(monkeypatch):
     without = [f for f in fits if "heterogeneity" not in f.spec.alternative]
     assert all(f.sampler == "independence" for f in without)
     assert all(f.sampler == "NUTS" for f in fits if f not in without)
+
+
+def test_a_second_estimate_that_cannot_stand_alone_is_said_and_costs_no_draws(
+    spec, found
+):
+    shaky = shifted(found, method="importance", pareto_k=0.9, error=0.5)
+    fit = fit_model(TASK, spec, SETTINGS, 1, 1, shaky)
+    assert fit.reasons == (
+        "no second estimate to rely on (Pareto k 0.90 of its weights above 0.7)",
+    )
+    assert fit.sampler == "NUTS"
+    assert fit.round == 0
