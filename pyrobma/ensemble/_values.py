@@ -112,6 +112,10 @@ _SINGLE: Final[dict[str, dict[str, tuple[str, Callable[[Any], bool]]]]] = {
     },
     "NoBias": {"prior_weight": _POSITIVE},
     "Rule": {"spacing": _POSITIVE, "reach": _POSITIVE},
+    "Second": {
+        "logml": ("a number below infinity", lambda value: value < math.inf),
+        "error": ("a number of at least 0", lambda value: value >= 0),
+    },
     "WeightFunction": {"prior_weight": _POSITIVE},
 }  # NaN is in no order with any number, and so none of these but a step size.
 

@@ -213,8 +213,8 @@ def _intervals(
         n = implied_n(effects.y, effects.se, effects.measure)
         # Fisher's z has no standard error in samples this small.
         # A sample of 3 may be implied with a rounding error.
-        sources[correlations & (n > SMALLEST_N + 1e-9)] = "fishers_z"
-        sources[correlations & ~(n > SMALLEST_N + 1e-9)] = "cohens_d"
+        on_z = n > SMALLEST_N + 1e-9
+        sources[correlations] = np.where(on_z, "fishers_z", "cohens_d")[correlations]
     result = np.empty((2, effects.K))
     for source in np.unique(sources).tolist():
         mine = sources == source

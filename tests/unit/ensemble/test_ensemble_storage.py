@@ -16,7 +16,7 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.ensemble.storage import CLASSES, FORMAT, load, save
-from pyrobma.fit import fit_models
+from pyrobma.fit import Second, fit_models
 from pyrobma.fit.quadrature import Rule
 from pyrobma.priors import NoBias
 
@@ -529,6 +529,15 @@ def test_headers_without_a_size_are_refused(tmp_path, path, descr, shape, messag
 NAN, INF = float("nan"), float("inf")
 
 
+def _second(**changes):
+    parts = {
+        "method": "quadrature", "logml": -1.0, "error": 1e-6, "pareto_k": NAN,
+        "modes": 1, "evaluations": 50, "names": ("mu",), "means": (0.1,),
+        "errors": (1e-6,),
+    }  # fmt: skip
+    return Second(**parts | changes)
+
+
 def _with(small, i, **changes):
     fits = list(small.fits)
     fits[i] = dataclasses.replace(fits[i], **changes)
@@ -563,6 +572,14 @@ WEIGHTS = rb.prior_weightfunction("one.sided", steps=[0.05], alpha=[1, 1])
             r"fits\[2\]\.logml_mcse: .*; got -0\.1",
         ),
         (lambda e: _with(e, 2, logml_mcse=NAN), r"fits\[2\]\.logml_mcse: .*; got nan"),
+        (
+            lambda e: _with(e, 2, second=_second(logml=NAN)),
+            r"fits\[2\]\.second\.logml: .*; got nan",
+        ),
+        (
+            lambda e: _with(e, 2, second=_second(error=-1.0)),
+            r"fits\[2\]\.second\.error: .*; got -1",
+        ),
         (lambda e: _with(e, 2, round=-1), r"fits\[2\]\.round"),
         (
             lambda e: _chained(e, step_size=np.array([1.0, 0.0])),

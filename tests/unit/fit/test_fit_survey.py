@@ -141,7 +141,7 @@ def test_a_second_estimate_that_cannot_stand_alone_is_said_and_costs_no_draws(
     spec, found
 ):
     shaky = shifted(found, method="importance", pareto_k=0.9, error=0.5)
-    fit = fit_model(TASK, spec, SETTINGS, 1, 1, shaky)
+    fit = fit_model(TASK, spec, replace(SETTINGS, draws=1500), 1, 1, shaky)
     assert fit.reasons == (
         "no second estimate to rely on (Pareto k 0.90 of its weights above 0.7)",
     )
