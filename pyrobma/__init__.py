@@ -9,7 +9,7 @@
 
 from importlib.metadata import version as _version
 
-from pyrobma.api import RobmaFit, load, robma
+from pyrobma.api import robma
 from pyrobma.effects import (
     EffectSizes,
     OR2d,
@@ -78,7 +78,14 @@ from pyrobma.errors import (
 )
 from pyrobma.fit import Fit, FitError, FitInterrupted, SamplerSettings, SettingsError
 from pyrobma.frequentist import rma, rma_mv
-from pyrobma.models import ModelSpace, ModelSpec, model_space
+from pyrobma.models import (
+    Choice,
+    Hypotheses,
+    ModelSpace,
+    ModelSpec,
+    model,
+    model_space,
+)
 from pyrobma.priors import (
     DEFAULT,
     Prior,
@@ -92,6 +99,7 @@ from pyrobma.priors import (
     prior_PET,
     prior_weightfunction,
 )
+from pyrobma.result import RobmaFit, load
 from pyrobma.summary import Summary, Table, compare
 
 __version__ = _version("pyrobma")
@@ -99,6 +107,7 @@ __version__ = _version("pyrobma")
 __all__ = [
     "DEFAULT",
     "BridgeError",
+    "Choice",
     "ConvergenceWarning",
     "DataError",
     "DataWarning",
@@ -107,6 +116,7 @@ __all__ = [
     "Fit",
     "FitError",
     "FitInterrupted",
+    "Hypotheses",
     "ModelSpace",
     "ModelSpec",
     "OR2d",
@@ -146,6 +156,7 @@ __all__ = [
     "log_odds_ratio",
     "log_risk_ratio",
     "mean_difference",
+    "model",
     "model_space",
     "n_d",
     "n_r",

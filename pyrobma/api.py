@@ -3,191 +3,52 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
-from pyrobma.ensemble import (
-    Ensemble,
-    cluster_effects,
-    save,
-    to_datatree,
-    true_effects,
-)
-from pyrobma.ensemble import load as load_ensemble
-from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
-    EffectDirection,
-    EffectMapping,
     Executor,
     Fit,
     FitError,
     FitInterrupted,
     SamplerSettings,
     SettingsError,
-    Task,
     fit_models,
 )
-from pyrobma.models import ModelSpace, model_space
-from pyrobma.plots import (
-    plot_forest,
-    plot_funnel,
-    plot_mcmc,
-    plot_models,
-    plot_overview,
-    plot_pet_peese,
-    plot_posterior,
-    plot_probabilities,
-    plot_weightfunction,
+from pyrobma.models import (
+    EffectDirection,
+    EffectMapping,
+    ModelSpace,
+    ModelSpec,
+    Task,
+    model_space,
 )
+from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
 from pyrobma.priors import (
     DEFAULT,
     BiasArgument,
     Default,
-    NoBias,
     PriorArgument,
-    WeightFunction,
     bias_priors,
     component_priors,
 )
-from pyrobma.report import report_html
-from pyrobma.summary import (
-    ensemble_warnings,
-    heterogeneity_summary,
-    interpret,
-    pooled_effect,
-    summarise,
-)
+from pyrobma.result import RobmaFit
+from pyrobma.summary import ensemble_warnings
 
-if TYPE_CHECKING:
-    from plotnine import ggplot
+PriorsArgument: TypeAlias = Mapping[str, Any]
+"""Priors by component: those of the alternative, or of both sides by name."""
 
 TYPICAL_UNITS = (0.03, 3.0)
 """Sizes of effects in their own units outside which default priors are doubtful."""
 
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
-
-
-class RobmaFit(Ensemble):
-    """An ensemble with the reports a reader wants; what `robma` returns."""
-
-    summary = summarise
-    heterogeneity = heterogeneity_summary
-    pooled_effect = pooled_effect
-    true_effects = true_effects
-    cluster_effects = cluster_effects
-    interpret = interpret
-    plot_forest = plot_forest
-    plot_funnel = plot_funnel
-    plot_models = plot_models
-    plot_probabilities = plot_probabilities
-    plot_mcmc = plot_mcmc
-    plot_overview = plot_overview
-    to_datatree = to_datatree
-    save = save
-
-    def plot(
-        self,
-        parameter: str = "mu",
-        *,
-        conditional: bool = False,
-        prior: bool = False,
-        output_scale: Measure | None = None,
-        **options: Any,
-    ) -> ggplot:
-        """Draw the posterior of a parameter.
-
-        Parameters
-        ----------
-        parameter : str
-            "mu", "tau", "rho", "PET" or "PEESE": its density, spikes as bars.
-            "omega" (or "weightfunction"): publication probability by p-value.
-            "PET-PEESE": the regression of effects on standard errors.
-        conditional : bool
-            Only over models with the parameter's component.
-        prior : bool
-            Draw the prior too.
-        output_scale : str, optional
-            Measure of effects, as in `Ensemble.mixture`. None: the prior scale.
-        **options
-            More of `plot_posterior`, `plot_weightfunction` or `plot_pet_peese`.
-
-        Returns
-        -------
-        plotnine.ggplot
-            ``.save("figure.pdf")`` writes it.
-
-        Raises
-        ------
-        DataError
-            If the ensemble has no such parameter.
-        """
-        check_output_scale(self.task, output_scale)
-        options |= {"conditional": conditional, "prior": prior}
-        if parameter in ("omega", "weightfunction"):
-            return plot_weightfunction(self, **options)
-        options["output_scale"] = output_scale
-        if parameter == "PET-PEESE":
-            return plot_pet_peese(self, **options)
-        return plot_posterior(self, parameter, **options)
-
-    def report(self, path: str | Path, **options: Any) -> None:
-        """Write a self-contained HTML report.
-
-        Parameters
-        ----------
-        path : str or Path
-            A name that ends in .html.
-        **options
-            Those of `pyrobma.report.report_html`: ``title``, ``output_scale``, ...
-
-        Raises
-        ------
-        DataError
-            If the name has another ending.
-        """
-        target = Path(path)
-        if target.suffix.lower() not in (".html", ".htm"):
-            raise DataError(
-                f"path: expected a name that ends in .html; got {target.name!r}. A "
-                "browser prints the page to PDF."
-            )
-        target.write_text(report_html(self, **options), encoding="utf-8")
-
-    def __repr__(self) -> str:
-        """Return the ensemble summary."""
-        return str(self.summary())
-
-    def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
-
-
-def load(path: str | Path) -> RobmaFit:
-    """Read a fit that `RobmaFit.save` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        Nothing in the file is executed.
-
-    Returns
-    -------
-    RobmaFit
-        Equal to the one that was saved, and as good as new for ``fits=fit.fits``.
-
-    Raises
-    ------
-    DataError
-        If the file is not one of ours, damaged, or of a newer format.
-    """
-    return load_ensemble(path, RobmaFit)
 
 
 def robma(
@@ -210,7 +71,8 @@ def robma(
     transformation: Measure | None = None,
     prior_scale: Measure | None = None,
     effect_mapping: EffectMapping = "linear",
-    rescale_priors: float = 1.0,
+    effect_direction: EffectDirection = "positive",
+    priors: PriorsArgument | None = None,
     priors_effect: PriorArgument = DEFAULT,
     priors_effect_null: PriorArgument = DEFAULT,
     priors_heterogeneity: PriorArgument = DEFAULT,
@@ -220,11 +82,12 @@ def robma(
     priors_bias: BiasArgument = DEFAULT,
     priors_bias_null: BiasArgument = DEFAULT,
     model_type: str | None = None,
-    effect_direction: EffectDirection = "positive",
+    rescale_priors: float = 1.0,
+    models: ModelSpace | Iterable[ModelSpec] | None = None,
+    settings: SamplerSettings | None = None,
     chains: int | None = None,
     warmup: int | None = None,
     draws: int | None = None,
-    settings: SamplerSettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
     executor: Executor | None = None,
@@ -235,12 +98,15 @@ def robma(
 
     Every combination of the priors below is a model; all are fitted, weighed by their
     marginal likelihoods and averaged. Without priors under the null it is a single
-    Bayesian meta-analysis.
+    Bayesian meta-analysis. The arguments come in four groups, each of which can also
+    be given as one value: the data (`data`, an `EffectSizes`), their scales, the
+    models (`priors`, or `models`) and the computation (`settings`).
 
     Parameters
     ----------
     data : DataFrame or EffectSizes, optional
-        Table with one row per estimate; None if the arguments are arrays.
+        Table with one row per estimate, or everything that is taken from one, as
+        `effect_sizes` returns it; None if the arguments are arrays.
     d, r, z, logOR, OR, y : column name or array
         Effect sizes; `y` stands for units of their own.
     se, v, n, t, lCI, uCI : column name or array
@@ -251,6 +117,7 @@ def robma(
         Estimates with one id form a cluster, with correlation rho of their true
         effects. Missing ids, and ids that occur once, stand for independent
         estimates. None: no clusters.
+
     transformation : str, optional
         Measure of the likelihood: "fishers_z", "cohens_d", "r", "logOR" or "none".
         None: "fishers_z", or "none" with `y`.
@@ -260,10 +127,15 @@ def robma(
         How mu goes from the prior scale to that of the likelihood. The linear rule,
         e.g. d / 2 for Fisher's z, is that of the published Bayes factors and shrinks
         large effects; "exact" converts as the data are converted.
-    rescale_priors : float
-        Factor on the scale of the default priors of effect and heterogeneity; that of
-        PEESE is divided by it. Default priors are made for Cohen's d and used as they
-        are on any other `prior_scale`.
+    effect_direction : {"positive", "negative"}
+        Sign of the effects that publication bias favours.
+
+    priors : mapping, optional
+        All priors as one value, by component: "effect", "heterogeneity",
+        "hierarchical" and "bias". A value is what the long names below take for the
+        alternative, or a mapping with "alternative" and "null"; a side that is not
+        there has its default. ``{"bias": None, "hierarchical": {"null": spike}}`` is
+        ``priors_bias=None, priors_hierarchical_null=spike``.
     priors_effect, priors_effect_null : Prior, list of Prior, None or DEFAULT
         Of mu. DEFAULT: Normal(0, 1) against a spike at 0. None leaves a side out.
     priors_heterogeneity, priors_heterogeneity_null
@@ -279,14 +151,20 @@ def robma(
     model_type : {"PSMA", "PP", "2w"}, optional
         Which default bias priors: six weight functions, PET and PEESE; PET and PEESE;
         two two-sided weight functions. None: "PSMA".
-    effect_direction : {"positive", "negative"}
-        Sign of the effects that publication bias favours.
+    rescale_priors : float
+        Factor on the scale of the default priors of effect and heterogeneity; that of
+        PEESE is divided by it. Default priors are made for Cohen's d and used as they
+        are on any other `prior_scale`.
+    models : ModelSpace or iterable of ModelSpec, optional
+        The models themselves, if they are not all combinations of some priors: made
+        by `model`, or spaces of `model_space` added up. No prior is given then.
+
+    settings : SamplerSettings, optional
+        All settings of the chains and the checks, instead of the next three.
     chains, warmup, draws : int, optional
         Markov chains per model, adaptation and kept iterations per chain. A model is
         extended until it passes the checks of `settings`. None: as in
         `SamplerSettings`.
-    settings : SamplerSettings, optional
-        All settings of the chains and the checks, instead of the three above.
     seed : int, optional
         Makes every number reproducible, whatever `cores` is, unless a model runs into
         ``max_seconds`` of the settings. None draws one.
@@ -369,56 +247,21 @@ def robma(
         transformation=transformation,
     )  # fmt: skip
     task = _task(effects, prior_scale, effect_mapping, effect_direction)
-    if not (isinstance(rescale_priors, Real) and 0 < rescale_priors < np.inf):
-        raise PriorError(
-            f"rescale_priors: expected a positive number; got {rescale_priors!r}."
-        )
-    hierarchical = component_priors(priors_hierarchical, "hierarchical")
-    hierarchical_null = component_priors(
-        priors_hierarchical_null, "hierarchical", null=True
+    given = _given_priors(
+        priors,
+        effect=priors_effect,
+        effect_null=priors_effect_null,
+        heterogeneity=priors_heterogeneity,
+        heterogeneity_null=priors_heterogeneity_null,
+        hierarchical=priors_hierarchical,
+        hierarchical_null=priors_hierarchical_null,
+        bias=priors_bias,
+        bias_null=priors_bias_null,
     )
-    if effects.clustered and not (hierarchical or hierarchical_null):
-        warnings.warn(
-            "study_ids: the clusters are not used, because priors_hierarchical and "
-            "priors_hierarchical_null are both None; estimates are treated as "
-            "independent.",
-            DataWarning,
-            stacklevel=2,
-        )
-    given = not isinstance(priors_hierarchical, Default) and hierarchical
-    if given and not effects.clustered:
-        warnings.warn(
-            "priors_hierarchical: not used, because no study id is shared.",
-            DataWarning,
-            stacklevel=2,
-        )
-    if rescale_priors == 1:
-        _check_units(effects, priors_effect, priors_heterogeneity)
-    if model_type is not None and not isinstance(priors_bias, Default):
-        raise PriorError(
-            f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
-            "one of the two."
-        )
-    space = model_space(
-        effect=component_priors(
-            priors_effect, "effect", rescale=rescale_priors, scale=task.prior_scale
-        ),
-        effect_null=component_priors(
-            priors_effect_null, "effect", null=True, scale=task.prior_scale
-        ),
-        heterogeneity=component_priors(
-            priors_heterogeneity, "heterogeneity", rescale=rescale_priors
-        ),
-        heterogeneity_null=component_priors(
-            priors_heterogeneity_null, "heterogeneity", null=True
-        ),
-        bias=bias_priors(
-            priors_bias, rescale=rescale_priors, model_type=model_type or "PSMA"
-        ),
-        bias_null=bias_priors(priors_bias_null, null=True),
-        hierarchical=hierarchical if effects.clustered else (),
-        hierarchical_null=hierarchical_null if effects.clustered else (),
-    )
+    if models is None:
+        space = _full_space(task, given, rescale_priors, model_type)
+    else:
+        space = _own_space(task, models, given, rescale_priors, model_type)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     chosen = settings.resolved(len(space))
@@ -438,6 +281,124 @@ def robma(
     _check_mapping(result)
     _check_direction(result)
     return result
+
+
+def _given_priors(
+    priors: PriorsArgument | None, **named: PriorArgument | BiasArgument
+) -> dict[str, Any]:
+    """Return the arguments by side: "effect", "effect_null", ..."""
+    if priors is None:
+        return named
+    if not isinstance(priors, Mapping):
+        raise PriorError(
+            f"priors: expected a mapping by component, or None; got {priors!r}. Write "
+            'priors={"effect": prior("normal", mean=0, sd=1)}.'
+        )
+    given = dict(named)
+    for component, value in priors.items():
+        if component not in named or str(component).endswith("_null"):
+            known = ", ".join(c.name for c in COMPONENTS)
+            raise PriorError(f"priors: expected some of {known}; got {component!r}.")
+        sides = value if isinstance(value, Mapping) else {"alternative": value}
+        if not {"alternative", "null"}.issuperset(sides):
+            raise PriorError(
+                f'priors: expected "alternative" and "null" for {component}; got '
+                f"{', '.join(map(repr, sides))}."
+            )
+        for side, one in sides.items():
+            name = f"{component}_null" if side == "null" else component
+            if not isinstance(named[name], Default):
+                raise PriorError(
+                    f"priors_{name}: expected DEFAULT beside priors, which has it "
+                    "too. Give one of the two."
+                )
+            given[name] = one
+    return given
+
+
+def _full_space(
+    task: Task, given: dict[str, Any], rescale: float, model_type: str | None
+) -> ModelSpace:
+    """Combine the priors of all components."""
+    if not (isinstance(rescale, Real) and 0 < rescale < np.inf):
+        raise PriorError(
+            f"rescale_priors: expected a positive number; got {rescale!r}."
+        )
+    if model_type is not None and not isinstance(given["bias"], Default):
+        raise PriorError(
+            f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
+            "one of the two."
+        )
+    if rescale == 1:
+        _check_units(task.effects, given["effect"], given["heterogeneity"])
+    sides: dict[str, Any] = {
+        BIAS.name: bias_priors(
+            given[BIAS.name], rescale=rescale, model_type=model_type or "PSMA"
+        ),
+        f"{BIAS.name}_null": bias_priors(given[f"{BIAS.name}_null"], null=True),
+    }
+    for component in (c.name for c in COMPONENTS if c != BIAS):
+        for null in (False, True):
+            name = f"{component}_null" if null else component
+            sides[name] = component_priors(
+                given[name], component, null=null, rescale=rescale,
+                scale=task.prior_scale,
+            )  # fmt: skip
+    rho = HIERARCHICAL.name
+    clustered = task.effects.clustered
+    if clustered and not (sides[rho] or sides[f"{rho}_null"]):
+        warnings.warn(
+            "study_ids: the clusters are not used, because priors_hierarchical and "
+            "priors_hierarchical_null are both None; estimates are treated as "
+            "independent.",
+            DataWarning,
+            stacklevel=3,
+        )
+    if sides[rho] and not isinstance(given[rho], Default) and not clustered:
+        warnings.warn(
+            "priors_hierarchical: not used, because no study id is shared.",
+            DataWarning,
+            stacklevel=3,
+        )
+    if not clustered:
+        sides[rho] = sides[f"{rho}_null"] = ()
+    return model_space(**sides, unknowns=task.unknowns)
+
+
+def _own_space(
+    task: Task,
+    models: ModelSpace | Iterable[ModelSpec],
+    given: dict[str, Any],
+    rescale: float,
+    model_type: str | None,
+) -> ModelSpace:
+    """Return the models that were given, beside which there are no priors."""
+    beside = [f"priors_{n}" for n, one in given.items() if not isinstance(one, Default)]
+    beside += ["model_type"] * (model_type is not None)
+    beside += ["rescale_priors"] * (rescale != 1)
+    if beside:
+        raise PriorError(
+            f"{', '.join(beside)}: expected defaults beside models, which have priors "
+            "of their own. Give one of the two."
+        )
+    if not isinstance(models, Iterable):
+        raise PriorError(
+            f"models: expected a ModelSpace or a list of models; got {models!r}."
+        )
+    space = models if isinstance(models, ModelSpace) else ModelSpace(tuple(models))
+    if not len(space):
+        raise PriorError("models: expected at least one model; got none.")
+    clusters = task.effects.clustered
+    for number, spec in enumerate(space, start=1):
+        names = [name for name, _ in spec.priors]
+        unknown = [name for name in names if name not in task.unknowns]
+        if unknown or (spec.has("rho") and not clusters):
+            what = ", ".join(unknown) or "rho, but no study id is shared"
+            raise PriorError(
+                f"models: expected unknowns that the data have; model {number} "
+                f"({spec}) has {what}."
+            )
+    return space
 
 
 def _settings(settings: Any, **single: int | None) -> SamplerSettings:
@@ -508,7 +469,7 @@ def _check_units(effects: EffectSizes, *priors: object) -> None:
             f"here {typical:.3g} is typical. Give priors in the units of y, or set "
             "rescale_priors.",
             DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -535,12 +496,13 @@ def _check_mapping(result: RobmaFit) -> None:
 
 def _check_direction(result: RobmaFit) -> None:
     """Warn if the effect contradicts the direction that biased models assume."""
+    unknowns = result.unknowns
     one_sided = any(
-        not isinstance(m.bias, NoBias)
-        and not (isinstance(m.bias, WeightFunction) and m.bias.sides == 2)
-        for m in result.space.models
+        (m.selection is not None and m.selection.sides == 1)
+        or any(unknowns[name].enters == "bias" for name, _ in m.priors)
+        for m in result.space
     )
-    if not one_sided or not any("effect" in m.alternative for m in result.space.models):
+    if not one_sided or not result.members("effect").any():
         return
     direction = result.task.effect_direction
     # Not the median alone, whose sign may be a matter of the seed.

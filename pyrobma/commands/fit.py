@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrobma.api import RobmaFit, load, robma
+from pyrobma.api import robma
 from pyrobma.commands.folder import FINISHED, new_file, output_folder
 from pyrobma.commands.options import COLUMNS, add_options
 from pyrobma.commands.priors import check_output_scale, given_priors
@@ -26,6 +26,7 @@ from pyrobma.commands.results import write_results
 from pyrobma.commands.table import Table, read_table
 from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit import FitError, FitInterrupted
+from pyrobma.result import RobmaFit, load
 
 _PASSED_ON = (
     "transformation", "prior_scale", "effect_mapping", "effect_direction",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pyrobma.api import RobmaFit
+from pyrobma.result import RobmaFit
 from pyrobma.commands.folder import (
     FINISHED,
     SETTINGS,

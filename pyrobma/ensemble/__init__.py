@@ -1,7 +1,7 @@
 """Stage 5: ensembles."""
 
 from pyrobma.ensemble.datatree import to_datatree
-from pyrobma.ensemble.ensemble import Ensemble, component_of
+from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.heterogeneity import (
     CLUSTER_MEASURES,
     heterogeneity,
@@ -29,7 +29,6 @@ __all__ = [
     "Mixture",
     "NormalMixture",
     "cluster_effects",
-    "component_of",
     "heterogeneity",
     "inclusion",
     "load",

@@ -11,8 +11,8 @@ import numpy as np
 
 from pyrobma.ensemble._archive import Damage
 from pyrobma.errors import PriorError
-from pyrobma.models import ModelSpace
-from pyrobma.priors import WeightFunction, prior_weightfunction
+from pyrobma.models import ModelSpace, Task
+from pyrobma.priors import prior_weightfunction
 from pyrobma.priors.distributions import FAMILIES, prior
 
 _MOST_NODES: Final = 100_000
@@ -43,9 +43,17 @@ def check_values(name: str, parts: Parts, where: str) -> None:
         raise Damage(f"{where}.{field}: expected {expected}; got {got}")
 
 
-def check_fits(space: ModelSpace, fits: tuple[Any, ...]) -> None:
-    """Refuse fits that are not those of the models, one by one."""
+def check_fits(task: Task, space: ModelSpace, fits: tuple[Any, ...]) -> None:
+    """Refuse models of other unknowns, and fits that are not those of the models."""
     models = space.models
+    scalars = set(task.unknowns.scalars)
+    for number, model in enumerate(models):
+        given = [name for name, _ in model.priors]
+        if len(set(given)) < len(given) or not scalars.issuperset(given):
+            raise Damage(
+                f"space.models[{number}].priors: expected some of {sorted(scalars)}, "
+                f"each once; got {given}"
+            )
     if len(fits) != len(models):
         raise Damage(f"{len(fits)} fits of {len(models)} models")
     for number, (fit, model) in enumerate(zip(fits, models, strict=True)):
@@ -64,9 +72,9 @@ def check_fits(space: ModelSpace, fits: tuple[Any, ...]) -> None:
                 f"{where}.names: expected {sorted(free)}, the free parameters of its "
                 f"model; got {sorted(names)}"
             )
-        omega, bias = fit.chains.omega, model.bias
-        if omega is not None and isinstance(bias, WeightFunction):
-            weights = len(bias.intervals)
+        omega, selection = fit.chains.omega, model.selection
+        if omega is not None and selection is not None:
+            weights = len(selection.intervals)
             if omega.shape[2] != weights:
                 raise Damage(
                     f"{where}.omega: expected {weights} weights, one per interval of "
@@ -110,7 +118,6 @@ _SINGLE: Final[dict[str, dict[str, tuple[str, Callable[[Any], bool]]]]] = {
         "prior_weight": _POSITIVE,
         "log_prior_weight": ("a finite number", _log_or_none),
     },
-    "NoBias": {"prior_weight": _POSITIVE},
     "Rule": {"spacing": _POSITIVE, "reach": _POSITIVE},
     "Second": {
         "logml": ("a number below infinity", lambda value: value < math.inf),

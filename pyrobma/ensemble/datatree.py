@@ -12,7 +12,6 @@ from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.mixing import allocate
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit
-from pyrobma.priors import WeightFunction
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -137,10 +136,10 @@ def _posterior(fit: Fit) -> Dataset:
     assert fit.chains is not None
     variables: _Variables = {name: (_SAMPLE, fit.draws(name)) for name in fit.names}
     coords = _sample_coords(*fit.chains.divergent.shape)
-    bias = fit.spec.bias
-    if isinstance(bias, WeightFunction) and not bias.is_fixed:
+    selection = fit.spec.selection
+    if selection is not None and not selection.is_fixed:
         variables["omega"] = (*_SAMPLE, "p_value"), _exactly_one(fit.draws("omega"))
-        coords["p_value"] = _labels(bias.intervals)
+        coords["p_value"] = _labels(selection.intervals)
     return _dataset(variables, coords, _library())
 
 

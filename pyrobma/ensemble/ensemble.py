@@ -20,32 +20,10 @@ from pyrobma.ensemble.probabilities import (
 )
 from pyrobma.ensemble.scales import Converter, check_output_scale, effect_converter
 from pyrobma.errors import DataError
-from pyrobma.fit import Fit, SamplerSettings, Task
-from pyrobma.models import BIAS_COMPONENTS, COMPONENTS, Hypothesis, ModelSpace
-from pyrobma.priors import (
-    PEESE,
-    PET,
-    NoBias,
-    Prior,
-    PValueGrid,
-    WeightFunction,
-    common_grid,
-    on_grid,
-)
-
-_COMPONENT_OF: dict[str, Hypothesis] = {
-    "mu": "effect",
-    "tau": "heterogeneity",
-    "rho": "hierarchical",
-    "omega": "selection",
-    "PET": "PET",
-    "PEESE": "PEESE",
-}
-
-
-def component_of(parameter: str) -> Hypothesis:
-    """Return the component, or kind of bias, that a parameter belongs to."""
-    return _COMPONENT_OF[parameter.partition("[")[0]]
+from pyrobma.fit import Fit, SamplerSettings
+from pyrobma.models import ModelSpace, ModelSpec, Task
+from pyrobma.parameters import BIAS, Unknowns
+from pyrobma.priors import Prior, PValueGrid, common_grid, on_grid
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,31 +67,36 @@ class Ensemble:
         return self._probabilities(None)
 
     @property
-    def components(self) -> tuple[Hypothesis, ...]:
+    def unknowns(self) -> Unknowns:
+        """The table of unknowns of the data."""
+        return self.task.unknowns
+
+    @property
+    def components(self) -> tuple[str, ...]:
         """The components that have evidence to report.
 
-        Effect and heterogeneity always; bias and hierarchical if some model has them.
+        Effect and heterogeneity always; others if some model has them.
         """
-        return self._with_models(COMPONENTS, always=("effect", "heterogeneity"))
-
-    @property
-    def bias_kinds(self) -> tuple[Hypothesis, ...]:
-        """The kinds of publication bias that some model has, as alternative or null."""
-        kinds: tuple[tuple[Hypothesis, type], ...] = (
-            ("selection", WeightFunction),
-            ("PET", PET),
-            ("PEESE", PEESE),
-        )
         return tuple(
-            name
-            for name, kind in kinds
-            if any(isinstance(m.bias, kind) for m in self.space.models)
+            component.name
+            for component in self.unknowns.components
+            if component.always or self.members(component.name).any()
         )
 
     @property
-    def bias_components(self) -> tuple[Hypothesis, ...]:
+    def bias_kinds(self) -> tuple[str, ...]:
+        """The kinds of publication bias that some model has, as alternative or null."""
+        return tuple(
+            kind.name
+            for kind in self.unknowns.kinds(BIAS.name)
+            if any(map(self.space.has, self._names_of(kind.name)))
+        )
+
+    @property
+    def bias_components(self) -> tuple[str, ...]:
         """The kinds of publication bias that some model is the alternative for."""
-        return self._with_models(BIAS_COMPONENTS)
+        kinds = (kind.name for kind in self.unknowns.kinds(BIAS.name))
+        return tuple(kind for kind in kinds if self.members(kind).any())
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -122,11 +105,12 @@ class Ensemble:
         mu and tau; rho if there are clusters; ``omega[lo,hi]``, the weight of an
         interval of p-values, for every interval of `p_values`; PET; PEESE.
         """
-        names = ["mu", "tau"]
-        if self.space.hierarchical:
-            names.append("rho")
-        names += self._weight_names()
-        names += [kind for kind in ("PET", "PEESE") if kind in self.bias_kinds]
+        names: list[str] = []
+        for row in self.unknowns:
+            if not row.scalar:
+                names += self._weight_names()
+            elif row.always or self.space.has(row.name):
+                names.append(row.name)
         return tuple(names)
 
     @property
@@ -150,7 +134,7 @@ class Ensemble:
         """Evidence for each kind of publication bias; columns as in `inclusion`."""
         return self._evidence_frame(self.bias_components)
 
-    def _evidence_frame(self, names: tuple[Hypothesis, ...]) -> pd.DataFrame:
+    def _evidence_frame(self, names: tuple[str, ...]) -> pd.DataFrame:
         rows = {name: self.evidence(name) for name in names}
         return pd.DataFrame(
             {
@@ -178,15 +162,10 @@ class Ensemble:
         each = [self._compare(member) for member in alone]
         return pd.DataFrame(
             {
-                "effect": [str(m.mu) for m in self.space.models],
-                "heterogeneity": [str(m.tau) for m in self.space.models],
-                "bias": [
-                    "" if isinstance(m.bias, NoBias) else str(m.bias)
-                    for m in self.space.models
-                ],
-                "hierarchical": [
-                    "" if m.rho is None else str(m.rho) for m in self.space.models
-                ],
+                **{
+                    component: [self._prior_text(m, component) for m in self.space]
+                    for component in (c.name for c in self.unknowns.components)
+                },
                 "prior_prob": self.prior_prob,
                 "logml": self.logml,
                 "logml_mcse": [fit.logml_mcse for fit in self.fits],
@@ -201,7 +180,7 @@ class Ensemble:
             index=pd.RangeIndex(1, len(self.fits) + 1, name="model"),
         )
 
-    def evidence(self, component: Hypothesis) -> Inclusion:
+    def evidence(self, component: str) -> Inclusion:
         """Return probabilities and Bayes factor of a component or kind of bias."""
         return self._compare(self.members(component))
 
@@ -242,7 +221,7 @@ class Ensemble:
                 f"parameter: expected one of {', '.join(self.parameters)}; got "
                 f"{parameter!r}."
             )
-        given = self.alternatives(component_of(parameter)) if conditional else None
+        given = self.alternatives(self.component_of(parameter)) if conditional else None
         to_output = self.converter(parameter, output_scale)
         draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(
@@ -330,7 +309,7 @@ class Ensemble:
         Mixture
         """
         draws = [
-            function(*(fit.draws(name) for name in parameters)) for fit in self.fits
+            function(*(fit.values(name) for name in parameters)) for fit in self.fits
         ]
         return Mixture(
             self._probabilities(given), tuple(draws), self._covariance(), self._shared()
@@ -374,12 +353,13 @@ class Ensemble:
             Prior probabilities, summing to one, and what has them; equal priors are
             merged, and a model without the parameter has a spike at 0.
         """
-        member = self.alternatives(component_of(parameter)) if conditional else None
+        component = self.component_of(parameter)
+        member = self.alternatives(component) if conditional else None
         total: list[tuple[float, Prior]] = []
         for probability, model in zip(
             self._prior_given(member), self.space.models, strict=True
         ):
-            mine = model.priors[parameter]
+            mine = model.prior(parameter)
             for i, (sum_, other) in enumerate(total):
                 if mine.same_density(other):
                     total[i] = (sum_ + probability, other)
@@ -388,13 +368,15 @@ class Ensemble:
                 total.append((float(probability), mine))
         return tuple((float(p), prior) for p, prior in total if p > 0)
 
-    def members(self, component: Hypothesis) -> BoolArray:
+    def component_of(self, parameter: str) -> str:
+        """Return the component, or kind of bias, that a parameter belongs to."""
+        return self.unknowns[parameter].component.name
+
+    def members(self, component: str) -> BoolArray:
         """Return which models count as alternative for a component or kind of bias."""
         return np.array([component in m.alternative for m in self.space.models])
 
-    def alternatives(
-        self, component: Hypothesis, given: BoolArray | None = None
-    ) -> BoolArray:
+    def alternatives(self, component: str, given: BoolArray | None = None) -> BoolArray:
         """Return `members` of a component, some of which there must be.
 
         Parameters
@@ -428,27 +410,25 @@ class Ensemble:
 
         Parameters and errors are those of `mixture`.
         """
-        prior_scale = self.task.prior_scale
         target = check_output_scale(self.task, output_scale)
-        if parameter == "mu":
+        row = self.unknowns[parameter]
+        if row.unit == "effect":
             return effect_converter(self.task, target)
-        if parameter not in ("tau", "PEESE") or target == prior_scale:
+        if row.unit == "none" or target == self.task.prior_scale:
             return lambda x: x
-        if parameter == "PEESE":
-            # A coefficient of se^2, so that its product is on the effect's measure.
-            prior_scale, target = target, prior_scale
-        factor = scale_factor(prior_scale, target)
+        factor = row.factor(scale_factor(self.task.prior_scale, target))
         return lambda x: x * factor
 
     # ---- inside --------------------------------------------------------------
     def _values(self, fit: Fit, parameter: str) -> FloatArray:
-        if not parameter.startswith("omega["):
-            return fit.draws(parameter)
+        if self.unknowns[parameter].scalar:
+            return fit.values(parameter)
         grid, weights = self.p_values, fit.draws("omega")
         assert grid is not None
-        if not isinstance(fit.spec.bias, WeightFunction):
+        selection = fit.spec.selection
+        if selection is None:
             return weights[:, :, 0]
-        fine = on_grid(weights.reshape(-1, weights.shape[2]), fit.spec.bias, grid)
+        fine = on_grid(weights.reshape(-1, weights.shape[2]), selection, grid)
         column = self._weight_names().index(parameter)
         return fine[:, column].reshape(weights.shape[:2])
 
@@ -457,10 +437,22 @@ class Ensemble:
             return []
         return [f"omega[{lo:g},{hi:g}]" for lo, hi in self.p_values.intervals]
 
-    def _with_models(
-        self, names: tuple[Hypothesis, ...], always: tuple[Hypothesis, ...] = ()
-    ) -> tuple[Hypothesis, ...]:
-        return tuple(n for n in names if n in always or self.members(n).any())
+    def _names_of(self, component: str) -> list[str]:
+        return [row.name for row in self.unknowns.of_component(component)]
+
+    def _prior_text(self, model: ModelSpec, component: str) -> str:
+        """Return the priors that a model has of a component and of its kinds."""
+        kinds = (component, *(k.name for k in self.unknowns.kinds(component)))
+        names = [name for kind in kinds for name in self._names_of(kind)]
+        parts = []
+        for name in names:
+            if not self.unknowns[name].scalar:
+                parts += [] if model.selection is None else [str(model.selection)]
+            elif model.has(name):
+                text = str(model.prior(name))
+                named = len(kinds) > 1 or len(names) > 1
+                parts.append(f"{name} ~ {text}" if named else text)
+        return ", ".join(parts)
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(

@@ -12,7 +12,7 @@ from pyrobma.ensemble.scales import (
     check_output_scale,
     true_effect_converter,
 )
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 _ENDS: dict[Measure, tuple[float, float]] = {"r": (-1.0, 1.0), "OR": (0.0, np.inf)}
 
@@ -89,6 +89,8 @@ def mean_exists(
         source == "fishers_z" and target in ("cohens_d", "logOR")
     )
     taus = [
-        m.tau for m, is_in in zip(ensemble.space.models, given, strict=True) if is_in
+        m.prior("tau")
+        for m, is_in in zip(ensemble.space.models, given, strict=True)
+        if is_in
     ]
     return not (grows and any(not t.is_spike and np.isinf(t.upper) for t in taus))

@@ -237,10 +237,8 @@ def prediction_interval(
 
 
 def _correlated(ensemble: Ensemble) -> BoolArray:
-    return np.array([model.rho is not None for model in ensemble.space.models])
+    return np.array([model.has("rho") for model in ensemble.space])
 
 
 def _heterogeneous(ensemble: Ensemble) -> BoolArray:
-    return np.array(
-        [not (m.tau.is_spike and m.tau.location == 0) for m in ensemble.space.models]
-    )
+    return np.array([not model.is_zero("tau") for model in ensemble.space])

@@ -60,7 +60,7 @@ def joint_draws(
         model.append(np.full(count, k))
         row.append(rows)
         for name in parameters:
-            flat = fit.draws(name).ravel()
+            flat = fit.values(name).ravel()
             values[name].append(flat[rows] if flat.size > 1 else np.repeat(flat, count))
     return JointDraws(
         np.concatenate(weights),

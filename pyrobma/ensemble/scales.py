@@ -9,7 +9,7 @@ import numpy as np
 from pyrobma._types import FloatArray
 from pyrobma.effects import MEASURES, Measure, scale_factor, transform_effect
 from pyrobma.errors import DataError
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 Converter = Callable[[FloatArray], FloatArray]
 

@@ -33,21 +33,23 @@ from pyrobma.ensemble._archive import Damage, check_members, read_array, read_js
 from pyrobma.ensemble._values import check_fits, check_values
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.errors import DataError, PyrobmaError
-from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings, Task
+from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings
 from pyrobma.fit.explore import Second
+from pyrobma.fit.provenance import Provenance
 from pyrobma.fit.quadrature import Rule
-from pyrobma.models import ModelSpace, ModelSpec
-from pyrobma.priors import PEESE, PET, NoBias, Prior, WeightFunction
+from pyrobma.models import Column, ModelSpace, ModelSpec, Task
+from pyrobma.parameters import Component, Parameter
+from pyrobma.priors import Prior, WeightFunction
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the file format; raised when older releases could misread a file."""
 
 CLASSES: Final[dict[str, type[Any]]] = {
     cls.__name__: cls
     for cls in (
-        BridgeResult, Chains, Diagnostics, EffectSizes, Fit, Iteration, ModelSpace,
-        ModelSpec, NoBias, PEESE, PET, Prior, Rule, SamplerSettings, Second, Task,
-        WeightFunction,
+        BridgeResult, Chains, Column, Component, Diagnostics, EffectSizes, Fit,
+        Iteration, ModelSpace, ModelSpec, Parameter, Prior, Provenance, Rule,
+        SamplerSettings, Second, Task, WeightFunction,
     )
 }  # fmt: skip
 """The only classes that a file can hold."""
@@ -152,6 +154,12 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
                 f"{contents['format']}, written by pyrobma {release}, in "
                 f"{os.fspath(path)!r}. Update pyrobma to that release."
             )
+        if contents["format"] < FORMAT:
+            raise DataError(
+                f"path: expected a file of format {FORMAT}; got format "
+                f"{contents['format']}, written by pyrobma {release}, in "
+                f"{os.fspath(path)!r}. Fit the models again, or use that release."
+            )
         try:
             decoder = _Decoder(archive)
             parts = {
@@ -160,7 +168,7 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
             }
             _check_types(Ensemble, parts)
             ensemble = cls(**parts)
-            check_fits(ensemble.space, ensemble.fits)
+            check_fits(ensemble.task, ensemble.space, ensemble.fits)
             return ensemble
         except Exception as error:  # damage can surface as any of them
             raise _refusal(error, path, f", written by pyrobma {release},") from error

@@ -23,7 +23,7 @@ from pyrobma.ensemble.scales import (
     estimate_converter,
 )
 from pyrobma.errors import DataError
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 _POINTS = 20_000
 """Draws, each with its normal deviate."""

@@ -6,7 +6,8 @@ from pyrobma.fit.model import Fit, extend, fit_model
 from pyrobma.fit.sample import Chains
 from pyrobma.fit.schedule import Executor, FitError, FitInterrupted, fit_models
 from pyrobma.fit.settings import SamplerSettings, SettingsError
-from pyrobma.fit.stan_data import EffectDirection, EffectMapping, Task, stan_data
+from pyrobma.fit.stan_data import stan_data
+from pyrobma.models import EffectDirection, EffectMapping, Task
 
 __all__ = [
     "Chains",

@@ -19,9 +19,8 @@ from pyrobma.effects import scale_factor
 from pyrobma.errors import BridgeError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
-from pyrobma.fit.stan_data import Task
-from pyrobma.models import ModelSpec
-from pyrobma.priors import Prior, WeightFunction
+from pyrobma.models import ModelSpec, Task
+from pyrobma.priors import Prior
 
 MAX_PARETO_K: Final = 0.7
 """Pareto k of importance weights above which their mean cannot be trusted."""
@@ -106,8 +105,8 @@ def seconds_each(task: Task, spec: ModelSpec, rule: Rule | None) -> float:
     Not measured, because results must not depend on how busy the machine is.
     """
     terms = len(task.effects.y)
-    if isinstance(spec.bias, WeightFunction):
-        terms *= len(spec.bias.intervals)
+    if spec.selection is not None:
+        terms *= len(spec.selection.intervals)
     if rule is not None:
         terms *= len(rule.nodes)
     return 1e-6 + 2e-8 * terms
@@ -164,9 +163,9 @@ def explore(
         In the unit of `density`.
     """
     rng = np.random.default_rng(seed)
-    columns = [name for name in spec.priors if not spec.priors[name].is_spike]
-    if isinstance(spec.bias, WeightFunction) and not spec.bias.is_fixed:
-        count = len(spec.bias.intervals)
+    columns = [name for name in spec.free if name != "omega"]
+    if "omega" in spec.free and spec.selection is not None:
+        count = len(spec.selection.intervals)
         columns += [f"omega[{j + 1}]" for j in range(count)]
     found: LatticeResult | ImportanceResult | None = None
     if len(density.names) <= MOST_DIMENSIONS:
@@ -205,7 +204,7 @@ def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArr
     y, se = task.effects.y / factor, task.effects.se / factor
     weighted = float((y / se**2).sum() / (1 / se**2).sum())
     spread = float(np.sqrt(np.mean((y - np.median(y)) ** 2)))
-    priors = spec.priors
+    priors = {row.name: spec.prior(row.name) for row in task.unknowns if row.scalar}
     choices: list[list[float]] = []
     for column in columns:
         name = column.partition("[")[0].removesuffix("_free").removesuffix("_logit")

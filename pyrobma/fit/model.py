@@ -30,6 +30,7 @@ from pyrobma.fit.explore import (
     posterior_modes,
     seconds_each,
 )
+from pyrobma.fit.provenance import FORMAT, Provenance, provenance
 from pyrobma.fit.quadrature import (
     COARSEST,
     PILOTS,
@@ -41,10 +42,10 @@ from pyrobma.fit.quadrature import (
 )
 from pyrobma.fit.sample import Begin, Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
+from pyrobma.fit.stan_data import needs_quadrature, program, stan_data
 from pyrobma.fit.units import Scaled, scaled
-from pyrobma.models import ModelSpec
-from pyrobma.priors import WeightFunction
+from pyrobma.models import ModelSpec, Task
+from pyrobma.parameters import UNKNOWNS
 from pyrobma.programs import library
 
 _STAN_SEEDS = 2**32 - 1
@@ -84,7 +85,9 @@ class Fit:
     rule : Rule or None
         Quadrature of the common factor of a cluster, if the model has one.
     fingerprint : str
-        Hash of the data, the priors and the settings.
+        Hash of the data, the priors, the settings, the text of the Stan program and
+        the version of how it is used: equal for fits that are the same but for their
+        random numbers.
     second : Second or None
         Log marginal likelihood and means found without the chains; None if the model
         has no free parameter.
@@ -94,6 +97,8 @@ class Fit:
     mean_factors : tuple of (str, float)
         Parameters whose mean misses its check, and what their Monte Carlo error has
         to be multiplied by to cover the difference.
+    provenance : Provenance or None
+        The program, versions and settings that made it.
     """
 
     spec: ModelSpec
@@ -110,6 +115,7 @@ class Fit:
     second: Second | None = None
     sampler: Literal["NUTS", "independence"] = "NUTS"
     mean_factors: tuple[tuple[str, float], ...] = ()
+    provenance: Provenance | None = None
 
     def mean_factor(self, parameter: str) -> float:
         """Return what the Monte Carlo error of a mean is multiplied by, 1 or more.
@@ -150,21 +156,22 @@ class Fit:
         """
         if parameter == "omega":
             return self._omega()
-        if parameter not in self.spec.priors:
-            raise DataError(
-                f"parameter: expected one of {', '.join(self.spec.priors)}, omega; got "
-                f"{parameter!r}."
-            )
+        if not self.spec.has(parameter):
+            _ = UNKNOWNS[parameter]  # or the name is in no model
+        return self.values(parameter)
+
+    def values(self, parameter: str) -> FloatArray:
+        """Return the draws of a scalar parameter, 0 for any that the model has not."""
         if self.chains is not None and parameter in self.chains.names:
             return self.chains.draws[:, :, self.chains.names.index(parameter)]
-        return np.array([[self.spec.priors[parameter].location]])
+        return np.array([[self.spec.prior(parameter).location]])
 
     def _omega(self) -> FloatArray:
-        bias = self.spec.bias
-        if not isinstance(bias, WeightFunction):
+        weights = self.spec.selection
+        if weights is None:
             return np.ones((1, 1, 1))
-        if bias.omega is not None:
-            return np.array([[bias.omega]])
+        if weights.omega is not None:
+            return np.array([[weights.omega]])
         assert self.chains is not None
         assert self.chains.omega is not None
         return self.chains.omega
@@ -203,8 +210,15 @@ class _Job:
 
     @property
     def fingerprint(self) -> str:
-        text = self.data(None) + repr((self.scaled.unit, self.settings))
+        made = self.provenance
+        text = self.data(None) + repr(
+            (self.scaled.unit, self.settings, made.program, made.program_hash, FORMAT)
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def provenance(self) -> Provenance:
+        return provenance(self.program, self.settings)
 
     @property
     def program(self) -> str:
@@ -671,8 +685,9 @@ def _fit_fixed(job: _Job) -> Fit:
         )
     logml += job.scaled.log_constant
     return Fit(
-        job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule, job.fingerprint
-    )
+        job.spec, logml, 0.0, None, None, None, job.seed, 0, (), rule, job.fingerprint,
+        provenance=job.provenance,
+    )  # fmt: skip
 
 
 def _spread(job: _Job, rule: Rule | None, chains: Chains) -> FloatArray:
@@ -760,6 +775,7 @@ def _judged(
     return Fit(
         job.spec, logml, mcse, chains, diagnostics, bridge, job.seed, number,
         tuple(found), rule, job.fingerprint, second, sampler, factors,
+        job.provenance,
     )  # fmt: skip
 
 

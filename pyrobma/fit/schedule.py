@@ -25,9 +25,8 @@ from pyrobma.fit.model import (
 from pyrobma.fit.processes import UNGROUPED, Group, orderly_end, stop_chains
 from pyrobma.fit.progress import ProgressLine, Work
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, needs_quadrature, program, refuse_impossible
-from pyrobma.models import ModelSpace, ModelSpec
-from pyrobma.priors import WeightFunction
+from pyrobma.fit.stan_data import needs_quadrature, program, refuse_impossible
+from pyrobma.models import ModelSpace, ModelSpec, Task
 from pyrobma.programs import executable, library
 
 MATTERS = 1e-4
@@ -160,10 +159,7 @@ def fit_models(
     if executor is None:
         for name in {program(model) for model in models}:
             executable(name), library(name)  # a missing one is one error, not many
-    first = [
-        next(i for i, other in enumerate(models) if model.same_likelihood(other))
-        for model in models
-    ]
+    first = space.first
     distinct = sorted(set(first))
     done = _known(task, space, settings, distinct, fits)
     # Most parameters first: the longest jobs must not start last.
@@ -238,12 +234,9 @@ def _hopeless(
         if second.reliable:
             low[i] = second.logml - 4.0 * second.error
             high[i] = second.logml + 4.0 * second.error
-    weight = {
-        i: np.logaddexp.reduce(
-            [p for p, j in zip(space.log_prior_prob, first, strict=True) if i == j]
-        )
-        for i in {*low, *high}
-    }
+    weight = dict.fromkeys(first, -np.inf)
+    for p, i in zip(space.log_prior_prob, first, strict=True):
+        weight[i] = np.logaddexp(weight[i], p)
     total = np.logaddexp.reduce([low[i] + weight[i] for i in low] or [-np.inf])
     return {i for i in high if high[i] + weight[i] - total < np.log(NEGLIGIBLE)}
 
@@ -331,10 +324,10 @@ def _work(
 
 def _cost(task: Task, model: ModelSpec) -> float:
     """Guess how long a model takes, relative to one without selection."""
-    if not isinstance(model.bias, WeightFunction):
+    if model.selection is None:
         return 1.0
     quadrature = needs_quadrature(task, model)
-    return len(model.bias.intervals) * (_QUADRATURE_COST if quadrature else 1.0)
+    return len(model.selection.intervals) * (_QUADRATURE_COST if quadrature else 1.0)
 
 
 def _run(

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
-from pyrobma.effects import EffectSizes, Measure
+from pyrobma.effects import Measure
 from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import Rule
-from pyrobma.models import ModelSpec
+from pyrobma.models import ModelSpec, Task
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
-
-EffectMapping: TypeAlias = Literal["linear", "exact"]
-"""How mu goes from the prior scale to the measure of the likelihood."""
-
-EffectDirection: TypeAlias = Literal["positive", "negative"]
-"""Sign of the effects that publication bias favours."""
 
 MEASURE_CODES: dict[Measure, int] = {
     "none": 0,
@@ -37,47 +28,24 @@ has done to either: it counts as significant there, as in the Stan program."""
 _LEGAL = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is fitted: the data, and how parameters are mapped to their measure.
-
-    Attributes
-    ----------
-    effects : EffectSizes
-        Estimates on the measure of the likelihood.
-    prior_scale : str
-        Measure of mu, tau and PEESE.
-    effect_mapping : {"linear", "exact"}
-        How mu is carried from the prior scale to the measure of the likelihood.
-    effect_direction : {"positive", "negative"}
-        Sign of the effects that publication bias favours.
-    """
-
-    effects: EffectSizes
-    prior_scale: Measure
-    effect_mapping: EffectMapping = "linear"
-    effect_direction: EffectDirection = "positive"
-
-
 def program(spec: ModelSpec) -> str:
     """Return the name of the Stan program with the likelihood of a model."""
-    return "selection" if isinstance(spec.bias, WeightFunction) else "normal"
+    return "selection" if spec.selection is not None else "normal"
 
 
 def needs_quadrature(task: Task, spec: ModelSpec) -> bool:
     """Whether the likelihood of a model integrates over clusters' common factors."""
-    rho = spec.priors["rho"]
+    rho = spec.prior("rho")
     dependent = not rho.is_spike or rho.location > 0
     return program(spec) == "selection" and task.effects.clustered and dependent
 
 
 def refuse_impossible(task: Task, spec: ModelSpec) -> None:
     """Raise PriorError if an estimate has a fixed weight of 0."""
-    weights = spec.bias
-    if not isinstance(weights, WeightFunction) or weights.omega is None:
+    weights = spec.selection
+    if weights is None or weights.omega is None:
         return
-    sign = 1 if task.effect_direction == "positive" else -1
-    statistic = sign * task.effects.y
+    statistic = task.direction * task.effects.y
     if weights.sides == 2:
         statistic = np.abs(statistic)
     cut = critical_values(task.effects, weights.steps, weights.sides)[:, ::-1]
@@ -126,13 +94,13 @@ def stan_data(
         "data_measure": MEASURE_CODES[effects.measure],
         "prior_measure": MEASURE_CODES[task.prior_scale],
         "exact_mapping": int(task.effect_mapping == "exact"),
-        "effect_direction": 1 if task.effect_direction == "positive" else -1,
+        "effect_direction": task.direction,
         "prior_only": 0,
     }
-    for name, chosen in spec.priors.items():
-        data |= _prior_data(name, chosen)
-    if isinstance(spec.bias, WeightFunction):
-        data |= _selection_data(task, spec.bias, order)
+    for name in ("mu", "tau", "rho", "PET", "PEESE"):
+        data |= _prior_data(name, spec.prior(name))
+    if spec.selection is not None:
+        data |= _selection_data(task, spec.selection, order)
         data |= _quadrature_data(rule)
     return data
 

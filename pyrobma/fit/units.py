@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pyrobma.fit.stan_data import Task
-from pyrobma.models import ModelSpec
-from pyrobma.priors import PEESE
-
-# Powers of the unit that parameters are measured in.
-_POWERS = {"mu": 1, "tau": 1, "PEESE": -1}
+from pyrobma.models import ModelSpec, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +35,16 @@ class Scaled:
 
     def factor(self, parameter: str) -> float:
         """Return what a parameter's draws are multiplied by for the data's unit."""
-        return float(self.unit ** _POWERS.get(parameter, 0))
+        return self.task.unknowns[parameter].factor(self.unit)
 
 
 def scaled(task: Task, spec: ModelSpec) -> Scaled:
     """Divide data and priors by a typical standard error, if they have no measure."""
-    measured = [p for name, p in spec.priors.items() if name in _POWERS]
-    if task.effects.measure != "none" or any(p.family == "beta" for p in measured):
+    unknowns = task.unknowns
+    bound = any(
+        p.family == "beta" and unknowns[name].unit != "none" for name, p in spec.priors
+    )
+    if task.effects.measure != "none" or bound:
         return Scaled(task, spec, 1.0)
     unit = float(np.median(task.effects.se))
-    effects = replace(task.effects, y=task.effects.y / unit, se=task.effects.se / unit)
-    bias = spec.bias
-    if isinstance(bias, PEESE):
-        bias = replace(bias, prior=bias.prior.in_unit(1.0 / unit))
-    return Scaled(
-        replace(task, effects=effects),
-        replace(spec, mu=spec.mu.in_unit(unit), tau=spec.tau.in_unit(unit), bias=bias),
-        unit,
-    )
+    return Scaled(task.in_unit(unit), spec.in_unit(unit, unknowns), unit)

@@ -1,19 +1,26 @@
-"""Stage 3: the model space."""
+"""Stage 3: the models, and what they are fitted to."""
 
 from pyrobma.models.space import (
-    BIAS_COMPONENTS,
-    COMPONENTS,
-    Hypothesis,
+    Choice,
+    Hypotheses,
     ModelSpace,
-    ModelSpec,
+    combine,
     model_space,
 )
+from pyrobma.models.spec import ABSENT, ModelSpec, model
+from pyrobma.models.task import Column, EffectDirection, EffectMapping, Task
 
 __all__ = [
-    "BIAS_COMPONENTS",
-    "COMPONENTS",
-    "Hypothesis",
+    "ABSENT",
+    "Choice",
+    "Column",
+    "EffectDirection",
+    "EffectMapping",
+    "Hypotheses",
     "ModelSpace",
     "ModelSpec",
+    "Task",
+    "combine",
+    "model",
     "model_space",
 ]

@@ -6,123 +6,112 @@ import itertools
 import math
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final
 
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.priors import (
-    PEESE,
-    PET,
-    BiasPrior,
-    NoBias,
-    Prior,
-    WeightFunction,
-    prior,
-    prior_none,
+from pyrobma.models.spec import ModelSpec, bias_parts, ordered
+from pyrobma.parameters import (
+    BIAS,
+    EFFECT,
+    HETEROGENEITY,
+    HIERARCHICAL,
+    SELECTION,
+    UNKNOWNS,
+    Unknowns,
 )
+from pyrobma.priors import BiasPrior, Prior, WeightFunction, prior_none
 
-Hypothesis: TypeAlias = Literal[
-    "effect", "heterogeneity", "bias", "hierarchical", "selection", "PET", "PEESE"
-]
-"""What a model can be the alternative of; the last three are kinds of bias."""
-
-COMPONENTS: Final[tuple[Hypothesis, ...]] = (
-    "effect",
-    "heterogeneity",
-    "bias",
-    "hierarchical",
-)
-"""Components of a model, in the order in which they are combined."""
-
-BIAS_COMPONENTS: Final[tuple[Hypothesis, ...]] = ("selection", "PET", "PEESE")
-"""Kinds of publication bias."""
-
-P = TypeVar("P")
-
-_ABSENT = prior("spike", location=0)
-_NO_BIAS = prior_none()
+_NO_BIAS: Final = prior_none()
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One model: a prior for each parameter, and what it stands for.
+class Choice:
+    """One side of one hypothesis: what a model has if it takes this side.
 
     Attributes
     ----------
-    mu, tau : Prior
-        Effect and heterogeneity, on the prior scale.
-    rho : Prior or None
-        Correlation of true effects within a cluster, in [0, 1]. None: the model has
-        none (no clusters, or tau is a spike at 0), and estimates are independent.
-    bias : NoBias, WeightFunction, PET or PEESE
-        Publication bias.
-    alternative : frozenset of str
-        The components, and kinds of bias, for which this model counts as the
-        alternative hypothesis.
+    priors : tuple of (str, Prior)
+        Of scalar unknowns, by name; may be empty.
+    selection : WeightFunction or None
+        Publication by p-value.
     prior_weight : float
-        Product of the weights of its priors, or the float next to it.
-    log_prior_weight : float or None
-        Natural log of that product if it, or a part of it, is too large or too small
-        for a float; None: the log of `prior_weight`.
+        Of models with this choice against those with others of the component.
     """
 
-    mu: Prior
-    tau: Prior
-    rho: Prior | None
-    bias: BiasPrior
-    alternative: frozenset[Hypothesis]
-    prior_weight: float
-    log_prior_weight: float | None = None
+    priors: tuple[tuple[str, Prior], ...] = ()
+    selection: WeightFunction | None = None
+    prior_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hypotheses:
+    """A component of the models, with what its null and its alternative can be.
+
+    Attributes
+    ----------
+    component : str
+        Name of a component in the table of unknowns, e.g. "effect".
+    null, alternative : tuple of Choice
+        At least one of the two is not empty.
+
+    Raises
+    ------
+    PriorError
+        If both are empty.
+    """
+
+    component: str
+    null: tuple[Choice, ...] = ()
+    alternative: tuple[Choice, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a component without any choice."""
+        if not self.null and not self.alternative:
+            name = self.component
+            raise PriorError(
+                f"priors_{name}: expected at least one prior, as alternative or as "
+                f"null; got none on either side. Give priors_{name} or "
+                f"priors_{name}_null."
+            )
+
+    @classmethod
+    def of(
+        cls,
+        component: str,
+        parameter: str,
+        *,
+        null: Iterable[Prior] = (),
+        alternative: Iterable[Prior] = (),
+    ) -> Hypotheses:
+        """Return the hypotheses of a component with one scalar unknown.
+
+        Parameters
+        ----------
+        component, parameter : str
+            Their names in the table of unknowns.
+        null, alternative : iterable of Prior
+            One choice each, with the weight of the prior.
+        """
+
+        def choices(priors: Iterable[Prior]) -> tuple[Choice, ...]:
+            return tuple(
+                Choice(((parameter, p),), prior_weight=p.prior_weight) for p in priors
+            )
+
+        return cls(component, choices(null), choices(alternative))
 
     @property
-    def log_weight(self) -> float:
-        """Natural log of the product of the weights of its priors."""
-        if self.log_prior_weight is None:
-            return math.log(self.prior_weight)
-        return self.log_prior_weight
-
-    @property
-    def priors(self) -> dict[str, Prior]:
-        """The priors by scalar parameter; an absent one is a spike at 0."""
-        bias = self.bias
-        return {
-            "mu": self.mu,
-            "tau": self.tau,
-            "rho": self.rho or _ABSENT,
-            "PET": bias.prior if isinstance(bias, PET) else _ABSENT,
-            "PEESE": bias.prior if isinstance(bias, PEESE) else _ABSENT,
-        }
-
-    @property
-    def free(self) -> tuple[str, ...]:
-        """Names of the parameters that are estimated, "omega" for free weights."""
-        names = [name for name, p in self.priors.items() if not p.is_spike]
-        if isinstance(self.bias, WeightFunction) and not self.bias.is_fixed:
-            names.append("omega")
-        return tuple(names)
-
-    def same_likelihood(self, other: ModelSpec) -> bool:
-        """Whether both have one posterior and one marginal likelihood."""
-        theirs = other.priors
-        return self.bias.same_density(other.bias) and all(
-            p.same_density(theirs[name]) for name, p in self.priors.items()
+    def sides(self) -> tuple[tuple[Choice, bool], ...]:
+        """Every choice, and whether it is of the alternative; nulls first."""
+        return (
+            *((choice, False) for choice in self.null),
+            *((choice, True) for choice in self.alternative),
         )
-
-    def __str__(self) -> str:
-        """List the priors, as in ``mu ~ Normal(0, 1), tau = 0``."""
-        shown = ["mu", "tau"] if self.rho is None else ["mu", "tau", "rho"]
-        parts = [
-            f"{name} = {p.location:g}" if p.is_spike else f"{name} ~ {p}"
-            for name, p in self.priors.items()
-            if name in shown
-        ]
-        if not isinstance(self.bias, NoBias):
-            parts.append(str(self.bias))
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +121,33 @@ class ModelSpace:
     Attributes
     ----------
     models : tuple of ModelSpec
-        Effect varies slowest, then heterogeneity, bias and hierarchical; nulls first.
+        Any; those of `model_space` are a full cross of priors. Two spaces can be
+        added: the models of the first, then those of the second.
+
+    Raises
+    ------
+    PriorError
+        If something else is among them.
     """
 
     models: tuple[ModelSpec, ...]
+
+    def __post_init__(self) -> None:
+        """Take any iterable of models."""
+        models = tuple(self.models)
+        for place, spec in enumerate(models):
+            if not isinstance(spec, ModelSpec):
+                raise PriorError(
+                    f"models: expected models made by model(...); got {spec!r} at "
+                    f"position {place}."
+                )
+        object.__setattr__(self, "models", models)
+
+    def __add__(self, other: object) -> ModelSpace:
+        """Return the models of both, with the weights that they have."""
+        if not isinstance(other, ModelSpace):
+            return NotImplemented
+        return ModelSpace((*self.models, *other.models))
 
     @property
     def prior_prob(self) -> FloatArray:
@@ -160,10 +172,10 @@ class ModelSpace:
         array of shape (number of models,)
             Summing to one; 0 for the others.
         """
-        weights = np.where(given, [model.prior_weight for model in self.models], 0.0)
+        weights = np.where(given, [spec.prior_weight for spec in self.models], 0.0)
         with np.errstate(over="ignore"):
             total = weights.sum()
-        plain = all(model.log_prior_weight is None for model in self.models)
+        plain = all(spec.log_prior_weight is None for spec in self.models)
         if plain and math.isfinite(total):
             return np.asarray(weights / total)
         chance = np.exp(self.log_prior_prob_given(given))
@@ -171,30 +183,44 @@ class ModelSpace:
 
     def log_prior_prob_given(self, given: BoolArray) -> FloatArray:
         """Return natural logs of `prior_prob_given`, -inf for the other models."""
-        logs = np.where(given, [model.log_weight for model in self.models], -np.inf)
+        logs = np.where(given, [spec.log_weight for spec in self.models], -np.inf)
         return np.asarray(logs - np.logaddexp.reduce(logs))
+
+    def has(self, name: str) -> bool:
+        """Whether some model has an unknown; "omega" for selection."""
+        return any(spec.has(name) for spec in self.models)
 
     @property
     def hierarchical(self) -> bool:
         """Whether any model has a correlation within clusters."""
-        return any(model.rho is not None for model in self.models)
+        return self.has("rho")
 
     @property
     def weightfunctions(self) -> tuple[WeightFunction, ...]:
         """The weight functions of its models, in order, with repetitions."""
         return tuple(
-            model.bias
-            for model in self.models
-            if isinstance(model.bias, WeightFunction)
+            spec.selection for spec in self.models if spec.selection is not None
+        )
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """For every model the place of the first with the same posterior, from 0."""
+        places: dict[object, int] = {}
+        return tuple(
+            places.setdefault(spec.likelihood, i) for i, spec in enumerate(self.models)
         )
 
     def __len__(self) -> int:
         """Count the models."""
         return len(self.models)
 
+    def __iter__(self) -> Iterator[ModelSpec]:
+        """Go through the models."""
+        return iter(self.models)
+
 
 def model_space(
-    *,
+    *hypotheses: Hypotheses,
     effect: Sequence[Prior] = (),
     effect_null: Sequence[Prior] = (),
     heterogeneity: Sequence[Prior] = (),
@@ -203,11 +229,15 @@ def model_space(
     bias_null: Sequence[BiasPrior] = (_NO_BIAS,),
     hierarchical: Sequence[Prior] = (),
     hierarchical_null: Sequence[Prior] = (),
+    unknowns: Unknowns = UNKNOWNS,
 ) -> ModelSpace:
     """Combine every prior of every component.
 
     Parameters
     ----------
+    *hypotheses : Hypotheses
+        Components beyond those of the keywords, any number: each choice of each is
+        combined with all others.
     effect, effect_null : sequence of Prior
         Priors of mu under the alternative and the null; one of them may be empty.
     heterogeneity, heterogeneity_null : sequence of Prior
@@ -216,18 +246,24 @@ def model_space(
         The same for publication bias.
     hierarchical, hierarchical_null : sequence of Prior
         The same for rho. Both empty: no model has rho (no clusters in the data).
+    unknowns : Unknowns, optional
+        The table; `Task.unknowns` where columns came with the data.
 
     Returns
     -------
     ModelSpace
-        A model counts as alternative for a component if its prior was given on that
-        side; for "hierarchical" it must have heterogeneity too, since without any
-        there is nothing to be clustered.
+        Nulls first; of the keywords' components the effect varies slowest, then
+        heterogeneity, bias and hierarchical. Further hypotheses vary slower than these,
+        the last one slowest. A model counts as alternative for a component if its
+        choice was given on that side; one whose choice means nothing in the model
+        ("hierarchical" without heterogeneity: there is nothing to be clustered) does
+        not.
 
     Raises
     ------
     PriorError
-        If effect, heterogeneity or bias has no prior on either side.
+        If effect, heterogeneity or bias has no prior on either side, or a component
+        is given twice or unknown.
 
     Notes
     -----
@@ -235,60 +271,105 @@ def model_space(
     the sum of these products. Models with tau fixed at 0 repeat for each prior of
     rho, so that the prior probabilities of the components stay independent.
     """
-    for name, sides in (
-        ("effect", (*effect, *effect_null)),
-        ("heterogeneity", (*heterogeneity, *heterogeneity_null)),
-        ("bias", (*bias, *bias_null)),
-    ):
-        if not sides:
+    own = [
+        Hypotheses.of(
+            EFFECT.name, "mu", null=effect_null, alternative=effect
+        ),
+        Hypotheses.of(
+            HETEROGENEITY.name, "tau",
+            null=heterogeneity_null, alternative=heterogeneity,
+        ),
+        Hypotheses(
+            BIAS.name,
+            tuple(map(_bias_choice, bias_null)),
+            tuple(map(_bias_choice, bias)),
+        ),
+    ]  # fmt: skip
+    if hierarchical or hierarchical_null:
+        own.append(
+            Hypotheses.of(
+                HIERARCHICAL.name, "rho",
+                null=hierarchical_null, alternative=hierarchical,
+            )
+        )  # fmt: skip
+    return combine((*reversed(hypotheses), *own), unknowns)
+
+
+def combine(
+    hypotheses: Sequence[Hypotheses], unknowns: Unknowns = UNKNOWNS
+) -> ModelSpace:
+    """Combine every choice of every component, the first of them varying slowest.
+
+    Parameters
+    ----------
+    hypotheses : sequence of Hypotheses
+        Each component once.
+    unknowns : Unknowns, optional
+        The table.
+
+    Returns
+    -------
+    ModelSpace
+
+    Raises
+    ------
+    PriorError
+        If a component or unknown is given twice, or is not in the table.
+    """
+    names = [one.component for one in hypotheses]
+    known = {component.name for component in unknowns.components}
+    for name in names:
+        if name not in known or names.count(name) > 1:
             raise PriorError(
-                f"priors_{name}: expected at least one prior, as alternative or as "
-                f"null; got none on either side. Give priors_{name} or "
-                f"priors_{name}_null."
+                f"hypotheses: expected each of {', '.join(sorted(known))} at most "
+                f"once; got {name!r} {names.count(name)} times."
             )
-
-    def both(null: Sequence[P], alternative: Sequence[P]) -> list[tuple[P, bool]]:
-        return [(p, False) for p in null] + [(p, True) for p in alternative]
-
-    rhos: list[tuple[Prior | None, bool]] = [
-        *both(hierarchical_null, hierarchical)
-    ] or [(None, False)]
-    models = []
-    for (mu, has_mu), (tau, has_tau), (bias_prior, has_bias), (
-        rho,
-        has_rho,
-    ) in itertools.product(
-        both(effect_null, effect),
-        both(heterogeneity_null, heterogeneity),
-        both(bias_null, bias),
-        rhos,
-    ):
-        homogeneous = tau.is_spike and tau.location == 0
-        alternative: dict[Hypothesis, bool] = {
-            "effect": has_mu,
-            "heterogeneity": has_tau,
-            "bias": has_bias,
-            "hierarchical": has_rho and not homogeneous,
-            "selection": has_bias and isinstance(bias_prior, WeightFunction),
-            "PET": has_bias and isinstance(bias_prior, PET),
-            "PEESE": has_bias and isinstance(bias_prior, PEESE),
-        }
-        weights = [mu.prior_weight, tau.prior_weight, bias_prior.prior_weight]
-        if rho is not None:
-            weights.append(rho.prior_weight)
-        weight, log_weight = _product(weights)
-        models.append(
-            ModelSpec(
-                mu=mu,
-                tau=tau,
-                rho=None if homogeneous else rho,
-                bias=bias_prior,
-                alternative=frozenset(c for c, is_in in alternative.items() if is_in),
-                prior_weight=weight,
-                log_prior_weight=log_weight,
-            )
+    return ModelSpace(
+        tuple(
+            _model(names, sides, unknowns)
+            for sides in itertools.product(*(one.sides for one in hypotheses))
         )
-    return ModelSpace(tuple(models))
+    )
+
+
+def _model(
+    names: Sequence[str],
+    sides: Sequence[tuple[Choice, bool]],
+    unknowns: Unknowns,
+) -> ModelSpec:
+    given: dict[str, Prior] = {}
+    selection = None
+    for choice, _ in sides:
+        twice = [name for name, _ in choice.priors if name in given]
+        if twice or (selection is not None and choice.selection is not None):
+            raise PriorError(
+                f"hypotheses: expected one choice for {(twice or ['omega'])[0]}; got "
+                "priors from two components."
+            )
+        given |= dict(choice.priors)
+        selection = selection or choice.selection
+    priors = ordered(given, unknowns)
+    kept = {name for name, _ in priors}
+    alternative: set[str] = set()
+    for component, (choice, is_alternative) in zip(names, sides, strict=True):
+        own = [name for name, _ in choice.priors]
+        # A choice all of whose unknowns mean nothing here is none.
+        if is_alternative and (choice.selection or not own or kept & set(own)):
+            alternative |= {component, *_kinds(choice, component, unknowns)}
+    weight, log_weight = _product([choice.prior_weight for choice, _ in sides])
+    return ModelSpec(priors, selection, frozenset(alternative), weight, log_weight)
+
+
+def _kinds(choice: Choice, component: str, unknowns: Unknowns) -> set[str]:
+    """Return the kinds of a component that a choice is of."""
+    found = [unknowns[name].component for name, _ in choice.priors]
+    found += [SELECTION] if choice.selection is not None else []
+    return {kind.name for kind in found if kind.kind_of == component}
+
+
+def _bias_choice(bias: BiasPrior) -> Choice:
+    priors, selection = bias_parts(bias)
+    return Choice(tuple(priors.items()), selection, bias.prior_weight)
 
 
 def _product(weights: Sequence[float]) -> tuple[float, float | None]:

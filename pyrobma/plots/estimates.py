@@ -13,7 +13,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter
 from pyrobma.errors import DataError
-from pyrobma.fit import Task
+from pyrobma.models import Task
 from pyrobma.plots.numbers import plain_labels
 
 

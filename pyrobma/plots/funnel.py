@@ -20,7 +20,7 @@ from pyrobma.ensemble.scales import (
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import converted, effect_axis, models_given
 from pyrobma.plots.theme import FILL, INK, SOFT, theme_print, with_unit
-from pyrobma.priors import PValueGrid, WeightFunction, on_grid
+from pyrobma.priors import PValueGrid, on_grid
 
 SAMPLING: Final = "sampling error"
 HETEROGENEITY: Final = "heterogeneity"
@@ -318,14 +318,14 @@ def _selection(
     weights = np.ones((len(draws.model), len(grid.intervals)))
     for k in np.unique(draws.model):
         fit = ensemble.fits[k]
-        bias = fit.spec.bias
-        if not isinstance(bias, WeightFunction):
+        selection = fit.spec.selection
+        if selection is None:
             continue
         mine = draws.model == k
-        omega = fit.draws("omega").reshape(-1, len(bias.intervals))
+        omega = fit.draws("omega").reshape(-1, len(selection.intervals))
         # Fixed weights are one row, whatever else is drawn.
         chosen = draws.row[mine] if len(omega) > 1 else np.zeros(mine.sum(), int)
-        weights[mine] = on_grid(omega[chosen], bias, grid)
+        weights[mine] = on_grid(omega[chosen], selection, grid)
     if grid.sides == 2:
         z = -ndtri(steps / 2)
         middle = weights[:, ::-1]

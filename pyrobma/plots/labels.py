@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble, component_of
+from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
+from pyrobma.parameters import UNKNOWNS
 from pyrobma.plots.numbers import p_value
 from pyrobma.plots.theme import with_unit
 from pyrobma.priors import BiasPrior, NoBias, Prior, WeightFunction
@@ -112,16 +113,16 @@ def _parts(space: ModelSpace, model: ModelSpec, *, full: bool = False) -> list[s
         ("tau", "heterogeneity"),
         ("rho", "clusters"),
     ):
-        hypothesis = component_of(parameter)
+        hypothesis = UNKNOWNS[parameter].component.name
         has = hypothesis in model.alternative
         if component == "clusters" and not _clusters_vary(space):
             continue
         rivals = [
-            getattr(other, parameter)
+            other.prior(parameter) if other.has(parameter) else None
             for other in space.models
             if (hypothesis in other.alternative) == has
         ]
-        prior = getattr(model, parameter)
+        prior = model.prior(parameter) if model.has(parameter) else None
         several = prior is not None and _several(rivals)
         if has:
             parts.append(f"{component} {prior}" if several else component)

@@ -14,7 +14,6 @@ from pyrobma.errors import DataError
 from pyrobma.fit import Fit
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.theme import INK, MIDDLE, SOFT, theme_print
-from pyrobma.priors import WeightFunction
 
 McmcKind: TypeAlias = Literal["trace", "rank", "autocorrelation", "density"]
 
@@ -206,10 +205,10 @@ def _sampled(ensemble: Ensemble, model: int) -> tuple[int, Fit]:
 def _draws(fit: Fit) -> dict[str, FloatArray]:
     """Return the draws of what varies, each of shape (chains, draws)."""
     found = {name: fit.draws(name) for name in fit.names}
-    bias = fit.spec.bias
-    if isinstance(bias, WeightFunction) and not bias.is_fixed:
+    selection = fit.spec.selection
+    if selection is not None and not selection.is_fixed:
         omega = fit.draws("omega")
-        for j, (low, high) in enumerate(bias.intervals):
+        for j, (low, high) in enumerate(selection.intervals):
             if np.ptp(omega[:, :, j]) > _CONSTANT:
                 found[f"omega[{low:g},{high:g}]"] = omega[:, :, j]
     return found

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble, component_of, inclusion, posterior_probabilities
+from pyrobma.ensemble import Ensemble, inclusion, posterior_probabilities
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval, no_effect
@@ -88,7 +88,7 @@ def models_frame(
     chance = ensemble.prior_prob
     if conditional:
         chance = ensemble.space.prior_prob_given(
-            ensemble.members(component_of(parameter))
+            ensemble.members(ensemble.component_of(parameter))
         )
     names = model_names(ensemble.space)
     log_bf = _log_inclusion_bfs(ensemble.logml, chance)
@@ -97,7 +97,7 @@ def models_frame(
     post_prob = posterior_probabilities(ensemble.logml, chance)
     used = np.flatnonzero(chance)
     draws = [mixture.draws[k] for k in used]
-    fixed = [ensemble.space.models[k].priors[parameter].is_spike for k in used]
+    fixed = [ensemble.space.models[k].prior(parameter).is_spike for k in used]
     ends = np.array(
         [np.quantile(some, levels, method="inverted_cdf") for some in draws]
     )

@@ -178,7 +178,7 @@ def _from_prior(
         size = max(_FEWEST, round(_DRAWS * probability))
         weights.append(np.full(size, probability / size))
         for name in _PARAMETERS:
-            values[name].append(random(model.priors[name], size, rng))
+            values[name].append(random(model.prior(name), size, rng))
     together = {name: np.concatenate(parts) for name, parts in values.items()}
     return together, np.concatenate(weights)
 

@@ -87,7 +87,7 @@ def posterior_frame(
     mixture = ensemble.mixture(scalar(parameter), conditional=conditional)
     convert = ensemble.converter(parameter, output_scale)
     models = [
-        (float(p), draws.ravel(), fit.spec.priors[parameter])
+        (float(p), draws.ravel(), fit.spec.prior(parameter))
         for p, draws, fit in zip(
             mixture.probabilities, mixture.draws, ensemble.fits, strict=True
         )

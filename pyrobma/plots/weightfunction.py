@@ -109,10 +109,8 @@ def _prior(ensemble: Ensemble, grid: PValueGrid, conditional: bool) -> list[Mixt
         chance = ensemble.space.prior_prob_given(ensemble.members("selection"))
     total: dict[WeightFunction | None, float] = {}
     for probability, model in zip(chance, models, strict=True):
-        bias = model.bias
-        function = None
-        if isinstance(bias, WeightFunction):
-            function = replace(bias, prior_weight=1.0)
+        selection = model.selection
+        function = selection and replace(selection, prior_weight=1.0)
         total[function] = total.get(function, 0.0) + float(probability)
     rng = np.random.default_rng([ensemble.seed, 2])
     draws = [

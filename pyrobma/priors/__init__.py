@@ -14,7 +14,6 @@ from pyrobma.priors.bias import (
 )
 from pyrobma.priors.defaults import (
     DEFAULT,
-    SUPPORT,
     BiasArgument,
     Component,
     Default,
@@ -22,6 +21,7 @@ from pyrobma.priors.defaults import (
     bias_priors,
     component_priors,
     default_priors,
+    inside_support,
 )
 from pyrobma.priors.distributions import FAMILIES, Family, Prior, prior
 from pyrobma.priors.grid import PValueGrid, common_grid, on_grid
@@ -33,7 +33,6 @@ __all__ = [
     "FAMILIES",
     "PEESE",
     "PET",
-    "SUPPORT",
     "BiasArgument",
     "BiasPrior",
     "Component",
@@ -50,6 +49,7 @@ __all__ = [
     "default_bias",
     "default_priors",
     "informed_priors",
+    "inside_support",
     "on_grid",
     "prior",
     "prior_PEESE",

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from pyrobma.effects import Measure
 from pyrobma.errors import PriorError, PriorWarning
+from pyrobma.parameters import UNKNOWNS, Parameter
 from pyrobma.priors.bias import (
     PEESE,
     PET,
@@ -49,13 +50,6 @@ _SMALLEST: Final = 1e-300
 
 _MOST_LOST: Final = 1e-6
 """Largest prior probability below it, which no computation could see."""
-
-SUPPORT: Final[dict[Component, tuple[str, float, float]]] = {
-    "effect": ("mu", -float("inf"), float("inf")),
-    "heterogeneity": ("tau", 0.0, float("inf")),
-    "hierarchical": ("rho", 0.0, 1.0),
-}
-"""Parameter of each component, and the ends of its legal values."""
 
 
 def default_priors(
@@ -143,7 +137,14 @@ def component_priors(
             f"{name}: expected a prior, a list of priors, None or DEFAULT; got "
             f"{argument!r}. Write prior('normal', mean=0, sd=1)."
         )
-    return tuple(_inside(item, component, name, scale) for item in items)
+    (parameter,) = UNKNOWNS.of_component(component)
+    given = tuple(items)
+    for item in given:
+        if not isinstance(item, Prior):
+            raise PriorError(
+                f"{name}: expected priors made by prior(...); got {item!r}."
+            )
+    return tuple(inside_support(item, parameter, name, scale) for item in given)
 
 
 def bias_priors(
@@ -189,45 +190,74 @@ def bias_priors(
     return items
 
 
-def _inside(item: object, component: Component, argument: str, scale: Measure) -> Prior:
-    parameter, low, high = SUPPORT[component]
-    if component == "effect" and scale == "r":
+def inside_support(
+    item: Prior, parameter: Parameter, argument: str, scale: Measure = "cohens_d"
+) -> Prior:
+    """Return a prior that stays inside the legal values of an unknown.
+
+    Parameters
+    ----------
+    item : Prior
+        The prior.
+    parameter : Parameter
+        The unknown.
+    argument : str
+        What the user calls it, for messages.
+    scale : str
+        Measure of the priors; an effect on "r" lies between -1 and 1.
+
+    Returns
+    -------
+    Prior
+        The same, or truncated.
+
+    Raises
+    ------
+    PriorError
+        If it has no probability there, is a uniform that reaches outside, or has mass
+        so near to 0 that doubles cannot tell it from 0.
+
+    Warns
+    -----
+    PriorWarning
+        If it is truncated.
+    """
+    low, high = parameter.support
+    if parameter.unit == "effect" and scale == "r":
         low, high = -1.0, 1.0
-    if not isinstance(item, Prior):
-        raise PriorError(
-            f"{argument}: expected priors made by prior(...); got {item!r}."
-        )
     if item.is_spike:
         if not low <= item.location <= high:
             raise PriorError(
                 f"{argument}: expected a spike in [{low:g}, {high:g}] for "
-                f"{parameter}; got {item}."
+                f"{parameter.name}; got {item}."
             )
         return item
     if item.upper <= low or item.lower >= high:
         raise PriorError(
-            f"{argument}: expected a prior on [{low:g}, {high:g}] for {parameter}; "
+            f"{argument}: expected a prior on [{low:g}, {high:g}] for "
+            f"{parameter.name}; "
             f"got {item}, which has no probability there."
         )
-    _refuse_heaped(item, component, argument)
+    _refuse_heaped(item, parameter, argument)
     if item.lower >= low and item.upper <= high:
         return item
     if item.family == "uniform":
         raise PriorError(
-            f"{argument}: expected a and b in [{low:g}, {high:g}] for {parameter}; "
+            f"{argument}: expected a and b in [{low:g}, {high:g}] for "
+            f"{parameter.name}; "
             f"got {item}."
         )
     inside = item.truncated(low, high)
     warnings.warn(
         f"{argument}: {item} reaches outside [{low:g}, {high:g}], the legal values "
-        f"of {parameter}; it is truncated to {inside}.",
+        f"of {parameter.name}; it is truncated to {inside}.",
         PriorWarning,
         stacklevel=2,
     )
     return inside
 
 
-def _refuse_heaped(item: Prior, component: Component, argument: str) -> None:
+def _refuse_heaped(item: Prior, parameter: Parameter, argument: str) -> None:
     """Refuse a prior with mass so near to 0 that doubles cannot tell it from 0."""
     from scipy import special
 
@@ -239,7 +269,7 @@ def _refuse_heaped(item: Prior, component: Component, argument: str) -> None:
         lost = float(special.gammainc(first, second * _SMALLEST))
     elif item.family == "lognormal":
         lost = float(special.ndtr((math.log(_SMALLEST) - first) / second))
-    elif item.family == "beta" and component != "hierarchical":
+    elif item.family == "beta" and parameter.enters != "correlation":
         # A correlation within clusters is sampled on the logit scale, in logs.
         lost = float(special.betainc(first, second, _SMALLEST))
     if lost > _MOST_LOST:

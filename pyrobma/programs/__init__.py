@@ -4,7 +4,13 @@ This part of the package knows nothing of meta-analysis.
 """
 
 from pyrobma.programs.build import PROGRAMS, build
-from pyrobma.programs.paths import executable, library, runtime_sources, stan_file
+from pyrobma.programs.paths import (
+    executable,
+    library,
+    runtime_sources,
+    stan_file,
+    text_hash,
+)
 
 __all__ = [
     "PROGRAMS",
@@ -13,4 +19,5 @@ __all__ = [
     "library",
     "runtime_sources",
     "stan_file",
+    "text_hash",
 ]

@@ -102,6 +102,7 @@ def _build_with_cmdstan(file: Path, target: Path) -> None:
             ) from error
         shutil.copy(str(model.exe_file), target / file.stem)
         shutil.copy(made, target / f"{file.stem}.so")
+        shutil.copy(source, target)
 
 
 def _run(command: Sequence[str]) -> None:

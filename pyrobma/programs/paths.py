@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 from functools import cache
@@ -65,6 +66,23 @@ def stan_file(program: str) -> Path:
     if not path.is_file():
         raise ToolchainError(_missing(path))
     return path
+
+
+def text_hash(program: str) -> str:
+    """Return the SHA-256 of the text of the program that is in use.
+
+    Of the file without includes beside its library; of the library itself where
+    somebody's own ``PYROBMA_PROGRAMS`` has no such file. Parameters and errors are
+    those of `executable`.
+    """
+    text = _directory() / f"{program}.stan"
+    path = text if text.is_file() else library(program)
+    return _hash(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _hash(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def runtime_sources() -> Path:

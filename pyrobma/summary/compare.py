@@ -13,7 +13,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
-from pyrobma.models import COMPONENTS
+from pyrobma.parameters import COMPONENTS
 from pyrobma.summary.summaries import TITLES, scale_notes
 from pyrobma.summary.table import Format, Table, error, fixed
 
@@ -63,7 +63,9 @@ def compare(
         )
     levels = check_probs(probs)
     every = {name: _tested(each) for name, each in ensembles.items()}
-    tested = [c for c in COMPONENTS if any(c in found for found in every.values())]
+    tested = [
+        c.name for c in COMPONENTS if any(c.name in found for found in every.values())
+    ]
     log_bf = pd.DataFrame(
         {
             f"BF {TITLES[c]}": [

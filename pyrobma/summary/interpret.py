@@ -16,7 +16,6 @@ from pyrobma.ensemble import (
     prediction_interval,
 )
 from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
-from pyrobma.models import Hypothesis
 from pyrobma.summary.table import decimals, error, fixed
 
 _GRADES: Final = (
@@ -29,13 +28,13 @@ _UNDECIDED: Final = math.log(1.1)
 _UNCERTAIN: Final = 0.1  # a Bayes factor that is known to 10 % only
 _NEGLIGIBLE: Final = 0.001  # of posterior probability
 
-_OF: Final[dict[Hypothesis, str]] = {
+_OF: Final[dict[str, str]] = {
     "effect": "an effect",
     "heterogeneity": "heterogeneity",
     "bias": "publication bias",
     "hierarchical": "a correlation of true effects within clusters",
 }
-_KINDS: Final[tuple[tuple[Hypothesis, str], ...]] = (
+_KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("selection", "selection model"),
     ("PET", "PET model"),
     ("PEESE", "PEESE model"),
@@ -159,7 +158,7 @@ def _joint_test(ensemble: Ensemble) -> bool:
     return not _own_test(ensemble) and bool(members.any() and not members.all())
 
 
-def _favoured(component: Hypothesis, found: Inclusion) -> str:
+def _favoured(component: str, found: Inclusion) -> str:
     size = abs(found.log_bf)
     grade = next(word for least, word in _GRADES if size >= math.log(max(least, 1)))
     side, name = ("for", "BF10") if found.log_bf > 0 else ("against", "BF01")
@@ -324,7 +323,7 @@ def _biased(ensemble: Ensemble) -> bool:
 
 def _equal(ensemble: Ensemble) -> bool:
     """Whether no model has heterogeneity."""
-    return all(m.tau.is_spike and m.tau.location == 0 for m in ensemble.space.models)
+    return all(model.is_zero("tau") for model in ensemble.space)
 
 
 def _scale(scale: Measure) -> str:

@@ -12,11 +12,10 @@ from pyrobma._format import bayes_factor_of_log
 from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble, Mixture, component_of
+from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import SCALE_NAMES
 from pyrobma.errors import DataError
-from pyrobma.priors import WeightFunction
 from pyrobma.summary.table import (
     Format,
     Summary,
@@ -182,7 +181,7 @@ def estimates_table(
     available = [
         p
         for p in ensemble.parameters
-        if not conditional or component_of(p) in _alternatives(ensemble)
+        if not conditional or ensemble.component_of(p) in _alternatives(ensemble)
     ]
     rows = {
         p: estimate(
@@ -327,9 +326,10 @@ def individual_table(
         )
         for p in fit.names
     }
-    if "omega" in fit.spec.free and isinstance(fit.spec.bias, WeightFunction):
+    selection = fit.spec.selection
+    if "omega" in fit.spec.free and selection is not None:
         omega = fit.draws("omega")
-        for j, (lo, hi) in enumerate(fit.spec.bias.intervals):
+        for j, (lo, hi) in enumerate(selection.intervals):
             rows[f"omega[{lo:g},{hi:g}]"] = _individual(
                 omega[:, :, j], probs, fit.mean_factor("omega")
             )
@@ -344,7 +344,7 @@ def individual_table(
         "ESS": integer,
         "R-hat": fixed(3),
     }
-    sides = fit.spec.bias.sides if isinstance(fit.spec.bias, WeightFunction) else None
+    sides = None if selection is None else selection.sides
     return Table(title, frame, formats, scale_notes(ensemble, output_scale, sides))
 
 

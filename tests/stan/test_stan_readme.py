@@ -24,7 +24,7 @@ import pyrobma as rb
 from pyrobma.effects import effect_sizes
 from pyrobma.fit.quadrature import Rule
 from pyrobma.fit.stan_data import Task, stan_data
-from pyrobma.models import ModelSpec
+from pyrobma.models import model
 from pyrobma.priors import FAMILIES, prior, prior_none, prior_weightfunction
 from pyrobma.programs import PROGRAMS, executable, library
 
@@ -142,13 +142,11 @@ def test_example_data_are_what_the_package_sends_for_the_default_priors(
         rb.load_dataset("konstantopoulos2011"), d="yi", v="vi", study_ids="district"
     )
     selection = prior_weightfunction("one.sided", steps=[0.025, 0.05], alpha=[1, 1, 1])
-    spec = ModelSpec(
-        prior("normal", mean=0, sd=1),
-        prior("inv_gamma", shape=1, scale=0.15),
-        prior("beta", alpha=1, beta=1),
-        selection if program == "selection" else prior_none(),
-        frozenset(),
-        1.0,
+    spec = model(
+        mu=prior("normal", mean=0, sd=1),
+        tau=prior("inv_gamma", shape=1, scale=0.15),
+        rho=prior("beta", alpha=1, beta=1),
+        bias=selection if program == "selection" else prior_none(),
     )
     example = read(program, "data")
     sent = stan_data(Task(effects, "cohens_d"), spec, RULE)

@@ -152,7 +152,9 @@ def test_priors_can_be_written_on_the_command_line(table, tmp_path):
         "--priors-heterogeneity-null", "None",
     )  # fmt: skip
     saved = rb.load(out / "fit.pyrobma")
-    assert [str(model.mu) for model in saved.space.models] == ["Normal(0, 0.5)[0, Inf]"]
+    assert [str(model.prior("mu")) for model in saved.space.models] == [
+        "Normal(0, 0.5)[0, Inf]"
+    ]
     assert len(saved.fits) == 1
     assert not (out / "report.html").exists()
 
@@ -164,8 +166,8 @@ def test_informed_priors_are_of_the_measure_of_the_priors(table, tmp_path):
         "--priors-effect-null", "none", "--priors-heterogeneity-null", "none",
     )  # fmt: skip
     model = rb.load(out / "fit.pyrobma").space.models[0]
-    assert str(model.mu) == "Student-t(0, 0.43, 5)"
-    assert str(model.tau) == "InvGamma(1.71, 0.4)"
+    assert str(model.prior("mu")) == "Student-t(0, 0.43, 5)"
+    assert str(model.prior("tau")) == "InvGamma(1.71, 0.4)"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_model_without_heterogeneity_is_null_for_hierarchical():
 
 def test_the_side_decides_what_a_model_stands_for_and_not_the_shape_of_its_prior():
     space = model_space(effect=SPIKE, effect_null=EFFECT, heterogeneity_null=SPIKE)
-    assert [(str(m.mu), "effect" in m.alternative) for m in space.models] == [
+    assert [(str(m.prior("mu")), "effect" in m.alternative) for m in space.models] == [
         ("Normal(0, 1)", False),
         ("Spike(0)", True),
     ]
@@ -77,7 +77,7 @@ def test_the_side_decides_what_a_model_stands_for_and_not_the_shape_of_its_prior
 def test_without_priors_of_rho_no_model_has_one():
     space = default_space(hierarchical=())
     assert not space.hierarchical
-    assert all(model.rho is None for model in space.models)
+    assert all(not model.has("rho") for model in space.models)
     assert len(space) == 4
     assert default_space().hierarchical
 

@@ -1,0 +1,170 @@
+"""Stage 3: what models are fitted to: the data, and how parameters meet them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from pyrobma._types import FloatArray
+from pyrobma.effects import EffectSizes, Measure, scale_factor
+from pyrobma.errors import DataError
+from pyrobma.parameters import UNKNOWNS, Parameter, Unknowns
+
+EffectMapping: TypeAlias = Literal["linear", "exact"]
+"""How mu goes from the prior scale to the measure of the likelihood."""
+
+EffectDirection: TypeAlias = Literal["positive", "negative"]
+"""Sign of the effects that publication bias favours."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """What a coefficient of the mean multiplies, and the coefficient itself.
+
+    Attributes
+    ----------
+    parameter : Parameter
+        The coefficient, an unknown that enters the mean as a "moderator", or as a
+        "bias" whose values are given.
+    values : array of shape (K,)
+        One per estimate, in the order of the data; finite, read-only. Those of a
+        "bias" are on the measure of the data.
+
+    Raises
+    ------
+    DataError
+        If the parameter is no coefficient, or a value is not finite.
+    """
+
+    parameter: Parameter
+    values: FloatArray
+
+    def __post_init__(self) -> None:
+        """Check the values and make them read-only."""
+        name = self.parameter.name
+        if not self.parameter.coefficient:
+            raise DataError(
+                f"columns: expected a coefficient of the mean; got {name!r}, which "
+                f"enters as {self.parameter.enters!r}."
+            )
+        values = np.array(self.values, dtype=np.float64)
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise DataError(
+                f"columns: expected one finite number per estimate for {name!r}; got "
+                f"{self.values!r}."
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is fitted: the data, and how parameters are mapped to their measure.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        Estimates on the measure of the likelihood.
+    prior_scale : str
+        Measure of mu, tau and PEESE, and of coefficients of moderators.
+    effect_mapping : {"linear", "exact"}
+        How mu is carried from the prior scale to the measure of the likelihood.
+    effect_direction : {"positive", "negative"}
+        Sign of the effects that publication bias favours.
+    columns : tuple of Column
+        Columns of the mean that came with the data, each with its coefficient.
+
+    Raises
+    ------
+    DataError
+        If a column has another number of values than there are estimates, or the
+        name of another unknown.
+    """
+
+    effects: EffectSizes
+    prior_scale: Measure
+    effect_mapping: EffectMapping = "linear"
+    effect_direction: EffectDirection = "positive"
+    columns: tuple[Column, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Compare the columns with the data and with the table of unknowns."""
+        for column in self.columns:
+            if len(column.values) != self.effects.K:
+                raise DataError(
+                    f"columns: expected {self.effects.K} values, one per estimate, for "
+                    f"{column.parameter.name!r}; got {len(column.values)}."
+                )
+        _ = self.unknowns
+
+    @property
+    def unknowns(self) -> Unknowns:
+        """The table of unknowns of these data."""
+        if not self.columns:
+            return UNKNOWNS
+        return UNKNOWNS.with_rows(column.parameter for column in self.columns)
+
+    @property
+    def direction(self) -> int:
+        """1 or -1: the sign of the effects that publication bias favours."""
+        return 1 if self.effect_direction == "positive" else -1
+
+    @property
+    def scale(self) -> float:
+        """Factor of the linear mapping from the prior scale to the data's measure."""
+        return scale_factor(self.prior_scale, self.effects.measure)
+
+    def column(self, parameter: str) -> FloatArray:
+        """Return what a coefficient multiplies in the mean.
+
+        Parameters
+        ----------
+        parameter : str
+            Name of an unknown that enters as "moderator" or "bias".
+
+        Returns
+        -------
+        array of shape (K,)
+            In the order of the data. For a moderator on the measure of the priors, for
+            a bias on that of the data: direction times se to a power, divided by the
+            scale to the power that the coefficient's unit has.
+        """
+        for column in self.columns:
+            if column.parameter.name == parameter:
+                return column.values
+        return self.bias_column(parameter, self.effects.se)
+
+    def bias_column(self, parameter: str, se: FloatArray) -> FloatArray:
+        """Return what PET or PEESE multiplies at any standard errors.
+
+        Parameters
+        ----------
+        parameter : str
+            Name of an unknown that enters as "bias".
+        se : array
+            Standard errors on the measure of the data.
+
+        Returns
+        -------
+        array of the shape of `se`
+            On the measure of the data: direction se^p / s^q. PET is a ratio of effects
+            (q = 0); PEESE is per unit of effect, so that its product with se^2 is one.
+        """
+        row = self.unknowns[parameter]
+        # A coefficient per unit of effect is divided by the unit.
+        factor = row.factor(self.scale) * self.direction
+        return np.asarray(factor * se**row.se_power)
+
+    def in_unit(self, unit: float) -> Task:
+        """Return the task with raw effects divided by a unit, a positive number."""
+        effects = replace(
+            self.effects, y=self.effects.y / unit, se=self.effects.se / unit
+        )
+        # A coefficient in the new unit times its column is an effect in the new unit.
+        columns = tuple(
+            replace(c, values=c.values * c.parameter.factor(unit) / unit)
+            for c in self.columns
+        )
+        return replace(self, effects=effects, columns=columns)
