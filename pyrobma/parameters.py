@@ -15,6 +15,16 @@ from typing import Final, Literal, TypeAlias
 
 from pyrobma.errors import DataError
 
+__all__ = [
+    "COMPONENTS",
+    "UNKNOWNS",
+    "Component",
+    "Enters",
+    "Parameter",
+    "Unit",
+    "Unknowns",
+]
+
 Unit: TypeAlias = Literal["effect", "spread", "per_effect", "none"]
 """How values follow a change of the effect-size measure, or of the unit of raw data.
 

@@ -14,7 +14,7 @@ import pyrobma
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
 DIRECTIVE = re.compile(r"^\.\. auto(\w+):: (\S+)$", re.MULTILINE)
-PACKAGES = ["pyrobma"] + [
+PACKAGES = ["pyrobma", "pyrobma.parameters"] + [
     f"pyrobma.{init.parent.name}"
     for init in sorted(Path(pyrobma.__file__).parent.glob("*/__init__.py"))
     if "__all__" in init.read_text(encoding="utf-8")

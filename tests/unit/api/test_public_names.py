@@ -9,6 +9,7 @@ import pyrobma as rb
 
 NAMES = [
     "BridgeError",
+    "Choice",
     "ConvergenceWarning",
     "DEFAULT",
     "DataError",
@@ -18,6 +19,7 @@ NAMES = [
     "Fit",
     "FitError",
     "FitInterrupted",
+    "Hypotheses",
     "ModelSpace",
     "ModelSpec",
     "OR2d",
@@ -57,6 +59,7 @@ NAMES = [
     "log_odds_ratio",
     "log_risk_ratio",
     "mean_difference",
+    "model",
     "model_space",
     "n_d",
     "n_r",

@@ -78,6 +78,12 @@ def test_seeds_depend_on_the_seed_and_the_model_only(made, space):
     assert not set(seeds(1)) & set(seeds(2))
 
 
+def test_every_posterior_has_a_seed_of_its_own(made, space):
+    fits = fit_models(TASK, space, seed=1, executor=Stub(made))
+    # Six posteriors; equal seeds would give models errors that are alike.
+    assert len({fit.seed for fit in fits}) == len(set(space.first)) == 6
+
+
 def test_an_imprecise_model_that_matters_is_extended(made, space):
     stub = Stub(made, mcse=0.015)
     fits = fit_models(TASK, space, seed=1, executor=stub)
