@@ -530,11 +530,8 @@ def row_of(job: Problem, fit: Any, model: Model) -> int:
     rho = None if model.rho is None else given(model.rho, 1.0)
     bias = given_bias(model.bias, job.unit)
     for k, f in enumerate(fit.fits):
-        spec = f.spec
-        same = spec.mu.same_density(mu) and spec.tau.same_density(tau)
-        same &= (spec.rho is None) == (rho is None)
-        same &= rho is None or spec.rho is None or spec.rho.same_density(rho)
-        if same and (spec.bias or rb.prior_none()).same_density(bias):
+        found = {"mu": mu, "tau": tau} | ({} if rho is None else {"rho": rho})
+        if f.spec.same_likelihood(rb.model(found, bias=bias)):
             return k
     raise LookupError(f"no fit of {model}")
 

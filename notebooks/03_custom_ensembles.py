@@ -14,7 +14,6 @@ import pandas as pd
 import plotnine
 
 import pyrobma as rb
-from pyrobma.fit import Task, fit_models
 
 plotnine.options.figure_format = "png"  # one pixel per dot, for a small file
 
@@ -272,10 +271,51 @@ pd.DataFrame(
 # `transformation="cohens_d"`, as above, or `effect_mapping="exact"`, which converts the
 # mean effect as the data were converted.
 #
+# ## What if not every combination makes sense?
+#
+# Then say which models there are. `model_space` crosses hypotheses, `model` describes
+# one model by the priors of its unknowns, and spaces can be added. Here is a debate
+# with three positions on the studies of precognition: there is nothing, there is an
+# effect, or there is none and significant results were published more often.
+
+# %%
+nothing = rb.model()
+an_effect = rb.model(
+    mu=rb.prior("normal", mean=0, sd=1, lower=0),
+    tau=rb.prior("inv_gamma", shape=1, scale=0.15),
+)
+selected = rb.model(
+    bias=rb.prior_weightfunction("one.sided", steps=[0.025, 0.05], alpha=[1, 1, 1])
+)
+debate = rb.robma(bem, d="d", se="se", models=[nothing, an_effect, selected], seed=1)
+debate.summary("models").tables["models"]
+
+# %% [markdown]
+# A model stands for the components that it does not fix at zero; `alternative` and
+# `prior_weight` say it differently. An unknown that is not named is zero. Whatever the
+# models are, the ensemble has all tables and figures.
+#
+# ## How do I add models later?
+#
+# Add up the fits. Nothing is fitted again; prior probabilities are those of all models
+# together. Someone may hold that the small studies have larger effects:
+
+# %%
+small_studies = rb.robma(
+    bem,
+    d="d",
+    se="se",
+    models=[rb.model(bias=rb.prior_PET("cauchy", [0, 1]))],
+    seed=2,
+)
+wider = debate + small_studies
+wider.models[["bias", "prior_prob", "logml", "post_prob"]].round(3)
+
+# %% [markdown]
 # ## What happens between data and results?
 #
-# `robma` is four steps that can be taken one at a time: read the effect sizes, cross
-# the hypotheses, fit each model, weigh them.
+# Effect sizes are read, hypotheses are crossed, models are fitted and weighed. The
+# first two are values that you can look at before anything is fitted:
 
 # %%
 effects = rb.effect_sizes(bem, d="d", se="se", study_names="study")
@@ -288,31 +328,19 @@ space = rb.model_space(
     heterogeneity=rb.default_priors("heterogeneity"),
     heterogeneity_null=rb.default_priors("heterogeneity", null=True),
     bias=rb.default_bias("PP"),
-    bias_null=[rb.prior_none()],
-    hierarchical=(),
-    hierarchical_null=(),
 )
 len(space), space.prior_prob[:3]
 
 # %% [markdown]
 # There are twelve models. The first three have neither effect nor heterogeneity, a
 # quarter of the prior probability, of which no bias has half and PET and PEESE the
-# rest.
+# rest. This is what `robma(bem, d="d", se="se", model_type="PP", seed=1)` fits:
 
 # %%
-task = Task(effects, "cohens_d", "linear", "positive")
-fits = fit_models(task, space, seed=1)
-[(str(one.spec), round(one.logml, 2)) for one in fits[:3]]
-
-# %%
-ensemble = rb.Ensemble(task, space, fits, rb.SamplerSettings(), 1)
-ensemble.inclusion.round(4)
+fit = rb.robma(effects, models=space, seed=1)
+fit.inclusion.round(4)
 
 # %% [markdown]
-# This is what `robma(bem, d="d", se="se", model_type="PP", seed=1)` computes. Take the
-# steps yourself to change one of them: drop a model from the space, give models prior
-# probabilities, or fit them elsewhere.
-#
 # ## How do I keep a fit?
 
 # %%
@@ -334,7 +362,7 @@ again.inclusion.equals(trials.inclusion)
 # %%
 with ProcessPoolExecutor(2) as pool:
     elsewhere = rb.robma(bem, d="d", se="se", model_type="PP", seed=1, executor=pool)
-bool((elsewhere.logml == [one.logml for one in fits]).all())
+bool((elsewhere.logml == fit.logml).all())
 
 # %% [markdown]
 # The seed alone fixes the numbers: a pool of processes gives the same marginal

@@ -199,8 +199,9 @@ def integrate(
         points = [mode.point for mode in modes]
         around = [_frame(counted, i, kept, points) for i in range(len(kept))]
         frames = [frame for frame in around if frame is not None]
+        known = [frame.points for frame in frames]
         for spacing in _SPACINGS:
-            result = _two_lattices(counted, frames, kept, modes, spacing)
+            result = _two_lattices(counted, frames, kept, points, known, spacing)
             if result is not None and result.error <= tolerance:
                 return result
     except _TooMany:
@@ -232,7 +233,7 @@ class _Frame:
     number: int
     origin: FloatArray
     factor: FloatArray
-    points: FloatArray  # where a finer lattice may start
+    points: FloatArray  # where other lattices may start
 
 
 def _shared_density(
@@ -271,12 +272,11 @@ def _frame(
     # A lattice that is too coarse sees less spread than there is.
     spread = (weight[:, None] * offset).T @ offset + np.eye(len(centre)) / 12.0
     factor = mode.factor @ np.linalg.cholesky(spread)
-    top = keys[np.argsort(-values)[:20]]
     return _Frame(
         number,
         mode.point + mode.factor @ centre,
         factor,
-        mode.point + _decode(top, len(centre)) @ mode.factor.T,
+        mode.point + place @ mode.factor.T,
     )
 
 
@@ -284,18 +284,23 @@ def _two_lattices(
     counted: _Counted,
     frames: Sequence[_Frame],
     kept: Sequence[Mode],
-    modes: Sequence[Mode],
+    points: Sequence[FloatArray],
+    known: list[FloatArray],
     spacing: float,
 ) -> LatticeResult | None:
+    """Integrate with two lattices per frame, whose points become those known."""
     dimension = len(kept[0].point)
     found: list[tuple[int, FloatArray, FloatArray, IntArray, FloatArray]] = []
-    for frame in frames:
+    for place, frame in enumerate(frames):
         density = _shared_density(counted, kept, frame.number)
         factor = spacing * frame.factor
-        seeds = np.concatenate([frame.points, [m.point for m in modes]])
         for half, shift in enumerate((0.0, 0.5)):
             origin = frame.origin + factor @ np.full(dimension, shift)
+            # From all that is known of the mass there is little left to find.
+            seeds = np.concatenate([known[place], points])
             keys, values = _flood(density, origin, factor, seeds)
+            if len(keys):
+                known[place] = origin + _decode(keys, dimension) @ factor.T
             values = values + np.linalg.slogdet(factor)[1]
             found.append((half, origin, factor, keys, values))
     totals = [
@@ -308,12 +313,12 @@ def _two_lattices(
         return None
     logml = float(np.logaddexp(*totals) - np.log(2.0))
     top = max(float(values.max(initial=-np.inf)) for *_, values in found)
-    parts, points, edges = [], [], []
+    parts, places, edges = [], [], []
     halves: tuple[list[FloatArray], list[FloatArray]] = ([], [])
     for half, origin, factor, keys, values in found:
         part = Part(origin, factor, keys, np.exp(values - logml) / 2.0)
         parts.append(part)
-        points.append(part.points)
+        places.append(part.points)
         own = np.exp(values - totals[half])
         halves[half].append(own)
         halves[1 - half].append(np.zeros(len(own)))
@@ -321,7 +326,7 @@ def _two_lattices(
     return LatticeResult(
         logml,
         max(0.5 * abs(float(totals[0] - totals[1])), 1e-6),
-        np.concatenate(points),
+        np.concatenate(places),
         (np.concatenate(halves[0]), np.concatenate(halves[1])),
         np.concatenate(edges).astype(np.float64),
         LatticeProposal(tuple(part for part in parts if len(part.keys))),
@@ -345,8 +350,8 @@ def _flood(
     place = place[np.abs(place).max(axis=1) < 2 ** (_BITS - 2)].astype(np.int64)
     if not len(place):
         return np.empty(0, dtype=np.int64), np.empty(0)
-    layer = np.unique(_encode(place))
-    layer = np.unique(np.concatenate([layer, *(layer + s for s in stride)]))
+    layer = _distinct(_encode(place))
+    layer = _distinct(np.concatenate([layer, *(layer + s for s in stride)]))
     before = np.empty(0, dtype=np.int64)
     keys, values = [], []
     top = -np.inf
@@ -359,13 +364,20 @@ def _flood(
         active = layer[there > top - _DROP]
         inside = np.abs(_decode(active, dimension)).max(axis=1) < 2 ** (_BITS - 2)
         active = active[inside]
-        reached = np.unique((active[:, None] + stride[None]).ravel())
-        seen = np.concatenate([before, layer])
-        before, layer = layer, np.setdiff1d(reached, seen, assume_unique=False)
+        reached = _distinct((active[:, None] + stride[None]).ravel())
+        seen = np.sort(np.concatenate([before, layer]))
+        at = np.minimum(np.searchsorted(seen, reached), len(seen) - 1)
+        before, layer = layer, reached[seen[at] != reached]
     every, first = np.unique(np.concatenate(keys), return_index=True)
     value = np.concatenate(values)[first]
     carrying = value > top - _DROP
     return every[carrying], value[carrying]
+
+
+def _distinct(keys: IntArray) -> IntArray:
+    """Return sorted keys without repetitions, faster than through a hash table."""
+    keys = np.sort(keys)
+    return np.asarray(keys[np.diff(keys, prepend=-1) != 0])
 
 
 def _encode(place: IntArray) -> IntArray:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pyrobma.result import RobmaFit
 from pyrobma.commands.folder import (
     FINISHED,
     SETTINGS,
@@ -20,6 +19,7 @@ from pyrobma.commands.folder import (
 )
 from pyrobma.effects import Measure
 from pyrobma.report import figures, report_html, save_figure, tables
+from pyrobma.result import RobmaFit
 from pyrobma.summary import ensemble_warnings, interpret
 
 _FORMATS = ("svg", "png")

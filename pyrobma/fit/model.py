@@ -16,7 +16,6 @@ from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.errors import (
     BridgeError,
     ChainsTimeout,
-    DataError,
     SamplingError,
     ToolchainError,
 )
@@ -487,7 +486,7 @@ def _sampled(job: _Job, found: Survey) -> Fit:
         while _needs_draws(fit, settings) and _can_grow(fit, settings):
             if found.second.reliable and (fit.round > 1 or _stuck(fit)):
                 break  # longer chains did not or would not help; the survey can
-            fit = _extended(job, fit)
+            fit = _extended(job, fit, doubled=found.second.reliable)
     except ChainsTimeout:
         return _independent(
             job, replace(found, rule=rule), job.draws, (_too_slow(settings),)
@@ -580,12 +579,14 @@ def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
-def _extended(job: _Job, fit: Fit) -> Fit:
+def _extended(job: _Job, fit: Fit, *, doubled: bool = False) -> Fit:
+    """Continue chains as far as their error asks for, or to twice their length."""
     assert fit.chains is not None
     settings = job.settings
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
     wanted = 1.2 * have * (_own_error(fit) / settings.max_mcse) ** 2
+    wanted = 2 * have if doubled else wanted
     more = int(min(max(have, wanted - have), _most(settings) - have))
     number = fit.round + 1
     later = job.go_on(fit.rule, number, more, fit.chains)
