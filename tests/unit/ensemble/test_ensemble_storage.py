@@ -18,7 +18,6 @@ import pyrobma as rb
 from pyrobma.ensemble.storage import CLASSES, FORMAT, load, save
 from pyrobma.fit import Second, fit_models
 from pyrobma.fit.quadrature import Rule
-from pyrobma.priors import NoBias
 
 SPIKE = rb.prior("spike", location=0)
 
@@ -236,6 +235,17 @@ def test_a_newer_format_asks_for_an_update(tmp_path, path):
     with pytest.raises(
         rb.DataError,
         match=rf"got format {FORMAT + 1}, written by pyrobma 9\.0, in .*Update pyrobma",
+    ):
+        load(file)
+
+
+def test_an_older_format_asks_to_fit_again(tmp_path, path):
+    file = tmp_path / "older"
+    older = {"format": FORMAT - 1, "pyrobma": "0.0"}
+    file.write_bytes(_changed(path, lambda contents: contents.update(older)))
+    with pytest.raises(
+        rb.DataError,
+        match=rf"got format {FORMAT - 1}, written by pyrobma 0\.0, in .*Fit the models",
     ):
         load(file)
 
@@ -559,6 +569,10 @@ def _prior_with(**changes):
     return dataclasses.replace(rb.prior("normal", mean=0, sd=1), **changes)
 
 
+def _of_mu(**changes):
+    return (("mu", _prior_with(**changes)),)
+
+
 WEIGHTS = rb.prior_weightfunction("one.sided", steps=[0.05], alpha=[1, 1])
 
 
@@ -624,39 +638,51 @@ WEIGHTS = rb.prior_weightfunction("one.sided", steps=[0.05], alpha=[1, 1])
         ),
         (lambda e: _with(e, 3, rule=Rule(-1.0, 1.0)), r"rule\.spacing: .*; got -1\.0"),
         (
-            lambda e: _modelled(e, mu=_prior_with(values=(0.0, -1.0))),
-            r"space\.models\[3\]\.mu\.values: .*sd: expected a positive value .*-1",
+            lambda e: _modelled(e, priors=_of_mu(values=(0.0, -1.0))),
+            r"space\.models\[3\]\.priors\[0\]\[1\]\.values: .*sd: expected a positive value .*-1",
         ),
         (
-            lambda e: _modelled(e, mu=_prior_with(values=(0.0, NAN))),
-            r"mu\.values: .*sd",
+            lambda e: _modelled(e, priors=_of_mu(values=(0.0, NAN))),
+            r"priors\[0\]\[1\]\.values: .*sd",
         ),
         (
-            lambda e: _modelled(e, mu=_prior_with(lower=2.0, upper=1.0)),
+            lambda e: _modelled(e, priors=_of_mu(lower=2.0, upper=1.0)),
             r"lower < upper",
         ),
-        (lambda e: _modelled(e, mu=_prior_with(family="gauss")), r"mu\.family"),
         (
-            lambda e: _modelled(e, mu=_prior_with(prior_weight=0.0)),
+            lambda e: _modelled(e, priors=_of_mu(family="gauss")),
+            r"priors\[0\]\[1\]\.family",
+        ),
+        (
+            lambda e: _modelled(e, priors=_of_mu(prior_weight=0.0)),
             "prior_weight: expected a positive number",
         ),
         (
-            lambda e: _modelled(e, bias=NoBias(INF)),
-            r"bias\.prior_weight: expected a positive number; got inf",
+            lambda e: _modelled(e, priors=(("nu", _prior_with()),)),
+            r"space\.models\[3\]\.priors: expected some of .*'tau'\], each once; got "
+            r"\['nu'\]",
         ),
         (
-            lambda e: _modelled(e, bias=dataclasses.replace(WEIGHTS, alpha=(1.0,))),
-            r"bias\.steps: .*alpha: expected 2 values",
-        ),
-        (
-            lambda e: _modelled(e, bias=dataclasses.replace(WEIGHTS, steps=(NAN,))),
-            r"bias\.steps: .*finite numbers",
+            lambda e: _modelled(e, priors=2 * (("mu", _prior_with()),)),
+            r"each once; got \['mu', 'mu'\]",
         ),
         (
             lambda e: _modelled(
-                e, bias=dataclasses.replace(WEIGHTS, prior_weight=-1.0)
+                e, selection=dataclasses.replace(WEIGHTS, alpha=(1.0,))
             ),
-            r"bias\.prior_weight: expected a positive number; got -1\.0",
+            r"selection\.steps: .*alpha: expected 2 values",
+        ),
+        (
+            lambda e: _modelled(
+                e, selection=dataclasses.replace(WEIGHTS, steps=(NAN,))
+            ),
+            r"selection\.steps: .*finite numbers",
+        ),
+        (
+            lambda e: _modelled(
+                e, selection=dataclasses.replace(WEIGHTS, prior_weight=-1.0)
+            ),
+            r"selection\.prior_weight: expected a positive number; got -1\.0",
         ),
         (lambda e: _modelled(e, prior_weight=NAN), r"\[3\]\.prior_weight: .*; got nan"),
         (lambda e: _modelled(e, log_prior_weight=INF), r"\[3\]\.log_prior_weight"),
