@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import bayes_factor_of_log
+from pyrobma._format import Format, bayes_factor_of_log, error, fixed
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
 from pyrobma.models import COMPONENTS
-from pyrobma.summary.summaries import TITLES, scale_notes
-from pyrobma.summary.table import Format, Table, error, fixed
+from pyrobma.summary.evidence import TITLES
+from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.table import Table
 
 
 def compare(
@@ -104,7 +105,7 @@ def compare(
             "error(log BF): the largest Monte Carlo standard error of the Bayes "
             "factors' logs.",
             *given,
-            *scale_notes(first, output_scale, None),
+            *scale_notes(first, output_scale),
         ),
     )
 

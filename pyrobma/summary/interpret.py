@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from pyrobma._format import (
+    bayes_factor_in_text,
+    counted,
+    decimals,
+    error,
+    fixed,
+    listed,
+    true_minus,
+)
 from pyrobma.effects import Measure
 from pyrobma.ensemble import (
     Ensemble,
@@ -17,7 +25,7 @@ from pyrobma.ensemble import (
 )
 from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
 from pyrobma.models import Hypothesis
-from pyrobma.summary.table import decimals, error, fixed
+from pyrobma.summary.heading import cluster_counts
 
 _GRADES: Final = (
     (100.0, "extreme"),
@@ -104,14 +112,13 @@ def _fitted(ensemble: Ensemble) -> str:
             for kind, label in _KINDS
             if ensemble.members(kind).any()
         ]
-        text += f", {which} allowed for publication bias ({_list(kinds)})"
+        text += f", {which} allowed for publication bias ({listed(kinds)})"
     return text + "."
 
 
 def _data(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
-    shared = int((np.bincount(effects.cluster) > 1).sum())
-    alone = effects.L - shared
+    shared, alone = cluster_counts(effects)
     text, clusters = _count(effects.K, "estimate"), _count(shared, "cluster")
     if shared and alone:
         return f"{text} ({clusters} and {_count(alone, 'independent estimate')})"
@@ -134,11 +141,11 @@ def _evidence(ensemble: Ensemble) -> list[str]:
             decided.append(_favoured(component, found))
     sentences = []
     if decided:
-        sentences.append(f"There was {_list(decided)}.")
+        sentences.append(f"There was {listed(decided)}.")
     if undecided:
         sentences.append(
             "The data did not discriminate between models with and models without "
-            f"{_list(undecided, 'or')}."
+            f"{listed(undecided, 'or')}."
         )
     if "hierarchical" in ensemble.components and _joint_test(ensemble):
         sentences.append(
@@ -163,20 +170,8 @@ def _favoured(component: Hypothesis, found: Inclusion) -> str:
     size = abs(found.log_bf)
     grade = next(word for least, word in _GRADES if size >= math.log(max(least, 1)))
     side, name = ("for", "BF10") if found.log_bf > 0 else ("against", "BF01")
-    return f"{grade} evidence {side} {_OF[component]} ({name} = {_bayes_factor(size)})"
-
-
-def _bayes_factor(log_bf: float) -> str:
-    """Write a Bayes factor above 1 with three digits, as a power of ten if huge."""
-    power = log_bf / math.log(10)
-    if power >= 5:
-        exponent = math.floor(power)
-        mantissa = f"{10 ** (power - exponent):.1f}"
-        if mantissa == "10.0":
-            mantissa, exponent = "1.0", exponent + 1
-        return f"{mantissa} × 10^{exponent}"
-    digits = max(0, 2 - max(math.floor(power), 0))
-    return f"{math.exp(log_bf):.{digits}f}"
+    written = f"{name} = {bayes_factor_in_text(size)}"
+    return f"{grade} evidence {side} {_OF[component]} ({written})"
 
 
 def _estimates(ensemble: Ensemble, scale: Measure) -> str:
@@ -274,7 +269,7 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
         if many
         else ("The Monte Carlo standard error was")
     )
-    sentences = [f"{subject} {_list(parts)}."]
+    sentences = [f"{subject} {listed(parts)}."]
     doubtful = [_OF[name] for name, value in errors.items() if value > _UNCERTAIN]
     if doubtful:
         subject, verb = (
@@ -283,7 +278,7 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
             else ("The Bayes factors", "are")
         )
         sentences.append(
-            f"{subject} for {_list(doubtful)} {verb} too uncertain to rely on; more "
+            f"{subject} for {listed(doubtful)} {verb} too uncertain to rely on; more "
             "draws would help."
         )
     return sentences
@@ -303,7 +298,7 @@ def _checks(ensemble: Ensemble) -> str:
     if one:
         which = f"Model {failed[0]} of {total}"
     elif len(failed) <= 5:
-        which = f"Models {_list([str(i) for i in failed])} of {total}"
+        which = f"Models {listed([str(i) for i in failed])} of {total}"
     else:
         which = f"{len(failed)} of the {total} models"
     text = (
@@ -340,15 +335,8 @@ def _number(value: float) -> str:
 def _written(*values: float) -> list[str]:
     """Write numbers of one unit with the same decimals, and a true minus sign."""
     write = fixed(decimals(values))
-    return [write(value).replace("-", "−") for value in values]
+    return [true_minus(write(value)) for value in values]
 
 
 def _count(number: int, noun: str) -> str:
-    return f"one {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _list(items: Sequence[str], last: str = "and") -> str:
-    """Join with commas, and the last item with a word."""
-    if len(items) == 1:
-        return items[0]
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+    return counted(number, noun, one="one")
