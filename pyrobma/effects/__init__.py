@@ -1,6 +1,7 @@
 """Stage 1: effect sizes read, checked and converted; bundled data sets."""
 
 from pyrobma.effects.convert import (
+    MEASURE_NAMES,
     MEASURES,
     Measure,
     OR2d,
@@ -11,6 +12,7 @@ from pyrobma.effects.convert import (
     d2OR,
     d2r,
     d2z,
+    linear_measure,
     logOR2d,
     logOR2OR,
     logOR2r,
@@ -62,6 +64,7 @@ from pyrobma.effects.measures import (
 __all__ = [
     "DATA_SCALES",
     "MEASURES",
+    "MEASURE_NAMES",
     "EffectSizes",
     "Measure",
     "OR2d",
@@ -75,6 +78,7 @@ __all__ = [
     "d2z",
     "datasets",
     "effect_sizes",
+    "linear_measure",
     "load_dataset",
     "logOR2OR",
     "logOR2d",

@@ -31,6 +31,18 @@ Measure: TypeAlias = Literal["cohens_d", "fishers_z", "r", "logOR", "OR", "none"
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
 """Every measure by name."""
 
+MEASURE_NAMES: Final[dict[Measure, str]] = {
+    "cohens_d": "Cohen's d",
+    "fishers_z": "Fisher's z",
+    "r": "correlation",
+    "logOR": "log odds ratio",
+    "OR": "odds ratio",
+    "none": "the data",
+}
+"""What each measure is called in tables, figures and sentences."""
+
+_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
+
 LOGISTIC_SD: Final = float(np.pi / np.sqrt(3.0))
 """Standard deviation of the standard logistic distribution: logOR = d π/√3."""
 
@@ -259,6 +271,16 @@ def transform_effect(x: Value, from_: Measure, to: Measure) -> Value:
         refuse_outside(LETTERS[start], array)
         return cast(Value, float(array) if array.ndim == 0 else array)
     return _EFFECTS[start, end](x)
+
+
+def linear_measure(measure: Measure) -> Measure:
+    """Return the measure on which differences of effects are reported.
+
+    A standard deviation or a slope has no value on correlations, whose range is
+    bounded, nor on odds ratios, which multiply: it is on Fisher's z there, and on the
+    log odds ratio.
+    """
+    return _LINEAR.get(measure, measure)
 
 
 def scale_factor(from_: Measure, to: Measure) -> float:

@@ -10,7 +10,13 @@ import pandas as pd
 
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects._numbers import DOMAINS, as_floats
-from pyrobma.effects.convert import LETTERS, Measure, check_measure, transform_effect
+from pyrobma.effects.convert import (
+    LETTERS,
+    MEASURE_NAMES,
+    Measure,
+    check_measure,
+    transform_effect,
+)
 from pyrobma.effects.convert_se import transform_se
 from pyrobma.errors import DataError
 
@@ -23,9 +29,7 @@ DATA_SCALES: Final[tuple[Measure, ...]] = (
 )
 """Measures on which estimates with standard errors can be modelled."""
 
-_TITLES: Final[dict[Measure, str]] = {
-    "cohens_d": "Cohen's d",
-    "fishers_z": "Fisher's z",
+_TITLES: Final[dict[Measure, str]] = MEASURE_NAMES | {
     "r": "r",
     "logOR": "log OR",
     "none": "effects in units of their own",

@@ -13,16 +13,6 @@ from pyrobma.models import Task
 
 Converter = Callable[[FloatArray], FloatArray]
 
-SCALE_NAMES: dict[Measure, str] = {
-    "cohens_d": "Cohen's d",
-    "fishers_z": "Fisher's z",
-    "r": "correlation",
-    "logOR": "log odds ratio",
-    "OR": "odds ratio",
-    "none": "the data",
-}
-"""How each measure is called in tables and figures."""
-
 
 def data_mean(task: Task, mu: FloatArray) -> FloatArray:
     """Return the mean of true effects on the measure of the likelihood.

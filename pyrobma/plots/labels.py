@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from pyrobma.effects import Measure
+from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.parameters import UNKNOWNS
@@ -28,7 +28,6 @@ _TITLES: Final = {
 }
 SYMBOLS: Final = {"mu": "μ", "tau": "τ", "rho": "ρ", "PET": "PET", "PEESE": "PEESE"}
 _NULL: Final = "Null"
-_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
 
 
 def scalar(parameter: str) -> str:
@@ -60,10 +59,10 @@ def parameter_title(
     if parameter not in ("tau", "PEESE"):
         return title
     if measure != ensemble.task.prior_scale:
-        measure = _LINEAR.get(measure, measure)
+        measure = linear_measure(measure)
     if parameter == "tau":
         return with_unit(title, measure)
-    return f"{title} (per unit of {SCALE_NAMES[measure]})"
+    return f"{title} (per unit of {MEASURE_NAMES[measure]})"
 
 
 def bias_name(bias: BiasPrior) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyrobma._format import bayes_factor_of_log, decimal
+from pyrobma._format import bayes_factor_of_log, decimal, p_value, true_minus
+
+__all__ = ["bayes_factor", "number", "p_value", "plain_labels", "short"]
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -22,16 +24,10 @@ def short(value: float) -> str:
     return _typeset(f"{value + 0.0:.4g}")
 
 
-def p_value(value: float) -> str:
-    """Write a p-value without the leading zero, as in ``.05``."""
-    text = f"{value:.4g}"
-    return text.lstrip("0") if 0 < value < 1 else text
-
-
 def plain_labels(values: Sequence[float]) -> list[str]:
     """Write the numbers of an axis as short as they are."""
     return [_typeset(f"{float(v):.10g}") for v in values]
 
 
 def _typeset(text: str) -> str:
-    return text.replace("-", "−").replace("Inf", "∞")
+    return true_minus(text).replace("Inf", "∞")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyrobma.effects import Measure
+from pyrobma.effects import MEASURE_NAMES, Measure
 
 INK = "#1a1a1a"
 """Lines and text: posteriors, estimates, axes."""
@@ -15,19 +15,11 @@ SOFT = "#b8b8b8"
 FILL = "#dcdcdc"
 """Areas: bands and densities."""
 
-_UNITS: dict[Measure, str] = {
-    "cohens_d": "Cohen's d",
-    "fishers_z": "Fisher's z",
-    "r": "correlation",
-    "logOR": "log odds ratio",
-    "OR": "odds ratio",
-    "none": "units of the data",
-}
-
 
 def with_unit(quantity: str, measure: Measure) -> str:
     """Return the label of an axis, e.g. ``Effect (Cohen's d)``."""
-    return f"{quantity} ({_UNITS[measure]})"
+    unit = "units of the data" if measure == "none" else MEASURE_NAMES[measure]
+    return f"{quantity} ({unit})"
 
 
 def theme_print(*, width: float = 6.5, height: float = 4.0, base_size: int = 10) -> Any:

@@ -1,17 +1,6 @@
 """Stage 2: priors."""
 
-from pyrobma.priors.bias import (
-    PEESE,
-    PET,
-    BiasPrior,
-    NoBias,
-    WeightFunction,
-    default_bias,
-    prior_none,
-    prior_PEESE,
-    prior_PET,
-    prior_weightfunction,
-)
+from pyrobma.priors.bias import BiasPrior, NoBias, default_bias, prior_none
 from pyrobma.priors.defaults import (
     DEFAULT,
     BiasArgument,
@@ -26,7 +15,9 @@ from pyrobma.priors.defaults import (
 from pyrobma.priors.distributions import FAMILIES, Family, Prior, prior
 from pyrobma.priors.grid import PValueGrid, common_grid, on_grid
 from pyrobma.priors.informed import informed_priors, prior_informed
+from pyrobma.priors.regression import PEESE, PET, prior_PEESE, prior_PET
 from pyrobma.priors.text import prior_from_text
+from pyrobma.priors.weightfunction import WeightFunction, prior_weightfunction
 
 __all__ = [
     "DEFAULT",

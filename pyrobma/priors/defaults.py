@@ -11,16 +11,10 @@ from typing import Final, Literal, TypeAlias
 from pyrobma.effects import Measure
 from pyrobma.errors import PriorError, PriorWarning
 from pyrobma.parameters import UNKNOWNS, Parameter
-from pyrobma.priors.bias import (
-    PEESE,
-    PET,
-    BiasPrior,
-    NoBias,
-    WeightFunction,
-    default_bias,
-    prior_none,
-)
+from pyrobma.priors.bias import BiasPrior, NoBias, default_bias, prior_none
 from pyrobma.priors.distributions import Prior, prior
+from pyrobma.priors.regression import PEESE, PET
+from pyrobma.priors.weightfunction import WeightFunction
 
 
 class Default(enum.Enum):

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.priors.bias import WeightFunction
 from pyrobma.priors.distributions import Prior
+from pyrobma.priors.weightfunction import WeightFunction
 
 _SMALLEST_MASS: Final = 1e-290
 """Below, tail probabilities lose digits to underflow and cannot be inverted."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.priors.bias import Interval, Sides, WeightFunction
+from pyrobma.priors.weightfunction import Interval, Sides, WeightFunction
 
 _SAME_STEP: Final = 1e-12
 """p-values closer than this are one step: 1 - s/2 of a two-sided step is rounded."""

@@ -13,7 +13,7 @@ from pyrobma.ensemble import Ensemble
 from pyrobma.report.figures import figures, save_figure
 from pyrobma.report.tables import tables
 from pyrobma.summary import Table, ensemble_warnings, interpret
-from pyrobma.summary.summaries import heading
+from pyrobma.summary.heading import heading
 
 
 def report_html(

@@ -1,23 +1,20 @@
 """Stage 6: summaries."""
 
+from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.compare import compare
+from pyrobma.summary.diagnostics import diagnostics_table
 from pyrobma.summary.effects import (
     cluster_effects_table,
     pooled_effect,
     true_effects_table,
 )
+from pyrobma.summary.estimates import estimates_table
+from pyrobma.summary.evidence import bias_table, components_table
 from pyrobma.summary.heterogeneity import heterogeneity_summary
+from pyrobma.summary.individual import individual_table
 from pyrobma.summary.interpret import interpret
-from pyrobma.summary.summaries import (
-    bias_table,
-    components_table,
-    diagnostics_table,
-    ensemble_warnings,
-    estimates_table,
-    individual_table,
-    models_table,
-    summarise,
-)
+from pyrobma.summary.models import models_table
+from pyrobma.summary.summaries import summarise
 from pyrobma.summary.table import Summary, Table
 
 __all__ = [

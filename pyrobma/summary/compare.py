@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import bayes_factor_of_log
+from pyrobma._format import Format, bayes_factor_of_log, error, fixed
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
-from pyrobma.parameters import COMPONENTS
-from pyrobma.summary.summaries import TITLES, scale_notes
-from pyrobma.summary.table import Format, Table, error, fixed
+from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.table import Table
 
 
 def compare(
@@ -63,12 +62,15 @@ def compare(
         )
     levels = check_probs(probs)
     every = {name: _tested(each) for name, each in ensembles.items()}
-    tested = [
-        c.name for c in COMPONENTS if any(c.name in found for found in every.values())
-    ]
+    titles = {
+        component.name: component.title
+        for each in ensembles.values()
+        for component in each.unknowns.components
+    }
+    tested = [c for c in titles if any(c in found for found in every.values())]
     log_bf = pd.DataFrame(
         {
-            f"BF {TITLES[c]}": [
+            f"BF {titles[c]}": [
                 found[c].log_bf if c in found else np.nan for found in every.values()
             ]
             for c in tested
@@ -106,7 +108,7 @@ def compare(
             "error(log BF): the largest Monte Carlo standard error of the Bayes "
             "factors' logs.",
             *given,
-            *scale_notes(first, output_scale, None),
+            *scale_notes(first, output_scale),
         ),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pyrobma._format import Format, decimals, fixed
 from pyrobma.effects import Measure
 from pyrobma.ensemble import (
     Ensemble,
@@ -14,15 +15,12 @@ from pyrobma.ensemble import (
     true_effects,
 )
 from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.summary.checks import ensemble_warnings
+from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.heading import heading
 from pyrobma.summary.heterogeneity import prediction_note
-from pyrobma.summary.summaries import (
-    ensemble_warnings,
-    estimate,
-    estimate_formats,
-    heading,
-    scale_notes,
-)
-from pyrobma.summary.table import Format, Summary, Table, decimals, fixed
+from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.table import Summary, Table
 
 
 def pooled_effect(

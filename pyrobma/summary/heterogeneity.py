@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -17,15 +18,12 @@ from pyrobma.ensemble import (
     prediction_interval,
 )
 from pyrobma.ensemble.quantiles import check_probs
-from pyrobma.summary.summaries import (
-    ensemble_warnings,
-    estimate,
-    estimate_formats,
-    heading,
-    kind_of,
-    model_title,
-    scale_notes,
-)
+from pyrobma.summary.checks import ensemble_warnings
+from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.heading import heading
+from pyrobma.summary.models import model_titles
+from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.summaries import kind_of
 from pyrobma.summary.table import Summary, Table
 
 HeterogeneityType: TypeAlias = Literal["ensemble", "individual"]
@@ -77,12 +75,12 @@ def heterogeneity_summary(
     kind = kind_of(type, get_args(HeterogeneityType))
     levels = tuple(check_probs(probs).values())
     if kind == "individual":
-        each = np.eye(len(ensemble.fits), dtype=bool)
+        alone = np.ones(1, dtype=bool)
         tables = {
-            f"model_{i}": _table(
-                ensemble, model_title(ensemble, i), output_scale, levels, given=alone
+            f"model_{i}": _table(each, title, output_scale, levels, given=alone)
+            for i, (each, title) in enumerate(
+                zip(_models(ensemble), model_titles(ensemble), strict=True), start=1
             )
-            for i, alone in enumerate(each, start=1)
         }
         return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
     tables = {
@@ -95,6 +93,17 @@ def heterogeneity_summary(
             ensemble, "Conditional heterogeneity:", output_scale, levels, True
         )
     return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
+
+
+def _models(ensemble: Ensemble) -> Iterator[Ensemble]:
+    """Yield every model as an ensemble of its own.
+
+    Selecting it from all would take a look at all of them for each.
+    """
+    for model, fit in zip(ensemble.space.models, ensemble.fits, strict=True):
+        yield replace(
+            ensemble, space=replace(ensemble.space, models=(model,)), fits=(fit,)
+        )
 
 
 def _table(

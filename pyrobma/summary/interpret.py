@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from pyrobma.effects import Measure
+from pyrobma._format import (
+    bayes_factor_in_text,
+    counted,
+    decimals,
+    error,
+    fixed,
+    listed,
+    true_minus,
+)
+from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import (
     Ensemble,
     Inclusion,
     heterogeneity,
     prediction_interval,
 )
-from pyrobma.ensemble.scales import SCALE_NAMES, check_output_scale
-from pyrobma.summary.table import decimals, error, fixed
+from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.parameters import BIAS
+from pyrobma.summary.heading import cluster_counts
 
 _GRADES: Final = (
     (100.0, "extreme"),
@@ -27,20 +36,6 @@ _GRADES: Final = (
 _UNDECIDED: Final = math.log(1.1)
 _UNCERTAIN: Final = 0.1  # a Bayes factor that is known to 10 % only
 _NEGLIGIBLE: Final = 0.001  # of posterior probability
-
-_OF: Final[dict[str, str]] = {
-    "effect": "an effect",
-    "heterogeneity": "heterogeneity",
-    "bias": "publication bias",
-    "hierarchical": "a correlation of true effects within clusters",
-}
-_KINDS: Final[tuple[tuple[str, str], ...]] = (
-    ("selection", "selection model"),
-    ("PET", "PET model"),
-    ("PEESE", "PEESE model"),
-)
-_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
-"""Where tau is reported if effects are on a scale without a linear tau."""
 
 
 def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str:
@@ -99,18 +94,17 @@ def _fitted(ensemble: Ensemble) -> str:
         number = int(ensemble.members("bias").sum())
         which = "all of which" if number == count else f"{number} of which"
         kinds = [
-            _count(int(ensemble.members(kind).sum()), label)
-            for kind, label in _KINDS
-            if ensemble.members(kind).any()
+            _count(int(ensemble.members(kind.name).sum()), kind.label)
+            for kind in ensemble.unknowns.kinds(BIAS.name)
+            if ensemble.members(kind.name).any()
         ]
-        text += f", {which} allowed for publication bias ({_list(kinds)})"
+        text += f", {which} allowed for publication bias ({listed(kinds)})"
     return text + "."
 
 
 def _data(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
-    shared = int((np.bincount(effects.cluster) > 1).sum())
-    alone = effects.L - shared
+    shared, alone = cluster_counts(effects)
     text, clusters = _count(effects.K, "estimate"), _count(shared, "cluster")
     if shared and alone:
         return f"{text} ({clusters} and {_count(alone, 'independent estimate')})"
@@ -128,16 +122,17 @@ def _evidence(ensemble: Ensemble) -> list[str]:
         if component == "hierarchical" and not _own_test(ensemble):
             continue
         if abs(found.log_bf) < _UNDECIDED:
-            undecided.append(f"{_OF[component]} (BF10 = {math.exp(found.log_bf):.2f})")
+            what = _words(ensemble, component)
+            undecided.append(f"{what} (BF10 = {math.exp(found.log_bf):.2f})")
         else:
-            decided.append(_favoured(component, found))
+            decided.append(_favoured(_words(ensemble, component), found))
     sentences = []
     if decided:
-        sentences.append(f"There was {_list(decided)}.")
+        sentences.append(f"There was {listed(decided)}.")
     if undecided:
         sentences.append(
             "The data did not discriminate between models with and models without "
-            f"{_list(undecided, 'or')}."
+            f"{listed(undecided, 'or')}."
         )
     if "hierarchical" in ensemble.components and _joint_test(ensemble):
         sentences.append(
@@ -158,24 +153,12 @@ def _joint_test(ensemble: Ensemble) -> bool:
     return not _own_test(ensemble) and bool(members.any() and not members.all())
 
 
-def _favoured(component: str, found: Inclusion) -> str:
+def _favoured(what: str, found: Inclusion) -> str:
     size = abs(found.log_bf)
     grade = next(word for least, word in _GRADES if size >= math.log(max(least, 1)))
     side, name = ("for", "BF10") if found.log_bf > 0 else ("against", "BF01")
-    return f"{grade} evidence {side} {_OF[component]} ({name} = {_bayes_factor(size)})"
-
-
-def _bayes_factor(log_bf: float) -> str:
-    """Write a Bayes factor above 1 with three digits, as a power of ten if huge."""
-    power = log_bf / math.log(10)
-    if power >= 5:
-        exponent = math.floor(power)
-        mantissa = f"{10 ** (power - exponent):.1f}"
-        if mantissa == "10.0":
-            mantissa, exponent = "1.0", exponent + 1
-        return f"{mantissa} × 10^{exponent}"
-    digits = max(0, 2 - max(math.floor(power), 0))
-    return f"{math.exp(log_bf):.{digits}f}"
+    written = f"{name} = {bayes_factor_in_text(size)}"
+    return f"{grade} evidence {side} {what} ({written})"
 
 
 def _estimates(ensemble: Ensemble, scale: Measure) -> str:
@@ -215,8 +198,8 @@ def _spread(ensemble: Ensemble, scale: Measure) -> str:
     if _equal(ensemble):
         return "True effects were taken as equal"
     other = ""
-    if scale != ensemble.task.prior_scale and scale in _LINEAR:
-        other = _scale(_LINEAR[scale])
+    if scale not in (ensemble.task.prior_scale, linear_measure(scale)):
+        other = _scale(linear_measure(scale))
     mean, low, high = _written(tau.mean(), *tau.quantiles([0.025, 0.975]))
     text = "The standard deviation of true effects (tau) was "
     fixed_tau = tau.sd() == 0
@@ -273,8 +256,8 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
         if many
         else ("The Monte Carlo standard error was")
     )
-    sentences = [f"{subject} {_list(parts)}."]
-    doubtful = [_OF[name] for name, value in errors.items() if value > _UNCERTAIN]
+    sentences = [f"{subject} {listed(parts)}."]
+    doubtful = [_words(ensemble, n) for n, e in errors.items() if e > _UNCERTAIN]
     if doubtful:
         subject, verb = (
             ("The Bayes factor", "is")
@@ -282,7 +265,7 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
             else ("The Bayes factors", "are")
         )
         sentences.append(
-            f"{subject} for {_list(doubtful)} {verb} too uncertain to rely on; more "
+            f"{subject} for {listed(doubtful)} {verb} too uncertain to rely on; more "
             "draws would help."
         )
     return sentences
@@ -302,7 +285,7 @@ def _checks(ensemble: Ensemble) -> str:
     if one:
         which = f"Model {failed[0]} of {total}"
     elif len(failed) <= 5:
-        which = f"Models {_list([str(i) for i in failed])} of {total}"
+        which = f"Models {listed([str(i) for i in failed])} of {total}"
     else:
         which = f"{len(failed)} of the {total} models"
     text = (
@@ -326,10 +309,14 @@ def _equal(ensemble: Ensemble) -> bool:
     return all(model.is_zero("tau") for model in ensemble.space)
 
 
+def _words(ensemble: Ensemble, component: str) -> str:
+    return ensemble.unknowns.component(component).words
+
+
 def _scale(scale: Measure) -> str:
     if scale == "none":
         return " in units of the data"
-    return f" on the {SCALE_NAMES[scale]} scale"
+    return f" on the {MEASURE_NAMES[scale]} scale"
 
 
 def _number(value: float) -> str:
@@ -339,15 +326,8 @@ def _number(value: float) -> str:
 def _written(*values: float) -> list[str]:
     """Write numbers of one unit with the same decimals, and a true minus sign."""
     write = fixed(decimals(values))
-    return [write(value).replace("-", "−") for value in values]
+    return [true_minus(write(value)) for value in values]
 
 
 def _count(number: int, noun: str) -> str:
-    return f"one {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _list(items: Sequence[str], last: str = "and") -> str:
-    """Join with commas, and the last item with a word."""
-    if len(items) == 1:
-        return items[0]
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+    return counted(number, noun, one="one")

@@ -2,89 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from pyrobma._format import decimal
-from pyrobma._types import FloatArray
-
-Format = Callable[[float], str]
-
-
-PAD = "\u2007"
-"""Stands for a digit that is not there, so that decimal points stay in line."""
-
-
-def fixed(digits: int) -> Format:
-    """Return a format with this many decimals; missing values are blank."""
-    # Not a closure: a table must survive pickling.
-    return partial(decimal, digits=digits)
-
-
-def decimals(values: Iterable[float]) -> int:
-    """Return how many decimals suit values of one unit.
-
-    Three between 0.01 and 100, as is usual for effect sizes; otherwise as many as show
-    three significant digits of the typical value (the median of those that are neither
-    0 nor infinite) if it is small, and five if it is large.
-    """
-    sizes = np.abs(np.asarray(list(values), dtype=np.float64))
-    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
-    if not sizes.size:
-        return 3
-    typical = float(np.median(sizes))
-    if 0.01 <= typical < 100:
-        return 3
-    order = math.floor(math.log10(typical))
-    return min(2 - order, 15) if order < 0 else max(4 - order, 0)
-
-
-def by_row(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Write numbers with the decimals that suit each row: one quantity, one unit.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Texts by column, padded so that decimal points are in line.
-    """
-    values: FloatArray = frame.to_numpy(dtype=np.float64)
-    digits = [decimals(row) for row in values]
-    most = max(digits, default=0)
-    texts = [
-        [_padded(decimal(value, few), most - few, few) for value in row]
-        for row, few in zip(values, digits, strict=True)
-    ]
-    return {
-        str(name): tuple(row[j] for row in texts)
-        for j, name in enumerate(frame.columns)
-    }
-
-
-def _padded(text: str, missing: int, digits: int) -> str:
-    if not text or text.endswith("Inf"):
-        return text
-    point = 1 if missing and not digits else 0
-    return text + PAD * (missing + point)
-
-
-def error(value: float) -> str:
-    """Write a Monte Carlo standard error with two significant digits."""
-    if math.isnan(value):
-        return ""
-    if value == 0 or not math.isfinite(value):
-        return fixed(0)(value)
-    digits = max(0, 1 - math.floor(math.log10(value)))
-    return f"{value:.{digits}f}" if digits <= 6 else f"{value:.1e}"
-
-
-def integer(value: float) -> str:
-    """Write a count; missing values are blank."""
-    return fixed(0)(value)
+from pyrobma._format import Format
+from pyrobma.summary import as_html, as_latex, as_markdown
+from pyrobma.summary.grid import PAD, Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +69,7 @@ class Table:
             As GitHub and Pandoc read it; names of studies and the like are text there,
             whatever characters they have.
         """
-        from pyrobma.summary.export import table_to_markdown
-
-        return table_to_markdown(self)
+        return as_markdown.table(self._grid())
 
     def to_html(self) -> str:
         """Return the table as a fragment of HTML that carries its own style.
@@ -156,9 +79,7 @@ class Table:
         str
             A ``<div>`` for a notebook or a report, without scripts or links.
         """
-        from pyrobma.summary.export import table_to_html
-
-        return table_to_html(self)
+        return as_html.table(self._grid(), str(self))
 
     def to_latex(self) -> str:
         r"""Return the table as LaTeX.
@@ -169,12 +90,24 @@ class Table:
             A ``table`` environment; the document needs ``\usepackage{booktabs}``.
             Names of studies and the like are text there and never commands.
         """
-        from pyrobma.summary.export import table_to_latex
-
-        return table_to_latex(self)
+        return as_latex.table(self._grid())
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+    def _grid(self) -> Grid:
+        """Return all cells as text, row labels first, and which columns are numbers."""
+        shown = self.formatted()
+        labels = [str(label) for label in shown.index]
+        heading = str(shown.index.name or "").capitalize()
+        shown = shown.reset_index(drop=True)  # a label may occur twice, a row may not
+        shown.insert(0, " " if heading in shown.columns else heading, labels)
+        numeric = (
+            name in self.formats or pd.api.types.is_numeric_dtype(self.frame[name])
+            for name in self.frame.columns
+        )
+        cells = pd.DataFrame() if self.frame.empty else shown.astype(object)
+        return Grid(self.title, cells, (False, *numeric), self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,21 +154,18 @@ class Summary:
 
     def to_markdown(self) -> str:
         """Return heading, tables and warnings as Markdown."""
-        from pyrobma.summary.export import summary_to_markdown
-
-        return summary_to_markdown(self)
+        tables = (table.to_markdown() for table in self.tables.values())
+        return as_markdown.page(self.heading, tables, self.warnings)
 
     def to_html(self) -> str:
         """Return heading, tables and warnings as a fragment of HTML."""
-        from pyrobma.summary.export import summary_to_html
-
-        return summary_to_html(self)
+        tables = (table.to_html() for table in self.tables.values())
+        return as_html.page(self.heading, tables, self.warnings)
 
     def to_latex(self) -> str:
         """Return heading, tables and warnings as LaTeX, as `Table.to_latex` does."""
-        from pyrobma.summary.export import summary_to_latex
-
-        return summary_to_latex(self)
+        tables = (table.to_latex() for table in self.tables.values())
+        return as_latex.page(self.heading, tables, self.warnings)
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -639,7 +639,8 @@ WEIGHTS = rb.prior_weightfunction("one.sided", steps=[0.05], alpha=[1, 1])
         (lambda e: _with(e, 3, rule=Rule(-1.0, 1.0)), r"rule\.spacing: .*; got -1\.0"),
         (
             lambda e: _modelled(e, priors=_of_mu(values=(0.0, -1.0))),
-            r"space\.models\[3\]\.priors\[0\]\[1\]\.values: .*sd: expected a positive value .*-1",
+            r"space\.models\[3\]\.priors\[0\]\[1\]\.values: .*sd: expected a "
+            r"positive value .*-1",
         ),
         (
             lambda e: _modelled(e, priors=_of_mu(values=(0.0, NAN))),

@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 
 from pyrobma.errors import PriorError
-from pyrobma.priors.bias import (
-    PEESE,
-    PET,
-    NoBias,
-    WeightFunction,
-    default_bias,
-    prior_none,
-    prior_PEESE,
-    prior_PET,
-    prior_weightfunction,
-)
+from pyrobma.priors.bias import NoBias, default_bias, prior_none
 from pyrobma.priors.distributions import prior
+from pyrobma.priors.regression import PEESE, PET, prior_PEESE, prior_PET
+from pyrobma.priors.weightfunction import WeightFunction, prior_weightfunction
 
 
 def one(*steps: float, **others: float) -> WeightFunction:

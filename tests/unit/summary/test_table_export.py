@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pyrobma import Summary, Table
-from pyrobma.summary.table import by_row, error, fixed
+from pyrobma._format import error, fixed
+from pyrobma.summary.grid import by_row
 
 NUMBERS = pd.DataFrame(
     {"Mean": [0.12345, -0.5, 0.00012], "error": [0.01, 0.0, 2e-9]},

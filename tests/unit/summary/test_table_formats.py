@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 
 from pyrobma import Summary, Table
-from pyrobma._format import bayes_factor, bayes_factor_of_log
-from pyrobma.summary.table import (
-    by_row,
+from pyrobma._format import (
+    bayes_factor,
+    bayes_factor_of_log,
     decimals,
     error,
     fixed,
     integer,
 )
+from pyrobma.summary.grid import by_row
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""Stage 6: tables of averaged estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._format import Format, error
+from pyrobma.effects import Measure
+from pyrobma.ensemble import Ensemble, Mixture
+from pyrobma.summary.grid import by_row
+from pyrobma.summary.notes import scale_notes, weight_notes
+from pyrobma.summary.table import Table
+
+
+def estimates_table(
+    ensemble: Ensemble,
+    output_scale: Measure | None,
+    probs: Sequence[float],
+    *,
+    conditional: bool = False,
+) -> Table:
+    """Tabulate averaged (or conditional) estimates of every parameter."""
+    shown = ensemble.parameters
+    if conditional:
+        tested = {c for model in ensemble.space.models for c in model.alternative}
+        shown = tuple(p for p in shown if ensemble.component_of(p) in tested)
+    rows = {
+        p: estimate(
+            ensemble.mixture(p, conditional=conditional, output_scale=output_scale),
+            probs,
+        )
+        for p in shown
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    title = "Conditional estimates:" if conditional else "Model-averaged estimates:"
+    if not rows:
+        return Table(title, frame, notes=("No model has an alternative prior.",))
+    grid = ensemble.p_values
+    notes = scale_notes(ensemble, output_scale)
+    notes += weight_notes(None if grid is None else grid.sides)
+    return Table(title, frame, estimate_formats(frame), notes)
+
+
+def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
+    """Return a row of a table of estimates."""
+    median, *quantiles = mixture.quantiles([0.5, *probs])
+    mean, mcse = mixture.mean(), mixture.mcse()
+    return {
+        "Mean": mean,
+        "Median": float(median),
+        **{f"{p:g}": float(q) for p, q in zip(probs, quantiles, strict=True)},
+        # A parameter that is equal in all draws can differ in their last digits.
+        "error(Mean)": mcse if mcse > np.finfo(np.float64).eps * abs(mean) else 0.0,
+    }
+
+
+def estimate_formats(frame: pd.DataFrame) -> dict[str, Format | tuple[str, ...]]:
+    """Return how a table of such rows is printed."""
+    return {**by_row(frame.drop(columns="error(Mean)")), "error(Mean)": error}

@@ -1,0 +1,76 @@
+"""Stage 6: tables of the evidence for components, and columns of Bayes factors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pyrobma._format import bayes_factor_of_log, error, fixed
+from pyrobma.ensemble import Ensemble
+from pyrobma.summary.table import Table
+
+
+def components_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table:
+    """Tabulate prior and posterior probability and Bayes factor of each component."""
+    return _evidence_table(
+        "Components summary:", ensemble, ensemble.inclusion, log_bf, bf01
+    )
+
+
+def bias_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table:
+    """Tabulate the same for each kind of publication bias."""
+    return _evidence_table(
+        "Publication bias summary:", ensemble, ensemble.bias_inclusion, log_bf, bf01
+    )
+
+
+def _evidence_table(
+    title: str, ensemble: Ensemble, found: pd.DataFrame, log_bf: bool, bf01: bool
+) -> Table:
+    name, values, texts = bayes_factors(found["log_bf"], log_bf, bf01)
+    models = tuple(f"{n}/{len(ensemble.fits)}" for n in found["models"])
+    frame = pd.DataFrame(
+        {
+            "Models": models,
+            "Prior prob.": found["prior_prob"],
+            "Post. prob.": found["post_prob"],
+            name: values,
+            "error(log BF)": found["log_bf_mcse"],
+        }
+    ).rename(index=lambda name: ensemble.unknowns.component(name).title)
+    return Table(
+        title,
+        frame,
+        {
+            "Models": models,
+            "Prior prob.": fixed(3),
+            "Post. prob.": fixed(3),
+            name: texts,
+            "error(log BF)": error,
+        },
+        ("error(log BF): Monte Carlo standard error of the log Bayes factor.",),
+    )
+
+
+def bayes_factors(
+    log_values: pd.Series[float], log_bf: bool, bf01: bool
+) -> tuple[str, pd.Series[float], tuple[str, ...]]:
+    """Return the heading of a column of Bayes factors, its numbers and its texts.
+
+    Parameters
+    ----------
+    log_values : Series of float
+        Natural logs of Bayes factors for the presence of something.
+    log_bf, bf01 : bool
+        Show their logs; show evidence for the absence.
+    """
+    name = "Exclusion BF" if bf01 else "Inclusion BF"
+    shown = -log_values if bf01 else log_values
+    if log_bf:
+        return f"log({name})", shown, tuple(map(fixed(3), shown))
+    with np.errstate(over="ignore"):
+        return name, shown.apply(np.exp), tuple(map(bayes_factor_of_log, shown))

@@ -1,0 +1,32 @@
+"""Stage 6: what was fitted to what, in a few words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyrobma._format import counted
+from pyrobma.effects import EffectSizes
+from pyrobma.ensemble import Ensemble
+
+
+def heading(ensemble: Ensemble) -> str:
+    """Say what was fitted to what, in a few words."""
+    effects = ensemble.task.effects
+    shared, alone = cluster_counts(effects)
+    clusters = f" in {counted(shared, 'cluster')}" if shared else ""
+    if shared and alone:
+        clusters += f" and {alone} independent"
+    count = len(ensemble.fits)
+    if count == 1:
+        method = "Bayesian meta-analysis (one model)"
+    elif "bias" in ensemble.components:
+        method = f"Robust Bayesian meta-analysis ({count} models)"
+    else:
+        method = f"Bayesian model-averaged meta-analysis ({count} models)"
+    return f"{method}: {counted(effects.K, 'estimate')}{clusters}"
+
+
+def cluster_counts(effects: EffectSizes) -> tuple[int, int]:
+    """Count the clusters of two estimates or more, and the estimates that are alone."""
+    shared = int((np.bincount(effects.cluster) > 1).sum())
+    return shared, effects.L - shared
