@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure, scale_factor
-from pyrobma.ensemble.joint import JointDraws, joint_draws
+from pyrobma.ensemble.joint import FitDraws, JointDraws, joint_draws
+from pyrobma.ensemble.logml_errors import LogmlErrors
 from pyrobma.ensemble.mixing import Mixture, allocate
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.probabilities import (
     Inclusion,
     inclusion,
+    model_inclusion,
     posterior_probabilities,
     posterior_probability_errors,
 )
@@ -25,6 +29,7 @@ from pyrobma.models import BIAS_COMPONENTS, COMPONENTS, Hypothesis, ModelSpace
 from pyrobma.priors import (
     PEESE,
     PET,
+    BiasPrior,
     NoBias,
     Prior,
     PValueGrid,
@@ -71,24 +76,33 @@ class Ensemble:
     fits: tuple[Fit, ...]
     settings: SamplerSettings
     seed: int
+    # No slots: what follows from the fields is found once and kept.
 
     # ---- model probabilities -------------------------------------------------
-    @property
+    @cached_property
     def logml(self) -> FloatArray:
         """Log marginal likelihoods, shape (number of models,)."""
-        return np.array([fit.logml for fit in self.fits])
+        return _kept(np.array([fit.logml for fit in self.fits]))
 
-    @property
+    @cached_property
     def prior_prob(self) -> FloatArray:
         """Prior model probabilities, shape (number of models,)."""
-        return self.space.prior_prob
+        return _kept(self.space.prior_prob)
 
-    @property
+    @cached_property
     def post_prob(self) -> FloatArray:
         """Posterior model probabilities, shape (number of models,)."""
-        return self._probabilities(None)
+        return _kept(self._probabilities(None))
 
-    @property
+    @cached_property
+    def logml_errors(self) -> LogmlErrors:
+        """Monte Carlo errors of `logml`."""
+        return LogmlErrors.shared(
+            _kept(np.array([fit.logml_mcse for fit in self.fits])),
+            [(fit.fingerprint, fit.seed) for fit in self.fits],
+        )
+
+    @cached_property
     def components(self) -> tuple[Hypothesis, ...]:
         """The components that have evidence to report.
 
@@ -96,7 +110,7 @@ class Ensemble:
         """
         return self._with_models(COMPONENTS, always=("effect", "heterogeneity"))
 
-    @property
+    @cached_property
     def bias_kinds(self) -> tuple[Hypothesis, ...]:
         """The kinds of publication bias that some model has, as alternative or null."""
         kinds: tuple[tuple[Hypothesis, type], ...] = (
@@ -110,12 +124,12 @@ class Ensemble:
             if any(isinstance(m.bias, kind) for m in self.space.models)
         )
 
-    @property
+    @cached_property
     def bias_components(self) -> tuple[Hypothesis, ...]:
         """The kinds of publication bias that some model is the alternative for."""
         return self._with_models(BIAS_COMPONENTS)
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """The scalar parameters of the ensemble.
 
@@ -125,11 +139,11 @@ class Ensemble:
         names = ["mu", "tau"]
         if self.space.hierarchical:
             names.append("rho")
-        names += self._weight_names()
+        names += self._weight_names
         names += [kind for kind in ("PET", "PEESE") if kind in self.bias_kinds]
         return tuple(names)
 
-    @property
+    @cached_property
     def p_values(self) -> PValueGrid | None:
         """Intervals of p-values common to all weight functions; None without any."""
         functions = self.space.weightfunctions
@@ -158,7 +172,7 @@ class Ensemble:
                 "prior_prob": [e.prior_prob for e in rows.values()],
                 "post_prob": [e.post_prob for e in rows.values()],
                 "post_prob_mcse": [e.post_prob_mcse for e in rows.values()],
-                "inclusion_bf": [_exp(e.log_bf) for e in rows.values()],
+                "inclusion_bf": _exp(np.array([e.log_bf for e in rows.values()])),
                 "log_bf": [e.log_bf for e in rows.values()],
                 "log_bf_mcse": [e.log_bf_mcse for e in rows.values()],
             },
@@ -174,8 +188,16 @@ class Ensemble:
         ``inclusion_bf`` (of this model against all others), its log ``log_bf`` and
         ``log_bf_mcse``.
         """
-        alone = np.eye(len(self.fits), dtype=bool)
-        each = [self._compare(member) for member in alone]
+        return self._models.copy()
+
+    @cached_property
+    def _models(self) -> pd.DataFrame:
+        each = model_inclusion(
+            self.logml,
+            self.prior_prob,
+            self.logml_errors,
+            log_prior=self.space.log_prior_prob,
+        )
         return pd.DataFrame(
             {
                 "effect": [str(m.mu) for m in self.space.models],
@@ -189,14 +211,14 @@ class Ensemble:
                 ],
                 "prior_prob": self.prior_prob,
                 "logml": self.logml,
-                "logml_mcse": [fit.logml_mcse for fit in self.fits],
+                "logml_mcse": self.logml_errors.sd,
                 "post_prob": self.post_prob,
                 "post_prob_mcse": posterior_probability_errors(
-                    self.post_prob, self._covariance()
+                    self.post_prob, self.logml_errors
                 ),
-                "inclusion_bf": [_exp(e.log_bf) for e in each],
-                "log_bf": [e.log_bf for e in each],
-                "log_bf_mcse": [e.log_bf_mcse for e in each],
+                "inclusion_bf": _exp(each.log_bf),
+                "log_bf": each.log_bf,
+                "log_bf_mcse": each.log_bf_mcse,
             },
             index=pd.RangeIndex(1, len(self.fits) + 1, name="model"),
         )
@@ -244,12 +266,10 @@ class Ensemble:
             )
         given = self.alternatives(component_of(parameter)) if conditional else None
         to_output = self.converter(parameter, output_scale)
-        draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(
             self._probabilities(given),
-            tuple(draws),
-            self._covariance(),
-            self._shared(),
+            tuple(self._values(parameter)),
+            self.logml_errors,
             tuple(fit.mean_factor(parameter) for fit in self.fits),
         )
         return mixed.transformed(to_output)
@@ -286,7 +306,7 @@ class Ensemble:
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise DataError(f"n: expected a positive number of draws; got {n!r}.")
         if parameter == "omega":
-            names = self._weight_names()
+            names = self._weight_names
             if names:
                 return np.stack(
                     [self.draws(p, conditional=conditional, n=n) for p in names], axis=1
@@ -332,9 +352,30 @@ class Ensemble:
         draws = [
             function(*(fit.draws(name) for name in parameters)) for fit in self.fits
         ]
-        return Mixture(
-            self._probabilities(given), tuple(draws), self._covariance(), self._shared()
-        )
+        return Mixture(self._probabilities(given), tuple(draws), self.logml_errors)
+
+    def predicted(
+        self,
+        function: Callable[[Predictor], FloatArray],
+        *,
+        given: BoolArray | None = None,
+    ) -> Mixture:
+        """Return the posterior of a function of what the models predict.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the `Predictor` of a model, with draws of shape (chains, draws) or
+            (1, 1), and returns values of that shape.
+        given : array of bool, shape (number of models,), optional
+            Only over these models.
+
+        Returns
+        -------
+        Mixture
+        """
+        draws = [function(Predictor(self.task, FitDraws(fit))) for fit in self.fits]
+        return Mixture(self._probabilities(given), tuple(draws), self.logml_errors)
 
     def joint(
         self, *parameters: str, given: BoolArray | None = None, size: int = 4000
@@ -375,18 +416,34 @@ class Ensemble:
             merged, and a model without the parameter has a spike at 0.
         """
         member = self.alternatives(component_of(parameter)) if conditional else None
-        total: list[tuple[float, Prior]] = []
+        # By what they are apart from their weight, in the order of the models.
+        total: dict[Prior, float] = {}
+        first: dict[Prior, Prior] = {}
         for probability, model in zip(
-            self._prior_given(member), self.space.models, strict=True
+            self.prior_given(member), self.space.models, strict=True
         ):
             mine = model.priors[parameter]
-            for i, (sum_, other) in enumerate(total):
-                if mine.same_density(other):
-                    total[i] = (sum_ + probability, other)
-                    break
-            else:
-                total.append((float(probability), mine))
-        return tuple((float(p), prior) for p, prior in total if p > 0)
+            kind = replace(mine, prior_weight=1.0)
+            total[kind] = total.get(kind, 0.0) + float(probability)
+            first.setdefault(kind, mine)
+        return tuple((p, first[kind]) for kind, p in total.items() if p > 0)
+
+    def prior_given(self, given: BoolArray | None) -> FloatArray:
+        """Return prior model probabilities, given that a model is one of some.
+
+        Parameters
+        ----------
+        given : array of bool, shape (number of models,), optional
+            Which models. None: all.
+
+        Returns
+        -------
+        array of shape (number of models,)
+            Summing to one; 0 for the others.
+        """
+        if given is None:
+            return self.prior_prob
+        return self.space.prior_prob_given(given)
 
     def members(self, component: Hypothesis) -> BoolArray:
         """Return which models count as alternative for a component or kind of bias."""
@@ -441,17 +498,23 @@ class Ensemble:
         return lambda x: x * factor
 
     # ---- inside --------------------------------------------------------------
-    def _values(self, fit: Fit, parameter: str) -> FloatArray:
+    def _values(self, parameter: str) -> Iterator[FloatArray]:
+        """Yield the draws of a parameter by model."""
         if not parameter.startswith("omega["):
-            return fit.draws(parameter)
-        grid, weights = self.p_values, fit.draws("omega")
-        assert grid is not None
-        if not isinstance(fit.spec.bias, WeightFunction):
-            return weights[:, :, 0]
-        fine = on_grid(weights.reshape(-1, weights.shape[2]), fit.spec.bias, grid)
-        column = self._weight_names().index(parameter)
-        return fine[:, column].reshape(weights.shape[:2])
+            for fit in self.fits:
+                yield fit.draws(parameter)
+            return
+        assert self.p_values is not None
+        place = self._weight_names.index(parameter)
+        # Where each weight function has its weight of this interval.
+        columns: dict[BiasPrior, int] = {}
+        for fit in self.fits:
+            bias = fit.spec.bias
+            if bias not in columns:
+                columns[bias] = _column(bias, self.p_values, place)
+            yield fit.draws("omega")[:, :, columns[bias]]
 
+    @cached_property
     def _weight_names(self) -> list[str]:
         if self.p_values is None:
             return []
@@ -464,14 +527,9 @@ class Ensemble:
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(
-            member, self.logml, self.prior_prob, self._covariance(),
+            member, self.logml, self.prior_prob, self.logml_errors,
             log_prior=self.space.log_prior_prob,
         )  # fmt: skip
-
-    def _prior_given(self, given: BoolArray | None) -> FloatArray:
-        if given is None:
-            return self.prior_prob
-        return self.space.prior_prob_given(given)
 
     def _probabilities(self, given: BoolArray | None) -> FloatArray:
         logs = (
@@ -480,20 +538,24 @@ class Ensemble:
             else self.space.log_prior_prob_given(given)
         )
         return posterior_probabilities(
-            self.logml, self._prior_given(given), log_prior=logs
+            self.logml, self.prior_given(given), log_prior=logs
         )
 
-    def _covariance(self) -> FloatArray:
-        error = np.array([fit.logml_mcse for fit in self.fits])
-        shared = np.array(self._shared())
-        return np.asarray(np.outer(error, error) * (shared[:, None] == shared))
 
-    def _shared(self) -> tuple[int, ...]:
-        """Give models that share one fit, and so its errors, one number."""
-        keys = [(fit.fingerprint, fit.seed) for fit in self.fits]
-        return tuple(keys.index(key) for key in keys)
+def _column(bias: BiasPrior, grid: PValueGrid, place: int) -> int:
+    """Return which of its weights a model has in an interval of the grid."""
+    if not isinstance(bias, WeightFunction):
+        return 0  # the weight of 1 that a model without selection has
+    own = np.arange(len(bias.intervals), dtype=np.float64)
+    return int(on_grid(own[None], bias, grid)[0, place])
 
 
-def _exp(value: float) -> float:
+def _kept(values: FloatArray) -> FloatArray:
+    """Return values that nobody can change, because they are found only once."""
+    values.flags.writeable = False
+    return values
+
+
+def _exp(values: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):
-        return float(np.exp(value))
+        return np.exp(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from pyrobma.effects import Measure
@@ -13,7 +14,7 @@ from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.plots.numbers import p_value
 from pyrobma.plots.theme import with_unit
-from pyrobma.priors import BiasPrior, NoBias, Prior, WeightFunction
+from pyrobma.priors import PEESE, PET, BiasPrior, NoBias, Prior, WeightFunction
 
 SCALARS: Final = ("mu", "tau", "rho", "PET", "PEESE")
 """Parameters with one number per draw and a prior of their own."""
@@ -27,6 +28,8 @@ _TITLES: Final = {
 }
 SYMBOLS: Final = {"mu": "μ", "tau": "τ", "rho": "ρ", "PET": "PET", "PEESE": "PEESE"}
 _NULL: Final = "Null"
+_NAMED: Final = (("mu", "effect"), ("tau", "heterogeneity"), ("rho", "clusters"))
+"""Parameters whose components are named, in that order."""
 _LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
 
 
@@ -81,8 +84,8 @@ def model_names(space: ModelSpace) -> tuple[str, ...]:
     A component is named where a model counts as its alternative, with the prior if
     several were given; names that are still equal end in the number of the model.
     """
-    parts = [_parts(space, model) for model in space.models]
-    names = [" + ".join(p) for p in parts]
+    words = _Words(space)
+    names = [" + ".join(words.of(model)) for model in space.models]
     names = [n[0].upper() + n[1:] if n else _NULL for n in names]
     return _told_apart(names)
 
@@ -93,61 +96,79 @@ def group_names(space: ModelSpace) -> tuple[tuple[str, str], ...]:
     The second may be empty: no model of the space has bias.
     """
     groups = []
+    words = _Words(space)
     anyone = any(not isinstance(model.bias, NoBias) for model in space.models)
     # With bias the group has more models than the null model.
     null = "No effect, no heterogeneity" if anyone else _NULL
     for model in space.models:
-        *about, bias = _parts(space, model, full=True)
+        *about, bias = words.of(model, full=True)
         name = " + ".join(about)
         name = name[0].upper() + name[1:] if name else null
         groups.append((name, bias if anyone else ""))
     return tuple(groups)
 
 
-def _parts(space: ModelSpace, model: ModelSpec, *, full: bool = False) -> list[str]:
-    """Name a model's components; in full, its kind of bias comes last in any case."""
-    parts = []
-    for parameter, component in (
-        ("mu", "effect"),
-        ("tau", "heterogeneity"),
-        ("rho", "clusters"),
-    ):
-        hypothesis = component_of(parameter)
-        has = hypothesis in model.alternative
-        if component == "clusters" and not _clusters_vary(space):
-            continue
-        rivals = [
-            getattr(other, parameter)
-            for other in space.models
-            if (hypothesis in other.alternative) == has
-        ]
-        prior = getattr(model, parameter)
-        several = prior is not None and _several(rivals)
-        if has:
-            parts.append(f"{component} {prior}" if several else component)
-        elif several:
-            parts.append(f"no {component} {prior}")
-    bias = _bias_part(space, model)
-    if full:
-        parts.append(bias or "no bias")
-    elif bias:
-        parts.append(bias)
-    return parts
+class _Words:
+    """Names of the components of the models of a space.
+
+    What rivals a prior is looked up once for all models: a model's name takes the same
+    time however many there are.
+    """
+
+    def __init__(self, space: ModelSpace) -> None:
+        self.clusters = _clusters_vary(space)
+        priors: dict[tuple[str, bool], set[Prior]] = {}
+        biases: dict[str, set[BiasPrior]] = {}
+        for model in space.models:
+            for parameter, _ in _NAMED:
+                own = getattr(model, parameter)
+                if own is not None:
+                    side = (parameter, _has(model, parameter))
+                    priors.setdefault(side, set()).add(_unweighted(own))
+            name = bias_name(model.bias)
+            biases.setdefault(name, set()).add(_unweighted_bias(model.bias))
+        self.several_priors = {side for side, kinds in priors.items() if len(kinds) > 1}
+        self.several_biases = {name for name, kinds in biases.items() if len(kinds) > 1}
+
+    def of(self, model: ModelSpec, *, full: bool = False) -> list[str]:
+        """Name a model's components; in full, its bias comes last in any case."""
+        parts = []
+        for parameter, component in _NAMED:
+            if parameter == "rho" and not self.clusters:
+                continue
+            has = _has(model, parameter)
+            prior = getattr(model, parameter)
+            several = prior is not None and (parameter, has) in self.several_priors
+            if has:
+                parts.append(f"{component} {prior}" if several else component)
+            elif several:
+                parts.append(f"no {component} {prior}")
+        bias = self._bias(model.bias)
+        if full:
+            parts.append(bias or "no bias")
+        elif bias:
+            parts.append(bias)
+        return parts
+
+    def _bias(self, bias: BiasPrior) -> str:
+        if isinstance(bias, NoBias):
+            return ""
+        name = bias_name(bias)
+        return str(bias) if name in self.several_biases else name
 
 
-def _bias_part(space: ModelSpace, model: ModelSpec) -> str:
-    if isinstance(model.bias, NoBias):
-        return ""
-    name = bias_name(model.bias)
-    same = [m.bias for m in space.models if bias_name(m.bias) == name]
-    if all(model.bias.same_density(other) for other in same):
-        return name
-    return str(model.bias)
+def _has(model: ModelSpec, parameter: str) -> bool:
+    return component_of(parameter) in model.alternative
 
 
-def _several(priors: Sequence[Prior | None]) -> bool:
-    given = [p for p in priors if p is not None]
-    return any(not given[0].same_density(other) for other in given[1:])
+def _unweighted(prior: Prior) -> Prior:
+    return replace(prior, prior_weight=1.0)
+
+
+def _unweighted_bias(bias: BiasPrior) -> BiasPrior:
+    if isinstance(bias, (PET, PEESE)):
+        return replace(bias, prior=_unweighted(bias.prior))
+    return replace(bias, prior_weight=1.0)
 
 
 def _clusters_vary(space: ModelSpace) -> bool:
