@@ -9,9 +9,12 @@ from pyrobma.ensemble.heterogeneity import (
     typical_variance,
 )
 from pyrobma.ensemble.joint import JointDraws
+from pyrobma.ensemble.logml_errors import LogmlErrors
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.normal_mixture import NormalMixture
+from pyrobma.ensemble.pooling import pooling_weights
 from pyrobma.ensemble.prediction import new_effect
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.probabilities import (
     Inclusion,
     inclusion,
@@ -26,13 +29,16 @@ __all__ = [
     "Ensemble",
     "Inclusion",
     "JointDraws",
+    "LogmlErrors",
     "Mixture",
     "NormalMixture",
+    "Predictor",
     "cluster_effects",
     "heterogeneity",
     "inclusion",
     "load",
     "new_effect",
+    "pooling_weights",
     "posterior_probabilities",
     "posterior_probability_errors",
     "prediction_interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -78,10 +79,13 @@ def to_datatree(
                 f"model: expected the number of a model, 1 to {count}, or None; got "
                 f"{model!r}."
             )
-        return DataTree.from_dict(_model_groups(ensemble, int(model)))
+        return DataTree.from_dict(
+            _model_groups(ensemble, int(model), _observed(ensemble))
+        )
     groups = _averaged_groups(ensemble, n)
+    observed = groups["/observed_data"]
     for number in range(1, len(ensemble.fits) + 1):
-        for group, dataset in _model_groups(ensemble, number).items():
+        for group, dataset in _model_groups(ensemble, number, observed).items():
             groups[f"/models/model_{number}{group}"] = dataset
     return DataTree.from_dict(groups)
 
@@ -111,7 +115,9 @@ def _averaged_groups(ensemble: Ensemble, n: int) -> dict[str, Dataset]:
     }
 
 
-def _model_groups(ensemble: Ensemble, number: int) -> dict[str, Dataset]:
+def _model_groups(
+    ensemble: Ensemble, number: int, observed: Dataset
+) -> dict[str, Dataset]:
     fit = ensemble.fits[number - 1]
     groups = {"/": _dataset({}, {}, _model_attributes(ensemble, number))}
     chains = fit.chains
@@ -128,7 +134,7 @@ def _model_groups(ensemble: Ensemble, number: int) -> dict[str, Dataset]:
         }
         groups["/posterior"] = _posterior(fit)
         groups["/sample_stats"] = _dataset(stats, _sample_coords(*size), _library())
-    groups["/observed_data"] = _observed(ensemble)
+    groups["/observed_data"] = observed
     return groups
 
 
@@ -215,6 +221,7 @@ def _sample_coords(chains: int, draws: int) -> dict[str, Any]:
     return {"chain": np.arange(chains), "draw": np.arange(draws)}
 
 
+@cache  # the version is read from a file
 def _library() -> dict[str, str | int | float]:
     return {
         "inference_library": "pyrobma",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure, scale_factor
-from pyrobma.ensemble.joint import JointDraws, joint_draws
+from pyrobma.ensemble.joint import FitDraws, JointDraws, joint_draws
+from pyrobma.ensemble.logml_errors import LogmlErrors
 from pyrobma.ensemble.mixing import Mixture, allocate
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.probabilities import (
     Inclusion,
     inclusion,
+    model_inclusion,
     posterior_probabilities,
     posterior_probability_errors,
 )
@@ -23,7 +27,7 @@ from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings
 from pyrobma.models import ModelSpace, ModelSpec, Task
 from pyrobma.parameters import BIAS, Unknowns
-from pyrobma.priors import Prior, PValueGrid, common_grid, on_grid
+from pyrobma.priors import Prior, PValueGrid, WeightFunction, common_grid, on_grid
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,29 +53,38 @@ class Ensemble:
     fits: tuple[Fit, ...]
     settings: SamplerSettings
     seed: int
+    # No slots: what follows from the fields is found once and kept.
 
     # ---- model probabilities -------------------------------------------------
-    @property
+    @cached_property
     def logml(self) -> FloatArray:
         """Log marginal likelihoods, shape (number of models,)."""
-        return np.array([fit.logml for fit in self.fits])
+        return _kept(np.array([fit.logml for fit in self.fits]))
 
-    @property
+    @cached_property
     def prior_prob(self) -> FloatArray:
         """Prior model probabilities, shape (number of models,)."""
-        return self.space.prior_prob
+        return _kept(self.space.prior_prob)
 
-    @property
+    @cached_property
     def post_prob(self) -> FloatArray:
         """Posterior model probabilities, shape (number of models,)."""
-        return self._probabilities(None)
+        return _kept(self._probabilities(None))
 
     @property
     def unknowns(self) -> Unknowns:
         """The table of unknowns of the data."""
         return self.task.unknowns
 
-    @property
+    @cached_property
+    def logml_errors(self) -> LogmlErrors:
+        """Monte Carlo errors of `logml`."""
+        return LogmlErrors.shared(
+            _kept(np.array([fit.logml_mcse for fit in self.fits])),
+            [(fit.fingerprint, fit.seed) for fit in self.fits],
+        )
+
+    @cached_property
     def components(self) -> tuple[str, ...]:
         """The components that have evidence to report.
 
@@ -83,7 +96,7 @@ class Ensemble:
             if component.always or self.members(component.name).any()
         )
 
-    @property
+    @cached_property
     def bias_kinds(self) -> tuple[str, ...]:
         """The kinds of publication bias that some model has, as alternative or null."""
         return tuple(
@@ -92,13 +105,13 @@ class Ensemble:
             if any(map(self.space.has, self._names_of(kind.name)))
         )
 
-    @property
+    @cached_property
     def bias_components(self) -> tuple[str, ...]:
         """The kinds of publication bias that some model is the alternative for."""
         kinds = (kind.name for kind in self.unknowns.kinds(BIAS.name))
         return tuple(kind for kind in kinds if self.members(kind).any())
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """The scalar parameters of the ensemble.
 
@@ -108,12 +121,12 @@ class Ensemble:
         names: list[str] = []
         for row in self.unknowns:
             if not row.scalar:
-                names += self._weight_names()
+                names += self._weight_names
             elif row.always or self.space.has(row.name):
                 names.append(row.name)
         return tuple(names)
 
-    @property
+    @cached_property
     def p_values(self) -> PValueGrid | None:
         """Intervals of p-values common to all weight functions; None without any."""
         functions = self.space.weightfunctions
@@ -142,7 +155,7 @@ class Ensemble:
                 "prior_prob": [e.prior_prob for e in rows.values()],
                 "post_prob": [e.post_prob for e in rows.values()],
                 "post_prob_mcse": [e.post_prob_mcse for e in rows.values()],
-                "inclusion_bf": [_exp(e.log_bf) for e in rows.values()],
+                "inclusion_bf": _exp(np.array([e.log_bf for e in rows.values()])),
                 "log_bf": [e.log_bf for e in rows.values()],
                 "log_bf_mcse": [e.log_bf_mcse for e in rows.values()],
             },
@@ -158,8 +171,16 @@ class Ensemble:
         ``inclusion_bf`` (of this model against all others), its log ``log_bf`` and
         ``log_bf_mcse``.
         """
-        alone = np.eye(len(self.fits), dtype=bool)
-        each = [self._compare(member) for member in alone]
+        return self._models.copy()
+
+    @cached_property
+    def _models(self) -> pd.DataFrame:
+        each = model_inclusion(
+            self.logml,
+            self.prior_prob,
+            self.logml_errors,
+            log_prior=self.space.log_prior_prob,
+        )
         return pd.DataFrame(
             {
                 **{
@@ -168,14 +189,14 @@ class Ensemble:
                 },
                 "prior_prob": self.prior_prob,
                 "logml": self.logml,
-                "logml_mcse": [fit.logml_mcse for fit in self.fits],
+                "logml_mcse": self.logml_errors.sd,
                 "post_prob": self.post_prob,
                 "post_prob_mcse": posterior_probability_errors(
-                    self.post_prob, self._covariance()
+                    self.post_prob, self.logml_errors
                 ),
-                "inclusion_bf": [_exp(e.log_bf) for e in each],
-                "log_bf": [e.log_bf for e in each],
-                "log_bf_mcse": [e.log_bf_mcse for e in each],
+                "inclusion_bf": _exp(each.log_bf),
+                "log_bf": each.log_bf,
+                "log_bf_mcse": each.log_bf_mcse,
             },
             index=pd.RangeIndex(1, len(self.fits) + 1, name="model"),
         )
@@ -223,12 +244,10 @@ class Ensemble:
             )
         given = self.alternatives(self.component_of(parameter)) if conditional else None
         to_output = self.converter(parameter, output_scale)
-        draws = [self._values(fit, parameter) for fit in self.fits]
         mixed = Mixture(
             self._probabilities(given),
-            tuple(draws),
-            self._covariance(),
-            self._shared(),
+            tuple(self._values(parameter)),
+            self.logml_errors,
             tuple(fit.mean_factor(parameter) for fit in self.fits),
         )
         return mixed.transformed(to_output)
@@ -265,7 +284,7 @@ class Ensemble:
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise DataError(f"n: expected a positive number of draws; got {n!r}.")
         if parameter == "omega":
-            names = self._weight_names()
+            names = self._weight_names
             if names:
                 return np.stack(
                     [self.draws(p, conditional=conditional, n=n) for p in names], axis=1
@@ -311,9 +330,30 @@ class Ensemble:
         draws = [
             function(*(fit.values(name) for name in parameters)) for fit in self.fits
         ]
-        return Mixture(
-            self._probabilities(given), tuple(draws), self._covariance(), self._shared()
-        )
+        return Mixture(self._probabilities(given), tuple(draws), self.logml_errors)
+
+    def predicted(
+        self,
+        function: Callable[[Predictor], FloatArray],
+        *,
+        given: BoolArray | None = None,
+    ) -> Mixture:
+        """Return the posterior of a function of what the models predict.
+
+        Parameters
+        ----------
+        function : callable
+            Takes the `Predictor` of a model, with draws of shape (chains, draws) or
+            (1, 1), and returns values of that shape.
+        given : array of bool, shape (number of models,), optional
+            Only over these models.
+
+        Returns
+        -------
+        Mixture
+        """
+        draws = [function(Predictor(self.task, FitDraws(fit))) for fit in self.fits]
+        return Mixture(self._probabilities(given), tuple(draws), self.logml_errors)
 
     def joint(
         self, *parameters: str, given: BoolArray | None = None, size: int = 4000
@@ -355,18 +395,34 @@ class Ensemble:
         """
         component = self.component_of(parameter)
         member = self.alternatives(component) if conditional else None
-        total: list[tuple[float, Prior]] = []
+        # By what they are apart from their weight, in the order of the models.
+        total: dict[Prior, float] = {}
+        first: dict[Prior, Prior] = {}
         for probability, model in zip(
-            self._prior_given(member), self.space.models, strict=True
+            self.prior_given(member), self.space.models, strict=True
         ):
             mine = model.prior(parameter)
-            for i, (sum_, other) in enumerate(total):
-                if mine.same_density(other):
-                    total[i] = (sum_ + probability, other)
-                    break
-            else:
-                total.append((float(probability), mine))
-        return tuple((float(p), prior) for p, prior in total if p > 0)
+            kind = replace(mine, prior_weight=1.0)
+            total[kind] = total.get(kind, 0.0) + float(probability)
+            first.setdefault(kind, mine)
+        return tuple((p, first[kind]) for kind, p in total.items() if p > 0)
+
+    def prior_given(self, given: BoolArray | None) -> FloatArray:
+        """Return prior model probabilities, given that a model is one of some.
+
+        Parameters
+        ----------
+        given : array of bool, shape (number of models,), optional
+            Which models. None: all.
+
+        Returns
+        -------
+        array of shape (number of models,)
+            Summing to one; 0 for the others.
+        """
+        if given is None:
+            return self.prior_prob
+        return self.space.prior_prob_given(given)
 
     def component_of(self, parameter: str) -> str:
         """Return the component, or kind of bias, that a parameter belongs to."""
@@ -420,18 +476,23 @@ class Ensemble:
         return lambda x: x * factor
 
     # ---- inside --------------------------------------------------------------
-    def _values(self, fit: Fit, parameter: str) -> FloatArray:
+    def _values(self, parameter: str) -> Iterator[FloatArray]:
+        """Yield the draws of a parameter by model."""
         if self.unknowns[parameter].scalar:
-            return fit.values(parameter)
-        grid, weights = self.p_values, fit.draws("omega")
-        assert grid is not None
-        selection = fit.spec.selection
-        if selection is None:
-            return weights[:, :, 0]
-        fine = on_grid(weights.reshape(-1, weights.shape[2]), selection, grid)
-        column = self._weight_names().index(parameter)
-        return fine[:, column].reshape(weights.shape[:2])
+            for fit in self.fits:
+                yield fit.values(parameter)
+            return
+        assert self.p_values is not None
+        place = self._weight_names.index(parameter)
+        # Where each weight function has its weight of this interval.
+        columns: dict[WeightFunction | None, int] = {}
+        for fit in self.fits:
+            selection = fit.spec.selection
+            if selection not in columns:
+                columns[selection] = _column(selection, self.p_values, place)
+            yield fit.draws("omega")[:, :, columns[selection]]
 
+    @cached_property
     def _weight_names(self) -> list[str]:
         if self.p_values is None:
             return []
@@ -456,14 +517,9 @@ class Ensemble:
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(
-            member, self.logml, self.prior_prob, self._covariance(),
+            member, self.logml, self.prior_prob, self.logml_errors,
             log_prior=self.space.log_prior_prob,
         )  # fmt: skip
-
-    def _prior_given(self, given: BoolArray | None) -> FloatArray:
-        if given is None:
-            return self.prior_prob
-        return self.space.prior_prob_given(given)
 
     def _probabilities(self, given: BoolArray | None) -> FloatArray:
         logs = (
@@ -472,20 +528,24 @@ class Ensemble:
             else self.space.log_prior_prob_given(given)
         )
         return posterior_probabilities(
-            self.logml, self._prior_given(given), log_prior=logs
+            self.logml, self.prior_given(given), log_prior=logs
         )
 
-    def _covariance(self) -> FloatArray:
-        error = np.array([fit.logml_mcse for fit in self.fits])
-        shared = np.array(self._shared())
-        return np.asarray(np.outer(error, error) * (shared[:, None] == shared))
 
-    def _shared(self) -> tuple[int, ...]:
-        """Give models that share one fit, and so its errors, one number."""
-        keys = [(fit.fingerprint, fit.seed) for fit in self.fits]
-        return tuple(keys.index(key) for key in keys)
+def _column(selection: WeightFunction | None, grid: PValueGrid, place: int) -> int:
+    """Return which of its weights a model has in an interval of the grid."""
+    if selection is None:
+        return 0  # the weight of 1 that a model without selection has
+    own = np.arange(len(selection.intervals), dtype=np.float64)
+    return int(on_grid(own[None], selection, grid)[0, place])
 
 
-def _exp(value: float) -> float:
+def _kept(values: FloatArray) -> FloatArray:
+    """Return values that nobody can change, because they are found only once."""
+    values.flags.writeable = False
+    return values
+
+
+def _exp(values: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):
-        return float(np.exp(value))
+        return np.exp(values)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from pyrobma import _numerics
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import EffectSizes, Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.prediction import new_effect
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.quantiles import check_probs
-from pyrobma.ensemble.scales import data_mean, data_sd
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 # Nodes in pairs of opposite sign: the mean of a symmetric distribution is exact.
@@ -42,20 +43,9 @@ def typical_variance(effects: EffectSizes) -> float:
     -------
     float
         ``(K − 1) Σw / ((Σw)² − Σw²)`` with w = 1/se², in units of se²; NaN for one
-        estimate.
-
-    Notes
-    -----
-    It is the s² of Higgins & Thompson (2002, equation 9), doi:10.1002/sim.1186.
+        estimate (Higgins & Thompson, 2002, equation 9).
     """
-    if effects.K < 2:
-        return float("nan")
-    least = float(effects.se.min()) ** 2
-    w = least / effects.se**2
-    # The denominator is Σ w_i (Σw − w_i), the bracket as a sum: nothing cancels.
-    up, down = np.cumsum(w), np.cumsum(w[::-1])[::-1]
-    others = np.append(0.0, up[:-1]) + np.append(down[1:], 0.0)
-    return float((effects.K - 1) * w.sum() / (w @ others) * least)
+    return _numerics.typical_variance(effects.se**2)
 
 
 def heterogeneity(
@@ -121,38 +111,42 @@ def heterogeneity(
         member = ensemble.alternatives("heterogeneity", kept)
     typical = typical_variance(task.effects)
 
-    def ratio(tau: FloatArray) -> FloatArray:
-        return data_sd(task, tau) ** 2 / typical
+    def ratio(study: Predictor) -> FloatArray:
+        return np.asarray(study.new_sd**2 / typical)
 
-    def percentage(tau: FloatArray) -> FloatArray:
-        x = ratio(tau)
+    def percentage(study: Predictor) -> FloatArray:
+        x = ratio(study)
         return np.asarray(100 * x / (1 + x))
 
-    functions: dict[str, Callable[..., FloatArray]] = {
-        "tau": lambda tau, rho: to_output(tau),
-        "tau2": lambda tau, rho: to_output(tau) ** 2,
+    def rho(study: Predictor) -> FloatArray:
+        return study.draws["rho"]
+
+    found = {
+        "tau": ensemble.derived(to_output, "tau", given=member),
+        "tau2": ensemble.derived(lambda tau: to_output(tau) ** 2, "tau", given=member),
     }
     if task.effects.K > 1:
-        functions |= {
-            "I2": lambda tau, rho: percentage(tau),
-            "H2": lambda tau, rho: 1 + ratio(tau),
+        found |= {
+            "I2": ensemble.predicted(percentage, given=member),
+            "H2": ensemble.predicted(lambda study: 1 + ratio(study), given=member),
         }
-    found = {
-        name: ensemble.derived(function, "tau", "rho", given=member)
-        for name, function in functions.items()
-    }
     if not (member & _correlated(ensemble)).any():
         return found
-    functions = {
-        "tau_between": lambda tau, rho: np.sqrt(rho) * to_output(tau),
-        "tau_within": lambda tau, rho: np.sqrt(1 - rho) * to_output(tau),
-        "I2_between": lambda tau, rho: rho * percentage(tau),
-        "I2_within": lambda tau, rho: (1 - rho) * percentage(tau),
-    }
     clustered = {
-        name: ensemble.derived(function, "tau", "rho", given=member)
-        for name, function in functions.items()
-    }
+        "tau_between": ensemble.derived(
+            lambda tau, rho: np.sqrt(rho) * to_output(tau), "tau", "rho", given=member
+        ),
+        "tau_within": ensemble.derived(
+            lambda tau, rho: np.sqrt(1 - rho) * to_output(tau),
+            "tau", "rho", given=member,
+        ),
+        "I2_between": ensemble.predicted(
+            lambda study: rho(study) * percentage(study), given=member
+        ),
+        "I2_within": ensemble.predicted(
+            lambda study: (1 - rho(study)) * percentage(study), given=member
+        ),
+    }  # fmt: skip
     member = member & _heterogeneous(ensemble)
     if conditional and ensemble.members("hierarchical").any():
         member = ensemble.alternatives("hierarchical", kept)
@@ -211,15 +205,14 @@ def prediction_interval(
     if conditional:
         member = ensemble.alternatives("effect", member)
 
-    def expectation(mu: FloatArray, tau: FloatArray) -> FloatArray:
-        mean = data_mean(ensemble.task, mu)[..., None]
-        away = data_sd(ensemble.task, tau)[..., None] * _NODES
+    def expectation(study: Predictor) -> FloatArray:
+        mean, away = study.new_mean[..., None], study.new_sd[..., None] * _NODES
         with np.errstate(invalid="ignore"):
             pairs = convert(mean + away) + convert(mean - away)
             return np.asarray(pairs @ _WEIGHTS)
 
     # By draw, not from the mixture: the mean then has a Monte Carlo error.
-    average = ensemble.derived(expectation, "mu", "tau", given=member)
+    average = ensemble.predicted(expectation, given=member)
     quantiles = convert(
         new_effect(ensemble, given=member).quantiles([0.5, *levels.values()])
     )

@@ -40,6 +40,41 @@ class JointDraws:
         """Return the draws of one parameter."""
         return self.values[parameter]
 
+    def repeated(self, copies: IntArray) -> JointDraws:
+        """Return every draw so many times, each time with its share of the weight."""
+        return JointDraws(
+            np.repeat(self.weights / copies, copies),
+            np.repeat(self.model, copies),
+            np.repeat(self.row, copies),
+            {name: np.repeat(some, copies) for name, some in self.values.items()},
+        )
+
+    def part(self, some: slice) -> JointDraws:
+        """Return some of the draws, with the weights that they have."""
+        return JointDraws(
+            self.weights[some],
+            self.model[some],
+            self.row[some],
+            {name: values[some] for name, values in self.values.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FitDraws:
+    """All draws of one model, by parameter, as its chains have them.
+
+    Attributes
+    ----------
+    fit : Fit
+        The model.
+    """
+
+    fit: Fit
+
+    def __getitem__(self, parameter: str) -> FloatArray:
+        """Return the draws of one parameter, of shape (chains, draws) or (1, 1)."""
+        return self.fit.draws(parameter)
+
 
 def joint_draws(
     fits: tuple[Fit, ...],

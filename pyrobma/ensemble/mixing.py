@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrobma._mcmc import effective_sample_size
+from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
+from pyrobma.ensemble.logml_errors import LogmlErrors
+
+_TOGETHER = 64  # models: a few megabytes of their draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +26,17 @@ class Mixture:
         Posterior probability of each model, summing to one.
     draws : tuple of M arrays, each of shape (chains, draws)
         One draw stands for a spike.
-    covariance : array of shape (M, M)
-        Covariance of the errors of the models' log marginal likelihoods.
-    shared : tuple of int, optional
-        Models with the same number have the same draws; the number is the place of
-        the first of them. None: no two have.
-    factors : tuple of float, optional
+    errors : LogmlErrors
+        Of the models' log marginal likelihoods; models of one group have the same
+        draws.
+    factors : tuple of M floats, optional
         What the Monte Carlo errors of the models' means are multiplied by, because a
         mean missed its check (`Fit.mean_factors`). None: all 1.
     """
 
     probabilities: FloatArray
     draws: tuple[FloatArray, ...]
-    covariance: FloatArray
-    shared: tuple[int, ...] | None = None
+    errors: LogmlErrors
     factors: tuple[float, ...] | None = None
 
     def mean(self) -> float:
@@ -58,18 +59,11 @@ class Mixture:
         -------
         array of shape (len(probs),)
         """
-        kept = [k for k, p in enumerate(self.probabilities) if p > 0]
-        values = np.concatenate([self.draws[k].ravel() for k in kept])
-        weights = np.concatenate(
-            [
-                np.full(self.draws[k].size, self.probabilities[k] / self.draws[k].size)
-                for k in kept
-            ]
-        )
-        result: FloatArray = np.quantile(
-            values, probs, weights=weights, method="inverted_cdf"
-        )
-        return result
+        kept = np.flatnonzero(self.probabilities > 0)
+        some = [self.draws[k].ravel() for k in kept]
+        sizes = np.array([draws.size for draws in some])
+        shares = self.probabilities[kept] / sizes
+        return weighted_quantiles(np.concatenate(some), np.repeat(shares, sizes), probs)
 
     def mcse(self) -> float:
         """Return the Monte Carlo standard error of the mean.
@@ -82,26 +76,24 @@ class Mixture:
         # Relative to one of them: a parameter that is equal everywhere has no error.
         means = self._means() - self.draws[0].flat[0]
         gradient = self.probabilities * (means - self.probabilities @ means)
-        from_weights = gradient @ self.covariance @ gradient
-        groups = self.shared or tuple(range(len(self.draws)))
-        factors = self.factors or (1.0,) * len(self.draws)
-        shares = {
-            g: float(self.probabilities[np.equal(groups, g)].sum()) for g in set(groups)
-        }
-        from_draws = math.fsum(
-            (share * factors[g] * _mean_error(self.draws[g])) ** 2
-            for g, share in sorted(shares.items())
-            if share > 0
+        from_weights = self.errors.of(gradient)
+        group = self.errors.group
+        shares = np.bincount(group, self.probabilities)
+        used = np.flatnonzero(shares)
+        factors = np.ones(len(self.draws)) if self.factors is None else self.factors
+        from_draws = (
+            shares[used]
+            * np.asarray(factors)[used]
+            * _mean_errors([self.draws[k] for k in used])
         )
-        return math.sqrt(max(float(from_weights), 0.0) + from_draws)
+        return math.sqrt(from_weights**2 + math.fsum(from_draws**2))
 
     def transformed(self, function: Callable[[FloatArray], FloatArray]) -> Mixture:
         """Return the mixture with every draw mapped."""
         return Mixture(
             self.probabilities,
             tuple(function(d) for d in self.draws),
-            self.covariance,
-            self.shared,
+            self.errors,
             self.factors,
         )
 
@@ -109,11 +101,21 @@ class Mixture:
         return np.array([float(d.mean()) for d in self.draws])
 
 
-def _mean_error(draws: FloatArray) -> float:
-    if np.ptp(draws) == 0:
-        return 0.0
-    size = effective_sample_size(draws[:, :, None])[0]
-    return float(draws.std(ddof=1) / np.sqrt(size))
+def _mean_errors(draws: Sequence[FloatArray]) -> FloatArray:
+    """Return the Monte Carlo standard errors of the means of chains, one per model."""
+    errors = np.zeros(len(draws))
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for k, some in enumerate(draws):
+        if np.ptp(some) > 0:
+            by_shape.setdefault(some.shape, []).append(k)
+    for places in by_shape.values():
+        # Chains of one length together: a Fourier transform each would be slower.
+        for start in range(0, len(places), _TOGETHER):
+            block = places[start : start + _TOGETHER]
+            stacked = np.stack([draws[k] for k in block], axis=2)
+            size = effective_sample_size(stacked)
+            errors[block] = stacked.std(axis=(0, 1), ddof=1) / np.sqrt(size)
+    return errors
 
 
 def allocate(probabilities: FloatArray, n: int) -> FloatArray:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyrobma._numerics import log_sums_of_others
 from pyrobma._types import BoolArray, FloatArray
+from pyrobma.ensemble.logml_errors import LogmlErrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,23 @@ class Inclusion:
     log_bf_mcse: float
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInclusion:
+    """Evidence for each model against all others.
+
+    Attributes
+    ----------
+    log_bf : array of shape (M,)
+        Natural logs of the inclusion Bayes factors; inf for the only model there is,
+        NaN for one that is left out.
+    log_bf_mcse : array of shape (M,)
+        Their Monte Carlo standard errors; NaN where `log_bf` is inf or NaN.
+    """
+
+    log_bf: FloatArray
+    log_bf_mcse: FloatArray
+
+
 def posterior_probabilities(
     logml: FloatArray, prior_prob: FloatArray, *, log_prior: FloatArray | None = None
 ) -> FloatArray:
@@ -62,7 +81,7 @@ def posterior_probabilities(
 
 
 def posterior_probability_errors(
-    post_prob: FloatArray, variance: FloatArray
+    post_prob: FloatArray, errors: LogmlErrors
 ) -> FloatArray:
     """Return Monte Carlo standard errors of posterior model probabilities.
 
@@ -70,9 +89,8 @@ def posterior_probability_errors(
     ----------
     post_prob : array of shape (M,)
         Posterior model probabilities.
-    variance : array of shape (M, M)
-        Covariance of the log marginal likelihoods' errors; models that share one
-        estimate are perfectly correlated.
+    errors : LogmlErrors
+        Of the M log marginal likelihoods.
 
     Returns
     -------
@@ -82,15 +100,14 @@ def posterior_probability_errors(
     -----
     First-order error propagation with the Jacobian p_k (delta_kj - p_j).
     """
-    jacobian = np.diag(post_prob) - np.outer(post_prob, post_prob)
-    return _errors(jacobian, variance)
+    return errors.of_probabilities(post_prob)
 
 
 def inclusion(
     member: BoolArray,
     logml: FloatArray,
     prior_prob: FloatArray,
-    variance: FloatArray,
+    errors: LogmlErrors,
     *,
     log_prior: FloatArray | None = None,
 ) -> Inclusion:
@@ -102,8 +119,8 @@ def inclusion(
         Whether a model has the component.
     logml, prior_prob : array of shape (M,)
         Log marginal likelihoods and prior model probabilities.
-    variance : array of shape (M, M)
-        Covariance of the errors of `logml`.
+    errors : LogmlErrors
+        Of `logml`.
     log_prior : array of shape (M,), optional
         As in `posterior_probabilities`.
 
@@ -128,7 +145,7 @@ def inclusion(
     prior_in = float(prior_prob[member].sum())
     post_in = float(post_prob[member].sum())
     gradient = post_prob * (member - post_in)
-    post_mcse = float(_errors(gradient[None], variance)[0])
+    post_mcse = errors.of(gradient)
     if member.all() or not member.any():
         log_bf = np.inf if member.all() else -np.inf
         return Inclusion(
@@ -151,16 +168,49 @@ def inclusion(
         post_prob=post_in,
         post_prob_mcse=post_mcse,
         log_bf=float(log_in - log_out - log_prior_odds),
-        log_bf_mcse=float(_errors(share[None], variance)[0]),
+        log_bf_mcse=errors.of(share),
+    )
+
+
+def model_inclusion(
+    logml: FloatArray,
+    prior_prob: FloatArray,
+    errors: LogmlErrors,
+    *,
+    log_prior: FloatArray | None = None,
+) -> ModelInclusion:
+    """Compare each model with all others.
+
+    Parameters
+    ----------
+    logml, prior_prob, errors, log_prior
+        As in `inclusion`; a prior probability of 0 leaves a model out.
+
+    Returns
+    -------
+    ModelInclusion
+        What `inclusion` says of each model alone, found for all of them together in
+        linear time: what the others sum to is accumulated from either side, on the log
+        scale.
+    """
+    log_prior = _log(prior_prob) if log_prior is None else log_prior
+    log_weights = logml + log_prior
+    others = log_sums_of_others(log_prior)
+    with np.errstate(invalid="ignore"):  # where there are no others
+        log_bf = logml - (log_sums_of_others(log_weights) - others)
+    # Models that say the same have the same Bayes factor, to the last digit.
+    pairs = np.stack([logml, log_prior], axis=1)
+    _, first, like = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    log_bf = log_bf[first[like]]
+    mcse = errors.of_log_odds(log_weights)
+    alone = np.isneginf(others) & ~np.isneginf(log_prior)
+    missing = np.isneginf(log_prior)
+    return ModelInclusion(
+        np.where(alone, np.inf, np.where(missing, np.nan, log_bf)),
+        np.where(alone | missing, np.nan, mcse),
     )
 
 
 def _log(prior_prob: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(prior_prob))
-
-
-def _errors(jacobian: FloatArray, variance: FloatArray) -> FloatArray:
-    square = np.einsum("ij,jk,ik->i", jacobian, variance, jacobian)
-    # Errors that cancel can leave a negative rounding error.
-    return np.asarray(np.sqrt(np.maximum(square, 0.0)))

@@ -10,18 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
-from pyrobma.ensemble.quantiles import check_probs, weighted_quantiles
-from pyrobma.ensemble.scales import (
-    Converter,
-    data_bias,
-    data_mean,
-    data_sd,
-    estimate_converter,
-)
+from pyrobma.ensemble.joint import JointDraws
+from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.ensemble.scales import Converter, estimate_converter
 from pyrobma.errors import DataError
 from pyrobma.models import Task
 
@@ -68,15 +65,16 @@ def true_effects(
 
     Notes
     -----
-    The estimates of a cluster are y_i = m + b_i + u + v_i + e_i with the mean m, the
-    bias b_i of PET or PEESE, and independent u ~ N(0, ρT²), v_i ~ N(0, (1 − ρ)T²),
-    e_i ~ N(0, s_i²), all on the measure of the likelihood. Given the parameters the
-    true effect θ_i = m + u + v_i is normal. With r_i = y_i − m − b_i,
-    D_i = s_i² + (1 − ρ)T², λ_i = (1 − ρ)T²/D_i and B = ρT²,
+    The estimates of a cluster are y_i = m_i + b_i + l_i g + v_i + e_i with the mean m,
+    the bias b of PET or PEESE, and independent g ~ N(0, 1), v_i ~ N(0, w_i),
+    e_i ~ N(0, s_i²), all on the measure of the likelihood (`Predictor`); here
+    l² = ρT² and w = (1 − ρ)T². Given the parameters the true effect
+    θ_i = m_i + l_i g + v_i is normal. With r_i = y_i − m_i − b_i, D_i = s_i² + w_i and
+    λ_i = w_i/D_i,
 
-        E(u) = V Σ r_i/D_i,  V = Var(u) = B/(1 + B Σ 1/D_i),
-        E(θ_i) = m + λ_i r_i + (1 − λ_i) E(u),
-        Var(θ_i) = λ_i s_i² + (1 − λ_i)² V,
+        E(g) = V Σ l_i r_i/D_i,  V = Var(g) = 1/(1 + Σ l_i²/D_i),
+        E(θ_i) = m_i + λ_i r_i + (1 − λ_i) l_i E(g),
+        Var(θ_i) = λ_i s_i² + (1 − λ_i)² l_i² V,
 
     the best linear unbiased predictor and its variance [1]_; what is returned is the
     mixture of these normal distributions over models and draws. Selection does not
@@ -95,12 +93,12 @@ def true_effects(
     levels = check_probs(probs)
     effects = ensemble.task.effects
     convert = extended_converter(ensemble.task, output_scale)
-    draws = _Parameters.of(ensemble, conditional)
+    studies = _Studies.of(ensemble, conditional)
     found = np.empty((effects.K, 3 + len(levels)))
-    for common in draws.common_parts():
+    for common in studies.common_parts():
         for some in _slices(len(common.rows)):
-            found[common.rows[some]] = draws.summary(
-                *draws.study_effects(common, some), convert, tuple(levels.values())
+            found[common.rows[some]] = studies.summary(
+                *studies.effects(common, some), convert, tuple(levels.values())
             )
     return pd.DataFrame(
         {
@@ -141,7 +139,7 @@ def cluster_effects(
 
     Notes
     -----
-    The mean true effect is m + u in the notation of `true_effects`: what the studies
+    The mean true effect is m + l g in the notation of `true_effects`: what the studies
     that the cluster could have had average to, not only those that it has. In models
     without a correlation within clusters (ρ = 0, or τ = 0) it is m. Mean and SD are
     NaN where they do not exist, as on odds ratios; see `prediction_interval`.
@@ -156,14 +154,11 @@ def cluster_effects(
             f"{effects.K} independent ones. Give study_ids in robma()."
         )
     convert = extended_converter(ensemble.task, output_scale)
-    draws = _Parameters.of(ensemble, conditional)
+    studies = _Studies.of(ensemble, conditional)
     found = np.empty((effects.L, 3 + len(levels)))
-    for common in draws.common_parts():
-        found[common.clusters] = draws.summary(
-            draws.mean + common.mean,
-            common.variance,
-            convert,
-            tuple(levels.values()),
+    for common in studies.common_parts():
+        found[common.clusters] = studies.summary(
+            *studies.cluster_means(common), convert, tuple(levels.values())
         )
     given = (
         ensemble.alternatives("effect")
@@ -187,50 +182,29 @@ def cluster_effects(
 
 
 @dataclass(frozen=True, slots=True)
-class _Parameters:
-    """Weighted draws of what the true effects depend on, each of shape (S,).
-
-    On the measure of the likelihood: mean, variance between and within clusters; PET
-    and PEESE on the prior scale.
-    """
+class _Studies:
+    """What the models predict of the studies, by S weighted draws."""
 
     task: Task
-    weights: FloatArray
-    model: IntArray
-    mean: FloatArray
-    between: FloatArray
-    within: FloatArray
-    PET: FloatArray
-    PEESE: FloatArray
+    draws: JointDraws
+    predicted: Predictor
 
     @classmethod
-    def of(cls, ensemble: Ensemble, conditional: bool) -> _Parameters:
-        names = ("mu", "tau", "rho", "PET", "PEESE")
+    def of(cls, ensemble: Ensemble, conditional: bool) -> _Studies:
         given = ensemble.alternatives("effect") if conditional else None
         points = _POINTS if ensemble.task.effects.K <= 1000 else _FEW_POINTS
-        joint = ensemble.joint(*names, given=given, size=points)
+        joint = ensemble.joint(*PREDICTING, given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
         # as many normal deviates as those would have.
         copies = np.maximum(np.ceil(joint.weights * points), 1).astype(np.int64)
-        mu, tau, rho, PET, PEESE = (np.repeat(joint[name], copies) for name in names)
-        variance = data_sd(ensemble.task, tau) ** 2
-        return cls(
-            ensemble.task,
-            np.repeat(joint.weights / copies, copies),
-            np.repeat(joint.model, copies),
-            data_mean(ensemble.task, mu),
-            rho * variance,
-            (1 - rho) * variance,
-            PET,
-            PEESE,
-        )
+        draws = joint.repeated(copies)
+        return cls(ensemble.task, draws, Predictor(ensemble.task, draws))
 
     def residuals(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return r and D of some estimates, each of shape (rows, S)."""
-        se = self.task.effects.se[rows, None]
-        bias = data_bias(self.task, se, self.PET, self.PEESE)
-        residual = self.task.effects.y[rows, None] - self.mean - bias
-        return residual, se**2 + self.within
+        effects, predicted = self.task.effects, self.predicted
+        residual = effects.y[rows, None] - predicted.mean(rows) - predicted.bias(rows)
+        return residual, effects.se[rows, None] ** 2 + predicted.within(rows)
 
     def common_parts(self) -> Iterator[_Common]:
         """Yield what clusters have in common, for some clusters at a time."""
@@ -248,29 +222,35 @@ class _Parameters:
             first = beyond
 
     def _common(self, clusters: IntArray, rows: IntArray, place: IntArray) -> _Common:
-        residuals = np.zeros((len(clusters), len(self.weights)))
-        precision = np.zeros_like(residuals)
+        loaded = np.zeros((len(clusters), len(self.draws.weights)))
+        precision = np.ones_like(loaded)
         for some in _slices(len(rows)):
             r, D = self.residuals(rows[some])
+            per = self.predicted.loading(rows[some]) / D
             present, starts = np.unique(place[some], return_index=True)
-            residuals[present] += np.add.reduceat(r / D, starts, axis=0)
-            precision[present] += np.add.reduceat(1 / D, starts, axis=0)
-        variance = self.between / (1 + self.between * precision)
-        return _Common(clusters, rows, place, variance * residuals, variance)
+            loaded[present] += np.add.reduceat(per * r, starts, axis=0)
+            per *= self.predicted.loading(rows[some])
+            precision[present] += np.add.reduceat(per, starts, axis=0)
+        return _Common(clusters, rows, place, loaded / precision, 1 / precision)
 
-    def study_effects(
-        self, common: _Common, some: slice
-    ) -> tuple[FloatArray, FloatArray]:
+    def effects(self, common: _Common, some: slice) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance of some true effects given each draw."""
         rows, place = common.rows[some], common.place[some]
         r, D = self.residuals(rows)
-        own = self.within / D
-        mean = self.mean + own * r + (1 - own) * common.mean[place]
+        own = self.predicted.within(rows) / D
+        rest = (1 - own) * self.predicted.loading(rows)
+        mean = self.predicted.mean(rows) + own * r + rest * common.mean[place]
         variance = (
             own * self.task.effects.se[rows, None] ** 2
-            + (1 - own) ** 2 * common.variance[place]
+            + rest**2 * common.variance[place]
         )
         return mean, variance
+
+    def cluster_means(self, common: _Common) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of clusters' mean true effects given each draw."""
+        loading = common.averaged(self.predicted.loading(common.rows))
+        mean = common.averaged(self.predicted.mean(common.rows))
+        return mean + loading * common.mean, loading**2 * common.variance
 
     def summary(
         self,
@@ -283,25 +263,25 @@ class _Parameters:
         low = mean.min(axis=1, keepdims=True)
         width = np.ptp(mean, axis=1, keepdims=True)
         # Deviates by model, and in it by rank, fill both dimensions evenly.
-        rank = self.model + 0.999 * (mean - low) / np.where(width > 0, width, 1.0)
+        rank = self.draws.model + 0.999 * (mean - low) / np.where(width > 0, width, 1.0)
         deviates = np.empty_like(mean)
         even = ndtri((0.5 + _GOLDEN * np.arange(mean.shape[1])) % 1)
         np.put_along_axis(deviates, np.argsort(rank, axis=1), even[None], axis=1)
         values = convert(mean + np.sqrt(variance) * deviates)
         with np.errstate(invalid="ignore"):
-            first = values @ self.weights
-            second = (values - first[:, None]) ** 2 @ self.weights
-        quantiles = weighted_quantiles(values, self.weights, [0.5, *probs])
+            first = values @ self.draws.weights
+            second = (values - first[:, None]) ** 2 @ self.draws.weights
+        quantiles = weighted_quantiles(values, self.draws.weights, [0.5, *probs])
         return np.column_stack([first, np.sqrt(second), quantiles])
 
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """The common parts u of some clusters.
+    """The common factors g of some clusters, given each draw.
 
     ``rows`` are their estimates, those of one cluster together; ``place`` tells which
-    of ``clusters`` a row is in; ``mean`` and ``variance`` have a row per cluster and a
-    column per draw.
+    of ``clusters`` a row is in; ``mean`` and ``variance`` of g have a row per cluster
+    and a column per draw.
     """
 
     clusters: IntArray
@@ -309,6 +289,13 @@ class _Common:
     place: IntArray
     mean: FloatArray
     variance: FloatArray
+
+    def averaged(self, values: FloatArray) -> FloatArray:
+        """Return clusters' averages of what has a row per estimate, or one for all."""
+        if len(values) == 1:
+            return values
+        _, starts, sizes = np.unique(self.place, return_index=True, return_counts=True)
+        return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes[:, None])
 
 
 def _slices(length: int) -> Iterator[slice]:

@@ -56,11 +56,6 @@ def cochran_q(y: FloatArray, v: FloatArray, tau2: float = 0.0) -> float:
     return Quadratic(v, 1.0 / (v + tau2)).of(y)
 
 
-def typical_variance(v: FloatArray) -> float:
-    """Typical sampling variance, ``(K - 1) / tr(P)`` (Higgins & Thompson, 2002)."""
-    return (v.size - 1) / Quadratic(v, 1.0 / v).trace
-
-
 def i_squared(tau2: float, typical: float) -> float:
     """Share of heterogeneity in the total variance, per cent."""
     return 100.0 * tau2 / (tau2 + typical)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import chdtrc
 
+from pyrobma._numerics import typical_variance
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
@@ -287,7 +288,7 @@ def rma_mv(
     se = math.sqrt(variance)
     statistic, p, ci = wald(estimate, se, level=level)
     q = heterogeneity.cochran_q(y, v)
-    share = 100.0 / (tau2 + heterogeneity.typical_variance(v))
+    share = 100.0 / (tau2 + typical_variance(v))
     aic, bic, aicc = information_criteria(loglik, 3, k - reml)
     return MultilevelFit(
         method=method,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.special import chdtrc
 
+from pyrobma._numerics import typical_variance
 from pyrobma._types import FloatArray
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
@@ -146,7 +147,7 @@ class RandomEffectsFit(Report):
                 "method: expected 'QP', or 'PL' with tau2 by ML or REML; "
                 f"got {method!r} with tau2 by {self.method}. Use 'QP'."
             )
-        typical = heterogeneity.typical_variance(v)
+        typical = typical_variance(v)
 
         def derived(tau2: float) -> tuple[float, float, float, float]:
             return (
@@ -364,7 +365,7 @@ def _inconsistency(
         return 0.0, 1.0
     if common:
         return (100.0 * max(1.0 - df / q, 0.0) if q > 0.0 else 0.0), q / df
-    typical = heterogeneity.typical_variance(v)
+    typical = typical_variance(v)
     return (
         heterogeneity.i_squared(tau2, typical),
         heterogeneity.h_squared(tau2, typical),

@@ -16,7 +16,8 @@ from pyrobma.effects.convert_se import SMALLEST_N, implied_n
 from pyrobma.ensemble import Ensemble, new_effect
 from pyrobma.ensemble import true_effects as study_effects
 from pyrobma.ensemble.extended import extended_converter
-from pyrobma.ensemble.scales import check_output_scale, data_sd
+from pyrobma.ensemble.pooling import pooling_weights
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import (
     check_interval,
@@ -31,7 +32,6 @@ _COLUMNS: Final = (
     "part", "study", "cluster", "estimate", "lower", "upper", "weight",
     "true_effect", "true_lower", "true_upper",
 )  # fmt: skip
-_DRAWS: Final = 2000
 _DIGITS: Final = re.compile(r"(\d+)")
 
 
@@ -175,32 +175,6 @@ def plot_forest(
         conditional=conditional,
         coverage=float(probs[1]) - float(probs[0]),
     )
-
-
-def pooling_weights(ensemble: Ensemble, given: BoolArray | None = None) -> FloatArray:
-    """Return the share of every estimate in the pooled mean; see `forest_frame`.
-
-    Parameters
-    ----------
-    ensemble : Ensemble
-        Its draws of tau and rho are averaged over.
-    given : array of bool, shape (number of models,), optional
-        Only over these models.
-
-    Returns
-    -------
-    array of shape (K,)
-        Positive, summing to one.
-    """
-    effects = ensemble.task.effects
-    draws = ensemble.joint("tau", "rho", given=given, size=_DRAWS)
-    variance = data_sd(ensemble.task, draws["tau"]) ** 2
-    within, between = (1 - draws["rho"]) * variance, draws["rho"] * variance
-    precision = 1 / (effects.se[:, None] ** 2 + within)
-    total = np.zeros((effects.L, len(variance)))
-    np.add.at(total, effects.cluster, precision)
-    shares = precision / (1 + between * total[effects.cluster])
-    return np.asarray(shares / shares.sum(axis=0) @ draws.weights)
 
 
 def _intervals(

@@ -6,21 +6,16 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble, JointDraws
-from pyrobma.ensemble.scales import (
-    check_output_scale,
-    data_bias,
-    data_mean,
-    data_sd,
-)
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.published import averaged_mean, predicted_quantiles
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import converted, effect_axis, models_given
 from pyrobma.plots.theme import FILL, INK, SOFT, theme_print, with_unit
-from pyrobma.priors import PValueGrid, on_grid
 
 SAMPLING: Final = "sampling error"
 HETEROGENEITY: Final = "heterogeneity"
@@ -36,9 +31,6 @@ _LOOKS: Final = {
 _TITLE: Final = "95% of estimates:"
 _AFTER_TITLE: Final[dict[Any, Any]] = {"r": 8, "unit": "pt"}
 _COVERAGE: Final = (0.025, 0.975)
-_DRAWS: Final = 500
-_BISECTIONS: Final = 40  # of some 20 sd: to 1e-11 of an sd
-_REACH: Final = 9.0  # sd beyond which a normal density has no mass to speak of
 _WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
 _MANY: Final = 100  # estimates, drawn as smaller points
 _CORRELATION: Final = 0.9  # beyond which other measures take all of the axis
@@ -274,9 +266,7 @@ def _sampling_error(
     ensemble: Ensemble, given: BoolArray | None, se: FloatArray
 ) -> FloatArray:
     """Return median and quantiles, shape (3, G), of estimates of the averaged mean."""
-    draws = ensemble.joint("mu", given=given)
-    mean = float(draws.weights @ data_mean(ensemble.task, draws["mu"]))
-    return mean + np.outer([0.0, *ndtri(_COVERAGE)], se)
+    return averaged_mean(ensemble, given) + np.outer([0.0, *ndtri(_COVERAGE)], se)
 
 
 def _predicted(
@@ -287,103 +277,11 @@ def _predicted(
     bias: bool,
 ) -> FloatArray:
     """Return median and quantiles, shape (3, G), of the estimates of new studies."""
-    task = ensemble.task
-    draws = ensemble.joint("mu", "tau", "PET", "PEESE", given=given, size=_DRAWS)
-    mean = np.tile(data_mean(task, draws["mu"]), (len(se), 1))
-    spread = data_sd(task, draws["tau"]) * heterogeneity
-    cuts, omega = np.empty((len(se), 0)), np.ones((len(draws.weights), 1))
-    if bias:
-        mean += data_bias(task, se[:, None], draws["PET"], draws["PEESE"])
-        if ensemble.p_values is not None:
-            z, omega = _selection(ensemble, ensemble.p_values, draws)
-            cuts = np.outer(se, z)
-    return published_quantiles(
-        draws.weights,
-        mean,
-        np.hypot(se[:, None], spread),
-        cuts,
-        omega,
+    return predicted_quantiles(
+        ensemble,
+        se,
         (0.5, *_COVERAGE),
+        heterogeneity=heterogeneity,
+        bias=bias,
+        given=given,
     )
-
-
-def _selection(
-    ensemble: Ensemble, grid: PValueGrid, draws: JointDraws
-) -> tuple[FloatArray, FloatArray]:
-    """Return z values at which the weight changes, and the weights of each draw.
-
-    Both from the lowest estimates to the highest; weights of shape (S, J).
-    """
-    steps = np.array(grid.cuts[1:-1])
-    weights = np.ones((len(draws.model), len(grid.intervals)))
-    for k in np.unique(draws.model):
-        fit = ensemble.fits[k]
-        selection = fit.spec.selection
-        if selection is None:
-            continue
-        mine = draws.model == k
-        omega = fit.draws("omega").reshape(-1, len(selection.intervals))
-        # Fixed weights are one row, whatever else is drawn.
-        chosen = draws.row[mine] if len(omega) > 1 else np.zeros(mine.sum(), int)
-        weights[mine] = on_grid(omega[chosen], selection, grid)
-    if grid.sides == 2:
-        z = -ndtri(steps / 2)
-        middle = weights[:, ::-1]
-        return np.concatenate([-z, z[::-1]]), np.hstack([weights, middle[:, 1:]])
-    if ensemble.task.effect_direction == "negative":
-        return ndtri(steps), weights
-    return -ndtri(steps[::-1]), weights[:, ::-1]
-
-
-def published_quantiles(
-    weights: FloatArray,
-    mean: FloatArray,
-    sd: FloatArray,
-    cuts: FloatArray,
-    omega: FloatArray,
-    probs: tuple[float, ...],
-) -> FloatArray:
-    """Return quantiles of a mixture of selected normal distributions.
-
-    Parameters
-    ----------
-    weights : array of shape (S,)
-        Of the components, summing to one.
-    mean, sd : arrays of shape (G, S)
-        Before selection, for each of G distributions; sd positive.
-    cuts : array of shape (G, J - 1)
-        Where the weight of publication changes, increasing along rows.
-    omega : array of shape (S, J)
-        Weights of publication from the lowest values to the highest.
-    probs : tuple of float in (0, 1)
-
-    Returns
-    -------
-    array of shape (len(probs), G)
-    """
-    flat = (*mean.shape, 1)
-    below = ndtr((cuts[:, None] - mean[:, :, None]) / sd[:, :, None])
-    ends = np.concatenate([np.zeros(flat), below, np.ones(flat)], axis=2)
-    published = np.einsum("gsj,sj->gs", np.diff(ends, axis=2), omega)
-    # A draw that lets nothing be published at some standard error tells nothing there.
-    shares = np.where(published > 0, weights, 0.0)
-    shares /= shares.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(published > 0, shares / published, 0.0)
-
-    def cdf(x: FloatArray) -> FloatArray:
-        upto = ndtr((x[:, None] - mean) / sd)
-        parts = np.diff(np.minimum(ends, upto[:, :, None]), axis=2)
-        return np.asarray(np.einsum("gsj,sj,gs->g", parts, omega, shares))
-
-    found = np.empty((len(probs), len(mean)))
-    for i, p in enumerate(probs):
-        low = (mean - _REACH * sd).min(axis=1)
-        high = (mean + _REACH * sd).max(axis=1)
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            reached = cdf(middle) >= p
-            high = np.where(reached, middle, high)
-            low = np.where(reached, low, middle)
-        found[i] = high
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
@@ -11,31 +12,21 @@ from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
-from pyrobma.parameters import UNKNOWNS
+from pyrobma.parameters import BIAS, UNKNOWNS, Component, Unknowns
 from pyrobma.plots.numbers import p_value
 from pyrobma.plots.theme import with_unit
-from pyrobma.priors import BiasPrior, NoBias, Prior, WeightFunction
+from pyrobma.priors import Prior, WeightFunction
 
-SCALARS: Final = ("mu", "tau", "rho", "PET", "PEESE")
-"""Parameters with one number per draw and a prior of their own."""
-
-_TITLES: Final = {
-    "mu": "Effect",
-    "tau": "Heterogeneity",
-    "rho": "Correlation within clusters",
-    "PET": "PET coefficient",
-    "PEESE": "PEESE coefficient",
-}
-SYMBOLS: Final = {"mu": "μ", "tau": "τ", "rho": "ρ", "PET": "PET", "PEESE": "PEESE"}
 _NULL: Final = "Null"
 
 
-def scalar(parameter: str) -> str:
+def scalar(ensemble: Ensemble, parameter: str) -> str:
     """Return a parameter that has a density; raise DataError for another one."""
-    if parameter not in SCALARS:
+    known = ensemble.unknowns.scalars
+    if parameter not in known:
         hint = "See plot_weightfunction for the weights."
         raise DataError(
-            f"parameter: expected one of {', '.join(SCALARS)}; got {parameter!r}. "
+            f"parameter: expected one of {', '.join(known)}; got {parameter!r}. "
             f"{hint if str(parameter).startswith('omega') else 'Choose one of them.'}"
         )
     return parameter
@@ -49,113 +40,133 @@ def parameter_title(
     conditional: bool = False,
 ) -> str:
     """Return an axis title, e.g. ``Conditional effect (Cohen's d)``."""
-    title = _TITLES[parameter]
+    row = ensemble.unknowns[parameter]
+    title = row.title
     if conditional:
-        first = title if title.startswith("PE") else title[0].lower() + title[1:]
+        first = title if title.startswith(row.name) else title[0].lower() + title[1:]
         title = f"Conditional {first}"
     measure = check_output_scale(ensemble.task, output_scale)
-    if parameter == "mu":
-        return with_unit(title, measure)
-    if parameter not in ("tau", "PEESE"):
+    if row.unit == "none":
         return title
-    if measure != ensemble.task.prior_scale:
+    if row.unit != "effect" and measure != ensemble.task.prior_scale:
         measure = linear_measure(measure)
-    if parameter == "tau":
-        return with_unit(title, measure)
-    return f"{title} (per unit of {MEASURE_NAMES[measure]})"
+    if row.unit == "per_effect":
+        return f"{title} (per unit of {MEASURE_NAMES[measure]})"
+    return with_unit(title, measure)
 
 
-def bias_name(bias: BiasPrior) -> str:
-    """Return a kind of bias in words, as in ``one-sided (.025, .05)``."""
-    if isinstance(bias, NoBias):
-        return "no bias"
-    if not isinstance(bias, WeightFunction):
-        return type(bias).__name__
-    side = "one" if bias.sides == 1 else "two"
-    return f"{side}-sided ({', '.join(map(p_value, bias.steps))})"
-
-
-def model_names(space: ModelSpace) -> tuple[str, ...]:
+def model_names(space: ModelSpace, unknowns: Unknowns = UNKNOWNS) -> tuple[str, ...]:
     """Return short names of models, as in ``Effect + heterogeneity + PET``.
 
     A component is named where a model counts as its alternative, with the prior if
     several were given; names that are still equal end in the number of the model.
     """
-    parts = [_parts(space, model) for model in space.models]
-    names = [" + ".join(p) for p in parts]
+    words = _Words(space, unknowns)
+    names = [" + ".join((*words.truth(m), *words.bias(m))) for m in space]
     names = [n[0].upper() + n[1:] if n else _NULL for n in names]
     return _told_apart(names)
 
 
-def group_names(space: ModelSpace) -> tuple[tuple[str, str], ...]:
+def group_names(
+    space: ModelSpace, unknowns: Unknowns = UNKNOWNS
+) -> tuple[tuple[str, str], ...]:
     """Return what a model says of the true effects, and of publication bias.
 
     The second may be empty: no model of the space has bias.
     """
-    groups = []
-    anyone = any(not isinstance(model.bias, NoBias) for model in space.models)
+    words = _Words(space, unknowns)
+    bias = [" + ".join(words.bias(model)) for model in space]
     # With bias the group has more models than the null model.
-    null = "No effect, no heterogeneity" if anyone else _NULL
-    for model in space.models:
-        *about, bias = _parts(space, model, full=True)
-        name = " + ".join(about)
+    null = "No effect, no heterogeneity" if any(bias) else _NULL
+    groups = []
+    for model, own in zip(space, bias, strict=True):
+        name = " + ".join(words.truth(model))
         name = name[0].upper() + name[1:] if name else null
-        groups.append((name, bias if anyone else ""))
+        groups.append((name, (own or "no bias") if any(bias) else ""))
     return tuple(groups)
 
 
-def _parts(space: ModelSpace, model: ModelSpec, *, full: bool = False) -> list[str]:
-    """Name a model's components; in full, its kind of bias comes last in any case."""
-    parts = []
-    for parameter, component in (
-        ("mu", "effect"),
-        ("tau", "heterogeneity"),
-        ("rho", "clusters"),
-    ):
-        hypothesis = UNKNOWNS[parameter].component.name
-        has = hypothesis in model.alternative
-        if component == "clusters" and not _clusters_vary(space):
-            continue
-        rivals = [
-            other.prior(parameter) if other.has(parameter) else None
-            for other in space.models
-            if (hypothesis in other.alternative) == has
-        ]
-        prior = model.prior(parameter) if model.has(parameter) else None
-        several = prior is not None and _several(rivals)
-        if has:
-            parts.append(f"{component} {prior}" if several else component)
-        elif several:
-            parts.append(f"no {component} {prior}")
-    bias = _bias_part(space, model)
-    if full:
-        parts.append(bias or "no bias")
-    elif bias:
-        parts.append(bias)
-    return parts
+class _Words:
+    """Names of the components of the models of a space.
+
+    What rivals a prior is looked up once for all models: a model's name takes the same
+    time however many there are.
+    """
+
+    def __init__(self, space: ModelSpace, unknowns: Unknowns) -> None:
+        self._components = tuple(
+            component
+            for component in unknowns.components
+            if component != BIAS and _told(component, space, unknowns)
+        )
+        self._unknowns = unknowns
+        kinds = (kind.name for kind in unknowns.kinds(BIAS.name))
+        self._biases = [r for kind in kinds for r in unknowns.of_component(kind)]
+        priors: dict[tuple[str, bool], set[Prior]] = {}
+        weights: dict[str, set[WeightFunction]] = {}
+        for model in space:
+            for name, prior in model.priors:
+                side = (name, self._has(model, name))
+                priors.setdefault(side, set()).add(replace(prior, prior_weight=1.0))
+            if model.selection is not None:
+                plain = replace(model.selection, prior_weight=1.0)
+                weights.setdefault(_selection_name(plain), set()).add(plain)
+        self._several = {side for side, kinds in priors.items() if len(kinds) > 1}
+        self._several_weights = {n for n, kinds in weights.items() if len(kinds) > 1}
+
+    def truth(self, model: ModelSpec) -> list[str]:
+        """Name what a model says of the true effects."""
+        parts = []
+        for component in self._components:
+            has = component.name in model.alternative
+            priors = [
+                str(model.prior(row.name))
+                for row in self._unknowns.of_component(component.name)
+                if model.has(row.name) and (row.name, has) in self._several
+            ]
+            if has:
+                parts.append(" ".join((component.label, *priors)))
+            elif priors:
+                parts.append(" ".join((f"no {component.label}", *priors)))
+        return parts
+
+    def bias(self, model: ModelSpec) -> list[str]:
+        """Name its kinds of publication bias."""
+        parts = []
+        for row in self._biases:
+            if row.scalar and model.has(row.name):
+                several = (row.name, self._has(model, row.name)) in self._several
+                prior = model.prior(row.name)
+                parts.append(f"{row.name} ~ {prior}" if several else row.name)
+            elif not row.scalar and model.selection is not None:
+                name = _selection_name(model.selection)
+                several = name in self._several_weights
+                parts.append(str(model.selection) if several else name)
+        return parts
+
+    def _has(self, model: ModelSpec, name: str) -> bool:
+        component = self._unknowns[name].component
+        # Kinds of bias are told apart whichever side they are given on.
+        return component.kind_of is not None or component.name in model.alternative
 
 
-def _bias_part(space: ModelSpace, model: ModelSpec) -> str:
-    if isinstance(model.bias, NoBias):
-        return ""
-    name = bias_name(model.bias)
-    same = [m.bias for m in space.models if bias_name(m.bias) == name]
-    if all(model.bias.same_density(other) for other in same):
-        return name
-    return str(model.bias)
+def _selection_name(selection: WeightFunction) -> str:
+    """Return a weight function in words, as in ``one-sided (.025, .05)``."""
+    side = "one" if selection.sides == 1 else "two"
+    return f"{side}-sided ({', '.join(map(p_value, selection.steps))})"
 
 
-def _several(priors: Sequence[Prior | None]) -> bool:
-    given = [p for p in priors if p is not None]
-    return any(not given[0].same_density(other) for other in given[1:])
-
-
-def _clusters_vary(space: ModelSpace) -> bool:
-    """Whether some model is heterogeneous without correlation within clusters."""
+def _told(component: Component, space: ModelSpace, unknowns: Unknowns) -> bool:
+    """Whether a component says more of a model than the one that it needs."""
+    needs = {row.needs for row in unknowns.of_component(component.name)} - {None}
+    if not needs:
+        return True
+    needed = {unknowns[name].component.name for name in needs if name is not None}
+    # E.g. some model is heterogeneous without correlation within clusters.
     return any(
-        "heterogeneity" in model.alternative and "hierarchical" not in model.alternative
-        for model in space.models
-    ) and any("hierarchical" in model.alternative for model in space.models)
+        needed <= model.alternative and component.name not in model.alternative
+        for model in space
+    ) and any(component.name in model.alternative for model in space)
 
 
 def _told_apart(names: Sequence[str]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
-from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
-from pyrobma.ensemble import Ensemble, inclusion, posterior_probabilities
+from pyrobma.ensemble import Ensemble, posterior_probabilities
+from pyrobma.ensemble.probabilities import model_inclusion
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval, no_effect
@@ -83,15 +83,12 @@ def models_frame(
     _check("order", order, get_args(Order))
     _check("order_by", order_by, get_args(OrderBy))
     mixture = ensemble.mixture(
-        scalar(parameter), conditional=conditional, output_scale=output_scale
+        scalar(ensemble, parameter), conditional=conditional, output_scale=output_scale
     )
-    chance = ensemble.prior_prob
-    if conditional:
-        chance = ensemble.space.prior_prob_given(
-            ensemble.members(ensemble.component_of(parameter))
-        )
-    names = model_names(ensemble.space)
-    log_bf = _log_inclusion_bfs(ensemble.logml, chance)
+    given = ensemble.members(ensemble.component_of(parameter)) if conditional else None
+    chance = ensemble.prior_given(given)
+    names = model_names(ensemble.space, ensemble.unknowns)
+    log_bf = model_inclusion(ensemble.logml, chance, ensemble.logml_errors).log_bf
     with np.errstate(over="ignore"):
         factors = np.exp(log_bf)
     post_prob = posterior_probabilities(ensemble.logml, chance)
@@ -136,19 +133,6 @@ def _check(argument: str, value: str, known: tuple[str, ...]) -> None:
         raise DataError(
             f"{argument}: expected one of {', '.join(known)}; got {value!r}."
         )
-
-
-def _log_inclusion_bfs(logml: FloatArray, chance: FloatArray) -> FloatArray:
-    """Return the log of the Bayes factor of each model against all others."""
-    exact = np.zeros((logml.size, logml.size))
-    used = np.flatnonzero(chance)
-    factors = np.full(logml.size, np.nan)
-    for k in used:
-        alone = np.zeros(used.size, dtype=bool)
-        alone[used == k] = True
-        found = inclusion(alone, logml[used], chance[used], exact[np.ix_(used, used)])
-        factors[k] = found.log_bf
-    return factors
 
 
 def plot_models(

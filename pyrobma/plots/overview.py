@@ -13,7 +13,7 @@ from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.plots.forest import forest_frame
 from pyrobma.plots.forest_drawing import draw_forest
 from pyrobma.plots.funnel import draw_funnel, funnel_frame
-from pyrobma.plots.labels import SYMBOLS, parameter_title
+from pyrobma.plots.labels import parameter_title
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.pet_peese import plot_pet_peese
 from pyrobma.plots.posterior import posterior_frame
@@ -129,7 +129,7 @@ def _posterior(ensemble: Ensemble, parameter: str, output_scale: Measure | None)
     frame = posterior_frame(ensemble, parameter, prior=True, output_scale=output_scale)
     plot = draw_posterior(
         frame,
-        symbol=SYMBOLS[parameter],
+        symbol=ensemble.unknowns[parameter].symbol,
         title=parameter_title(ensemble, parameter, output_scale),
         size=_SIZE,
         panel=_PANEL,

@@ -8,24 +8,21 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from pyrobma._types import BoolArray, FloatArray
+from pyrobma._types import BoolArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.averaged_priors import prior_draws
 from pyrobma.ensemble.extended import extended_converter
-from pyrobma.ensemble.scales import check_output_scale, data_bias, data_mean
+from pyrobma.ensemble.predictor import PREDICTING
+from pyrobma.ensemble.published import regression_quantiles
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval, converted
 from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.theme import FILL, INK, theme_print, with_unit
-from pyrobma.priors.density import random
 
-_DRAWS: Final = 20_000
-"""From the prior, over all models."""
-_FEWEST: Final = 50  # from the prior of one model
 _BEYOND: Final = 1.05  # the largest se of the curve over that of the estimates
-
-_PARAMETERS: Final = ("mu", "PET", "PEESE")
 
 
 def pet_peese_frame(
@@ -86,13 +83,14 @@ def pet_peese_frame(
     convert = extended_converter(task, output_scale)
     given = _given(ensemble, conditional)
     se = np.linspace(0, _BEYOND * task.effects.se.max(), n)
-    draws = ensemble.joint(*_PARAMETERS, given=given)
-    curves = {
-        "posterior": _quantiles(ensemble, dict(draws.values), draws.weights, se, levels)
-    }
+    sources = {"posterior": ensemble.joint(*PREDICTING, given=given)}
     if prior:
-        values, weights = _from_prior(ensemble, given)
-        curves["prior"] = _quantiles(ensemble, values, weights, se, levels)
+        sources["prior"] = prior_draws(ensemble, *PREDICTING, given=given)
+    lower, upper = levels
+    curves = {
+        kind: regression_quantiles(task, draws, se, (lower, 0.5, upper))
+        for kind, draws in sources.items()
+    }
     parts = [
         pd.DataFrame(
             {
@@ -137,50 +135,6 @@ def _given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
             "PET or PEESE; there is none. Give them in robma()."
         )
     return given
-
-
-def _quantiles(
-    ensemble: Ensemble,
-    values: dict[str, FloatArray],
-    weights: FloatArray,
-    se: FloatArray,
-    levels: tuple[float, float],
-) -> FloatArray:
-    """Return lower end, median and upper end at each standard error, shape (n, 3)."""
-    centre = data_mean(ensemble.task, values["mu"])
-    PET, PEESE = values["PET"], values["PEESE"]
-    return np.array(
-        [
-            np.quantile(
-                centre + data_bias(ensemble.task, at, PET, PEESE),
-                [levels[0], 0.5, levels[1]],
-                weights=weights,
-                method="inverted_cdf",
-            )
-            for at in se
-        ]
-    )
-
-
-def _from_prior(
-    ensemble: Ensemble, given: BoolArray | None
-) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Draw mu, PET and PEESE from the prior; weights sum to one."""
-    chance = ensemble.prior_prob
-    if given is not None:
-        chance = ensemble.space.prior_prob_given(given)
-    rng = np.random.default_rng([ensemble.seed, 3])
-    values: dict[str, list[FloatArray]] = {name: [] for name in _PARAMETERS}
-    weights = []
-    for probability, model in zip(chance, ensemble.space.models, strict=True):
-        if probability == 0:
-            continue
-        size = max(_FEWEST, round(_DRAWS * probability))
-        weights.append(np.full(size, probability / size))
-        for name in _PARAMETERS:
-            values[name].append(random(model.prior(name), size, rng))
-    together = {name: np.concatenate(parts) for name, parts in values.items()}
-    return together, np.concatenate(weights)
 
 
 def plot_pet_peese(

@@ -7,16 +7,18 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.averaged_priors import averaged_density
+from pyrobma.ensemble.kernel import REACH, TAIL, averaged_kernel, bandwidth
 from pyrobma.ensemble.scales import Converter
 from pyrobma.errors import DataError
-from pyrobma.plots.kernel import REACH, TAIL, bandwidth, smooth
-from pyrobma.plots.labels import SYMBOLS, parameter_title, scalar
+from pyrobma.plots.labels import parameter_title, scalar
 from pyrobma.plots.posterior_drawing import draw_posterior
 from pyrobma.priors import Prior
-from pyrobma.priors.density import density, quantile
+from pyrobma.priors.density import quantile
 
 _PRIOR_TAIL: Final = 0.1
 """Probability of either tail of a prior that a figure may leave out: some are wide."""
@@ -84,7 +86,7 @@ def posterior_frame(
     if not isinstance(n, (int, np.integer)) or n < 2:
         raise DataError(f"n: expected a number of points from 2 up; got {n!r}.")
     # On the prior scale; refuses a parameter or an ensemble that cannot be drawn.
-    mixture = ensemble.mixture(scalar(parameter), conditional=conditional)
+    mixture = ensemble.mixture(scalar(ensemble, parameter), conditional=conditional)
     convert = ensemble.converter(parameter, output_scale)
     models = [
         (float(p), draws.ravel(), fit.spec.prior(parameter))
@@ -105,11 +107,19 @@ def posterior_frame(
     if parameter == "mu" and ensemble.task.prior_scale == "r":
         x = x[np.abs(x) < 1]  # the linear mapping lets a mean correlation come close
     parts = [
-        *_rows("posterior", x, _averaged(free, x), spikes, convert),
+        *_rows(
+            "posterior",
+            x,
+            averaged_kernel(
+                [(p, draws, own.lower, own.upper) for p, draws, own in free], x
+            ),
+            spikes,
+            convert,
+        ),
         *_rows(
             "prior",
             x,
-            _prior_density(priors, x),
+            averaged_density(priors, x),
             {own.location: p for p, own in priors if own.is_spike},
             convert,
         ),
@@ -148,11 +158,8 @@ def _window(
     if free:
         values = np.concatenate([draws for _, draws, _ in free])
         share = np.concatenate([np.full(d.size, p / d.size) for p, d, _ in free])
-        low, first, last, high = np.quantile(
-            values,
-            [TAIL, 0.05, 0.95, 1 - TAIL],
-            weights=share,
-            method="inverted_cdf",
+        low, first, last, high = weighted_quantiles(
+            values, share, [TAIL, 0.05, 0.95, 1 - TAIL]
         )
         wide = REACH * max(bandwidth(draws) for p, draws, _ in free if p > TAIL)
         far = _HEAVY * (last - first)
@@ -180,23 +187,6 @@ def _window(
     # A density may jump at the end of a prior: a point on either side of it.
     around = [np.nextafter(end, side) for end in inside for side in (-np.inf, np.inf)]
     return np.unique(np.concatenate([x, inside, around]))
-
-
-def _prior_density(
-    priors: tuple[tuple[float, Prior], ...], x: FloatArray
-) -> FloatArray:
-    total = np.zeros(x.shape)
-    for probability, own in priors:
-        if not own.is_spike:
-            total += probability * density(own, x)
-    return total
-
-
-def _averaged(free: list[tuple[float, FloatArray, Prior]], x: FloatArray) -> FloatArray:
-    total = np.zeros(x.shape)
-    for probability, draws, own in free:
-        total += probability * smooth(draws, own.lower, own.upper, x)
-    return total
 
 
 def _slope(convert: Converter, x: FloatArray) -> FloatArray:
@@ -251,7 +241,7 @@ def plot_posterior(
     )
     return draw_posterior(
         frame,
-        symbol=SYMBOLS[parameter],
+        symbol=ensemble.unknowns[parameter].symbol,
         title=parameter_title(
             ensemble, parameter, output_scale, conditional=conditional
         ),

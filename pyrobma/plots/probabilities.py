@@ -33,11 +33,11 @@ def probabilities_frame(ensemble: Ensemble) -> pd.DataFrame:
         heterogeneity and clusters), ``bias`` (what it says of publication bias; empty
         if no model has any), ``prior_prob`` and ``post_prob`` (each summing to one).
     """
-    groups = group_names(ensemble.space)
+    groups = group_names(ensemble.space, ensemble.unknowns)
     return pd.DataFrame(
         {
             "model": np.arange(1, len(groups) + 1),
-            "name": model_names(ensemble.space),
+            "name": model_names(ensemble.space, ensemble.unknowns),
             "group": [group for group, _ in groups],
             "bias": [bias for _, bias in groups],
             "prior_prob": ensemble.prior_prob,

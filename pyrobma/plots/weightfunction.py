@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from pyrobma.ensemble import Ensemble, Mixture
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.averaged_priors import averaged_weights
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval
 from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
 from pyrobma.plots.numbers import p_value, plain_labels
 from pyrobma.plots.theme import FILL, theme_print
-from pyrobma.priors import PValueGrid, WeightFunction, on_grid
-from pyrobma.priors.density import random_weights
 
-_DRAWS: Final = 20_000
-"""Of each prior: Monte Carlo errors below a pixel."""
 _NEAREST: Final = 0.045
 """Distance of labels that do not touch, of the width of the figure."""
 
@@ -75,10 +71,11 @@ def weightfunction_frame(
         )
     names = [name for name in ensemble.parameters if name.startswith("omega[")]
     weights = {
-        "posterior": [ensemble.mixture(p, conditional=conditional) for p in names]
+        "posterior": tuple(ensemble.mixture(p, conditional=conditional) for p in names)
     }
     if prior:
-        weights["prior"] = _prior(ensemble, grid, conditional)
+        given = ensemble.members("selection") if conditional else None
+        weights["prior"] = averaged_weights(ensemble, given)
     cuts = np.array(grid.cuts)
     place = np.linspace(0, 1, cuts.size) if rescale_x else cuts
     parts = []
@@ -99,31 +96,6 @@ def weightfunction_frame(
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-
-def _prior(ensemble: Ensemble, grid: PValueGrid, conditional: bool) -> list[Mixture]:
-    """Return the prior of the weight of each interval."""
-    models = ensemble.space.models
-    chance = ensemble.prior_prob
-    if conditional:
-        chance = ensemble.space.prior_prob_given(ensemble.members("selection"))
-    total: dict[WeightFunction | None, float] = {}
-    for probability, model in zip(chance, models, strict=True):
-        selection = model.selection
-        function = selection and replace(selection, prior_weight=1.0)
-        total[function] = total.get(function, 0.0) + float(probability)
-    rng = np.random.default_rng([ensemble.seed, 2])
-    draws = [
-        np.ones((1, len(grid.intervals)))
-        if function is None
-        else on_grid(random_weights(function, _DRAWS, rng), function, grid)
-        for function in total
-    ]
-    exact = np.zeros((len(total), len(total)))
-    return [
-        Mixture(np.array([*total.values()]), tuple(d[None, :, j] for d in draws), exact)
-        for j in range(len(grid.intervals))
-    ]
 
 
 def plot_weightfunction(

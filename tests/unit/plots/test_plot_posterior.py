@@ -9,7 +9,7 @@ from scipy import stats
 
 import pyrobma as rb
 from pyrobma.effects import transform_effect
-from pyrobma.plots.kernel import bandwidth, smooth
+from pyrobma.ensemble.kernel import bandwidth, smooth
 from pyrobma.plots.labels import parameter_title
 from pyrobma.plots.posterior import plot_posterior, posterior_frame
 from pyrobma.plots.posterior_drawing import draw_posterior

@@ -1,7 +1,8 @@
-"""Stage 7: densities from draws that have bounds."""
+"""Stage 5: densities from draws that have bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -48,6 +49,28 @@ def smooth(draws: FloatArray, lower: float, upper: float, x: FloatArray) -> Floa
     middle = (edges[1:] + edges[:-1]) / 2
     inside = (x >= lower) & (x <= upper) & (x >= start) & (x <= stop)
     return np.where(inside, np.interp(x, middle, height), 0.0)
+
+
+def averaged_kernel(
+    models: Iterable[tuple[float, FloatArray, float, float]], x: FloatArray
+) -> FloatArray:
+    """Return a kernel estimate of a density averaged over models.
+
+    Parameters
+    ----------
+    models : iterable of (float, array, float, float)
+        Probability, draws and ends of the support of each.
+    x : array of shape (n,)
+
+    Returns
+    -------
+    array of shape (n,)
+        The estimates of `smooth`, weighted by the probabilities.
+    """
+    total = np.zeros(x.shape)
+    for probability, draws, lower, upper in models:
+        total += probability * smooth(draws, lower, upper, x)
+    return total
 
 
 def bandwidth(draws: FloatArray) -> float:

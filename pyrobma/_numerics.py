@@ -1,0 +1,113 @@
+"""Small numerical helpers that several stages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrobma._types import FloatArray
+
+_TIE = 1e-12
+"""Sums of many weights miss a simple fraction by their rounding, less than this."""
+
+
+def weighted_quantiles(
+    values: FloatArray, weights: FloatArray, probs: Sequence[float] | FloatArray
+) -> FloatArray:
+    """Return the smallest values at which a weighted cdf reaches probabilities.
+
+    Parameters
+    ----------
+    values : array of shape (S,) or (N, S)
+        One sample, or N of them.
+    weights : array of shape (S,)
+        Of the columns: not negative, of whatever sum.
+    probs : sequence of float in [0, 1]
+        0 and 1 give the extremes of the values that have weight.
+
+    Returns
+    -------
+    array of shape (len(probs),) or (N, len(probs))
+    """
+    levels = np.asarray(probs, dtype=np.float64)
+    if values.ndim == 1:
+        return _of_one(values, weights, levels)
+    return np.array([_of_one(row, weights, levels) for row in values]).reshape(
+        len(values), levels.size
+    )
+
+
+def _of_one(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    place = np.searchsorted(total, levels * (1 - _TIE) * total[-1])
+    # The first and the last value with any weight, however little that is.
+    first = np.searchsorted(total, 0.0, side="right")
+    last = np.searchsorted(total, total[-1])
+    place = np.where(levels == 1, last, np.clip(place, first, last))
+    return np.asarray(values[order[place]])
+
+
+def sums_of_others(values: FloatArray) -> FloatArray:
+    """Return for every element the sum of all others, without subtraction.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+
+    Returns
+    -------
+    array of shape (n,)
+        Elements of one sign: every sum is exact to rounding, even where one element
+        outweighs all others.
+    """
+    up, down = np.cumsum(values), np.cumsum(values[::-1])[::-1]
+    return np.asarray(np.append(0.0, up[:-1]) + np.append(down[1:], 0.0))
+
+
+def log_sums_of_others(logs: FloatArray) -> FloatArray:
+    """Return for every element the log of the sum of exponentials of all others.
+
+    Parameters
+    ----------
+    logs : array of shape (n,)
+        Natural logs; -inf stands for 0.
+
+    Returns
+    -------
+    array of shape (n,)
+        -inf where all others are.
+    """
+    up = np.logaddexp.accumulate(logs)
+    down = np.logaddexp.accumulate(logs[::-1])[::-1]
+    found: FloatArray = np.logaddexp(
+        np.append(-np.inf, up[:-1]), np.append(down[1:], -np.inf)
+    )
+    return found
+
+
+def typical_variance(v: FloatArray) -> float:
+    """Return the sampling variance of a typical estimate.
+
+    Parameters
+    ----------
+    v : array of shape (K,)
+        Sampling variances, positive.
+
+    Returns
+    -------
+    float
+        ``(K − 1) Σw / ((Σw)² − Σw²)`` with w = 1/v, in units of v; NaN for one
+        estimate.
+
+    Notes
+    -----
+    It is the s² of Higgins & Thompson (2002, equation 9), doi:10.1002/sim.1186.
+    """
+    if v.size < 2:
+        return float("nan")
+    least = float(v.min())
+    w = least / v
+    # The denominator is Σ w_i (Σw − w_i), the bracket as a sum: nothing cancels.
+    return float((v.size - 1) * w.sum() / (w @ sums_of_others(w)) * least)
