@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pyrobma.models import ABSENT
+from pyrobma.parameters import BIAS, COMPONENTS
+from pyrobma.priors import Prior, default_priors
+
 _EFFECTS = {
     "d": "Cohen's d or Hedges' g",
     "r": "correlations",
@@ -24,11 +28,13 @@ _SPREADS = {
     "uCI": "upper ends",
 }
 COLUMNS = (*_EFFECTS, *_SPREADS, "study_names", "study_ids")
-PRIORS = tuple(
-    f"priors_{component}{side}"
-    for component in ("effect", "heterogeneity", "hierarchical")
-    for side in ("", "_null")
-)
+_OPTIONS = {
+    f"priors_{component.name}{'_null' if null else ''}": (component, null)
+    for component in COMPONENTS
+    if component != BIAS
+    for null in (False, True)
+}
+PRIORS = tuple(_OPTIONS)
 _EPILOG = """\
 examples:
   python -m pyrobma fit data.csv --d yi --v vi --study-ids district --out results
@@ -114,13 +120,12 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "--effect-direction", choices=("positive", "negative"), default="positive",
         help="sign of effects that publication bias favours (default: positive)",
     )  # fmt: skip
-    for name in PRIORS:
-        component, _, null = name.removeprefix("priors_").partition("_")
+    for name, (component, null) in _OPTIONS.items():
         where = "without" if null else "with"
         group.add_argument(
             f"--{name.replace('_', '-')}", nargs="+", metavar="PRIOR",
-            help=f"of models {where} {_COMPONENTS[component]}, e.g. "
-            f"'{_EXAMPLES[component, bool(null)]}', or none",
+            help=f"of models {where} {component.words}, e.g. "
+            f"'{_example(component.name, null)}', or none",
         )  # fmt: skip
     group.add_argument(
         "--informed", metavar="FIELD",
@@ -179,16 +184,5 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     parser.set_defaults(run=run)
 
 
-_COMPONENTS = {
-    "effect": "an effect",
-    "heterogeneity": "heterogeneity",
-    "hierarchical": "clustering",
-}
-_EXAMPLES = {
-    ("effect", False): "Normal(0, 1)",
-    ("effect", True): "Spike(0)",
-    ("heterogeneity", False): "InvGamma(1, 0.15)",
-    ("heterogeneity", True): "Spike(0)",
-    ("hierarchical", False): "Beta(1, 1)",
-    ("hierarchical", True): "Spike(0)",
-}
+def _example(component: Any, null: bool) -> Prior:
+    return (*default_priors(component, null=null), ABSENT)[0]

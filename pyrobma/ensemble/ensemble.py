@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,38 @@ class Ensemble:
     settings: SamplerSettings
     seed: int
     # No slots: what follows from the fields is found once and kept.
+
+    def __add__(self, other: object) -> Self:
+        """Return the ensemble of the models of both, none of them fitted again.
+
+        Parameters
+        ----------
+        other : Ensemble
+            Of the same data on the same scales. Prior probabilities are those that
+            the weights of all models give together; settings and seed those of the
+            first.
+
+        Returns
+        -------
+        Ensemble
+            Of the type of the first.
+
+        Raises
+        ------
+        DataError
+            If the data or their scales differ.
+        """
+        if not isinstance(other, Ensemble):
+            return NotImplemented
+        if not self.task.same_as(other.task):
+            raise DataError(
+                "fits: expected two of the same data, scales and direction to add up; "
+                "got others. Fit them with the same data and arguments but for the "
+                "models."
+            )
+        return replace(
+            self, space=self.space + other.space, fits=(*self.fits, *other.fits)
+        )
 
     # ---- model probabilities -------------------------------------------------
     @cached_property
@@ -373,7 +406,8 @@ class Ensemble:
         -------
         JointDraws
         """
-        return joint_draws(self.fits, self._probabilities(given), parameters, size)
+        names = parameters or self.unknowns.scalars
+        return joint_draws(self.fits, self._probabilities(given), names, size)
 
     def priors(
         self, parameter: str, *, conditional: bool = False

@@ -73,7 +73,7 @@ class FitDraws:
 
     def __getitem__(self, parameter: str) -> FloatArray:
         """Return the draws of one parameter, of shape (chains, draws) or (1, 1)."""
-        return self.fit.draws(parameter)
+        return self.fit.values(parameter)
 
 
 def joint_draws(

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.predictor import Predictor
 
 _DRAWS: Final = 2000
 _ELEMENTS: Final = 2_000_000  # of an array of estimates by draws: some megabytes
@@ -36,7 +36,7 @@ def pooling_weights(ensemble: Ensemble, given: BoolArray | None = None) -> Float
     draws. Publication bias does not enter it.
     """
     effects = ensemble.task.effects
-    draws = ensemble.joint(*PREDICTING, given=given, size=_DRAWS)
+    draws = ensemble.joint(given=given, size=_DRAWS)
     total = np.zeros(effects.K)
     step = max(_ELEMENTS // effects.K, 1)
     for start in range(0, len(draws.weights), step):

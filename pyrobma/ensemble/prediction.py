@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrobma._types import BoolArray
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.normal_mixture import NormalMixture
-from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.predictor import Predictor
 
 
 def new_effect(ensemble: Ensemble, *, given: BoolArray | None = None) -> NormalMixture:
@@ -25,6 +25,6 @@ def new_effect(ensemble: Ensemble, *, given: BoolArray | None = None) -> NormalM
         to an output scale. The study is in a cluster of its own: both parts of the
         heterogeneity count, and rho does not matter.
     """
-    draws = ensemble.joint(*PREDICTING, given=given, size=20_000)
+    draws = ensemble.joint(given=given, size=20_000)
     study = Predictor(ensemble.task, draws)
     return NormalMixture(draws.weights, study.new_mean, study.new_sd)

@@ -7,20 +7,18 @@ of true effects or what publication bias adds, asks here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
-from pyrobma.ensemble.scales import data_bias, data_mean, data_sd
+from pyrobma.ensemble.scales import data_mean, data_sd
 from pyrobma.models import Task
 
 Rows: TypeAlias = IntArray | slice
 """Which estimates, by their place in the data."""
-
-PREDICTING: Final = ("mu", "tau", "rho", "PET", "PEESE")
-"""The parameters that a `Predictor` reads."""
 
 
 class Draws(Protocol):
@@ -44,7 +42,7 @@ class Predictor:
     task : Task
         The data, and how parameters are mapped to their measure.
     draws : JointDraws, FitDraws or another mapping
-        The parameters `PREDICTING`, of shape (S,) or (chains, draws).
+        Of all scalar unknowns of the task, of shape (S,) or (chains, draws).
 
     Notes
     -----
@@ -58,7 +56,12 @@ class Predictor:
     # ---- estimates -----------------------------------------------------------
     def mean(self, rows: Rows) -> FloatArray:
         """Return the mean true effect m of some estimates' populations."""
-        return self.new_mean[None]
+        linear = self.draws["mu"][None]
+        for row in self.task.unknowns:
+            if row.enters == "moderator" and self.draws[row.name].any():
+                column = self.task.column(row.name)[rows]
+                linear = linear + _across(column, self.draws[row.name])
+        return data_mean(self.task, linear)
 
     def loading(self, rows: Rows) -> FloatArray:
         """Return the loading l of some estimates on their cluster's common factor."""
@@ -69,13 +72,18 @@ class Predictor:
         return np.asarray((1 - self.draws["rho"]) * self._sd**2)[None]
 
     def bias(self, rows: Rows) -> FloatArray:
-        """Return what PET and PEESE add to some estimates."""
-        return self.bias_at(self.task.effects.se[rows])
+        """Return what publication bias adds to some estimates."""
+        columns = {
+            row.name: self.task.column(row.name)[rows]
+            for row in self.task.unknowns
+            if row.enters == "bias"
+        }
+        return self._added(columns)
 
     # ---- studies to come -----------------------------------------------------
     @property
     def new_mean(self) -> FloatArray:
-        """Mean true effect of a new study, of the draws' shape."""
+        """Mean true effect of a new study with moderators of 0, of the draws' shape."""
         return data_mean(self.task, self.draws["mu"])
 
     @property
@@ -84,7 +92,7 @@ class Predictor:
         return self._sd
 
     def bias_at(self, se: FloatArray) -> FloatArray:
-        """Return what PET and PEESE add at standard errors.
+        """Return what publication bias adds at standard errors.
 
         Parameters
         ----------
@@ -92,14 +100,27 @@ class Predictor:
 
         Returns
         -------
-        array of shape (n, ...), or (1, ...) of zeros if no draw has either
+        array of shape (n, ...), or (1, ...) of zeros if no draw has any
         """
-        PET, PEESE = self.draws["PET"], self.draws["PEESE"]
-        if not (PET.any() or PEESE.any()):
-            return np.zeros((1, *PET.shape))
-        each = se.reshape(-1, *(1 for _ in PET.shape))
-        return data_bias(self.task, each, PET, PEESE)
+        columns = {
+            row.name: self.task.bias_column(row.name, se)
+            for row in self.task.unknowns
+            if row.se_power
+        }
+        return self._added(columns)
+
+    def _added(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        total = np.zeros((1, *self.draws["mu"].shape))
+        for name, column in columns.items():
+            if self.draws[name].any():
+                total = total + _across(column, self.draws[name])
+        return total
 
     @property
     def _sd(self) -> FloatArray:
         return data_sd(self.task, self.draws["tau"])
+
+
+def _across(column: FloatArray, draws: FloatArray) -> FloatArray:
+    """Return a column times the draws of its coefficient, shape (rows, ...)."""
+    return column.reshape(-1, *(1 for _ in draws.shape)) * draws

@@ -11,7 +11,7 @@ from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.joint import JointDraws
-from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.models import Task
 from pyrobma.priors import PValueGrid, on_grid
 
@@ -30,7 +30,7 @@ def averaged_mean(ensemble: Ensemble, given: BoolArray | None = None) -> float:
     given : array of bool, shape (number of models,), optional
         Only over these models.
     """
-    draws = ensemble.joint(*PREDICTING, given=given)
+    draws = ensemble.joint(given=given)
     return float(draws.weights @ Predictor(ensemble.task, draws).new_mean)
 
 
@@ -44,7 +44,7 @@ def regression_quantiles(
     task : Task
         The data and their mapping.
     draws : JointDraws
-        Of the parameters `PREDICTING`, from the posterior or the prior.
+        Of all scalar unknowns, from the posterior or the prior.
     se : array of shape (n,)
         Standard errors, on the measure of the likelihood.
     probs : tuple of float in [0, 1]
@@ -94,7 +94,7 @@ def predicted_quantiles(
     array of shape (len(probs), n)
         On the measure of the likelihood.
     """
-    draws = ensemble.joint(*PREDICTING, given=given, size=_DRAWS)
+    draws = ensemble.joint(given=given, size=_DRAWS)
     study = Predictor(ensemble.task, draws)
     mean = np.tile(study.new_mean, (len(se), 1))
     spread = study.new_sd * heterogeneity

@@ -35,26 +35,6 @@ def data_sd(task: Task, tau: FloatArray) -> FloatArray:
     return tau * scale_factor(task.prior_scale, task.effects.measure)
 
 
-def data_bias(
-    task: Task, se: FloatArray, PET: FloatArray, PEESE: FloatArray
-) -> FloatArray:
-    """Return what PET and PEESE add to the mean on the measure of the likelihood.
-
-    Parameters
-    ----------
-    task : Task
-        Its direction gives the sign.
-    se : array
-        Standard errors on the measure of the likelihood.
-    PET, PEESE : arrays
-        Coefficients on the prior scale, of a shape that broadcasts with `se`.
-    """
-    sign = 1 if task.effect_direction == "positive" else -1
-    # A coefficient of se^2, so that its product is on the effect's measure.
-    slope = PEESE * scale_factor(task.effects.measure, task.prior_scale)
-    return np.asarray(sign * (PET * se + slope * se**2))
-
-
 def check_output_scale(task: Task, output_scale: Measure | None) -> Measure:
     """Return the measure to report on; None means the prior scale."""
     prior_scale = task.prior_scale

@@ -16,7 +16,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.joint import JointDraws
-from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import Converter, estimate_converter
 from pyrobma.errors import DataError
@@ -193,7 +193,7 @@ class _Studies:
     def of(cls, ensemble: Ensemble, conditional: bool) -> _Studies:
         given = ensemble.alternatives("effect") if conditional else None
         points = _POINTS if ensemble.task.effects.K <= 1000 else _FEW_POINTS
-        joint = ensemble.joint(*PREDICTING, given=given, size=points)
+        joint = ensemble.joint(given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
         # as many normal deviates as those would have.
         copies = np.maximum(np.ceil(joint.weights * points), 1).astype(np.int64)

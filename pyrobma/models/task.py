@@ -157,6 +157,25 @@ class Task:
         factor = row.factor(self.scale) * self.direction
         return np.asarray(factor * se**row.se_power)
 
+    def same_as(self, other: Task) -> bool:
+        """Whether both have the same numbers, and map parameters in the same way."""
+        settings = ("prior_scale", "effect_mapping", "effect_direction")
+        mine, theirs = self.effects, other.effects
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in settings)
+            and mine.measure == theirs.measure
+            and mine.original == theirs.original
+            and all(
+                np.array_equal(getattr(mine, name), getattr(theirs, name))
+                for name in ("y", "se", "cluster")
+            )
+            and self.unknowns == other.unknowns
+            and all(
+                np.array_equal(column.values, other.column(column.parameter.name))
+                for column in self.columns
+            )
+        )
+
     def in_unit(self, unit: float) -> Task:
         """Return the task with raw effects divided by a unit, a positive number."""
         effects = replace(

@@ -78,14 +78,15 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
 
     check_output_scale(ensemble.task, output_scale)
     estimates, lines = _estimates(ensemble, output_scale)
-    parameters = [("mu", "Effect"), ("tau", "Heterogeneity")]
-    if "rho" in ensemble.parameters:
-        parameters.append(("rho", "Correlation within clusters"))
     panels = [
-        (title, _posterior(ensemble, name, output_scale)) for name, title in parameters
+        (row.title, _posterior(ensemble, row.name, output_scale))
+        for row in ensemble.unknowns
+        if row.enters in ("intercept", "sd", "correlation")
+        and row.name in ensemble.parameters
     ]
     if ensemble.p_values is not None:
-        panels.append(("Publication weights", plot_weightfunction(ensemble)))
+        weights = ensemble.unknowns["omega"].title
+        panels.append((weights, plot_weightfunction(ensemble)))
     if {"PET", "PEESE"} & set(ensemble.bias_kinds):
         regression = plot_pet_peese(ensemble, output_scale=output_scale)
         panels.append(("Small-study effects", regression))

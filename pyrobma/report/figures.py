@@ -24,14 +24,6 @@ from pyrobma.plots import (
     plot_weightfunction,
 )
 
-_PARAMETERS = {
-    "mu": "the effect (mu)",
-    "tau": "the heterogeneity (tau)",
-    "rho": "the correlation of true effects within a cluster (rho)",
-    "PET": "the coefficient of the standard error (PET)",
-    "PEESE": "the coefficient of the squared standard error (PEESE)",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -81,12 +73,12 @@ def figures(
         ),
         *(
             Figure(
-                f"posterior_{name}", "estimates",
-                f"Prior and model-averaged posterior of {_PARAMETERS[name]}.",
-                partial(plot_posterior, ensemble, name, prior=True, **scale),
+                f"posterior_{row.name}", "estimates",
+                f"Prior and model-averaged posterior of {row.words}.",
+                partial(plot_posterior, ensemble, row.name, prior=True, **scale),
             )
-            for name in _PARAMETERS
-            if name in ensemble.parameters
+            for row in ensemble.unknowns
+            if row.scalar and row.name in ensemble.parameters
         ),
         Figure(
             "funnel", "bias",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from pyrobma.parameters import UNKNOWNS
 from pyrobma.summary.grid import CONTROL, PAD, WEIGHT, Grid
 
 _LATEX: Final = {
@@ -34,11 +35,8 @@ _LATEX: Final = {
     PAD: r"\phantom{0}",
 }
 
-_SYMBOLS: Final = {
-    "mu": r"$\mu$",
-    "tau": r"$\tau$",
+_SYMBOLS: Final = {row.name: row.latex for row in UNKNOWNS if row.scalar} | {
     "tau2": r"$\tau^2$",
-    "rho": r"$\rho$",
     "I2": r"$I^2$",
     "H2": r"$H^2$",
     "tau_between": r"$\tau_\mathrm{between}$",
