@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import pyrobma as rb
 from pyrobma.ensemble import (
+    LogmlErrors,
     Mixture,
     inclusion,
     posterior_probabilities,
@@ -20,6 +21,7 @@ from pyrobma.ensemble import (
 from pyrobma.ensemble.mixing import allocate
 
 robma = partial(rb.robma, priors_bias=None)
+independent = LogmlErrors.independent
 
 # Sums of a few doubles.
 ROUNDING = 1e-12
@@ -44,7 +46,7 @@ def ensembles(draw):
     n = draw(counts)
     member = draw(hnp.arrays(bool, n))
     error = draw(hnp.arrays(float, n, elements=st.floats(0.0, 0.1)))
-    return draw(logmls(n)), draw(weights(n)), member, np.diag(error**2)
+    return draw(logmls(n)), draw(weights(n)), member, independent(error)
 
 
 @given(ensembles())
@@ -57,14 +59,14 @@ def test_posterior_probabilities_sum_to_one(ensemble):
 
 @given(ensembles(), st.floats(-1e4, 1e4))
 def test_a_constant_shift_of_logml_changes_nothing(ensemble, shift):
-    logml, prior, member, covariance = ensemble
+    logml, prior, member, errors = ensemble
     np.testing.assert_allclose(
         posterior_probabilities(logml + shift, prior),
         posterior_probabilities(logml, prior),
         atol=LOG_ROUNDING,
     )
-    before = inclusion(member, logml, prior, covariance)
-    after = inclusion(member, logml + shift, prior, covariance)
+    before = inclusion(member, logml, prior, errors)
+    after = inclusion(member, logml + shift, prior, errors)
     if np.isfinite(before.log_bf):
         # Absolute: the rounding of logml itself.
         assert after.log_bf == pytest.approx(before.log_bf, abs=1e-8)
@@ -72,9 +74,9 @@ def test_a_constant_shift_of_logml_changes_nothing(ensemble, shift):
 
 @given(ensembles())
 def test_evidence_for_and_against_are_reciprocal(ensemble):
-    logml, prior, member, covariance = ensemble
-    with_it = inclusion(member, logml, prior, covariance)
-    without = inclusion(~member, logml, prior, covariance)
+    logml, prior, member, errors = ensemble
+    with_it = inclusion(member, logml, prior, errors)
+    without = inclusion(~member, logml, prior, errors)
     assert with_it.log_bf == pytest.approx(-without.log_bf, abs=1e-8)
     assert with_it.n_models + without.n_models == len(logml)
     assert with_it.post_prob + without.post_prob == pytest.approx(1.0, abs=1e-9)
@@ -86,17 +88,17 @@ def test_evidence_for_and_against_are_reciprocal(ensemble):
 @given(st.data())
 def test_a_bayes_factor_of_two_models_ignores_their_prior_probabilities(data):
     logml, prior = data.draw(logmls(2)), data.draw(weights(2))
-    found = inclusion(np.array([False, True]), logml, prior, np.zeros((2, 2)))
+    found = inclusion(np.array([False, True]), logml, prior, independent(np.zeros(2)))
     assert found.log_bf == pytest.approx(logml[1] - logml[0], abs=1e-8)
 
 
 @given(ensembles(), st.randoms())
 def test_the_order_of_the_models_does_not_matter(ensemble, random):
-    logml, prior, member, covariance = ensemble
+    logml, prior, member, errors = ensemble
     order = np.array(random.sample(range(len(logml)), len(logml)))
-    one = inclusion(member, logml, prior, covariance)
+    one = inclusion(member, logml, prior, errors)
     other = inclusion(
-        member[order], logml[order], prior[order], covariance[np.ix_(order, order)]
+        member[order], logml[order], prior[order], independent(errors.sd[order])
     )
     assert other.log_bf == pytest.approx(one.log_bf, abs=1e-8)
     assert other.log_bf_mcse == pytest.approx(
@@ -106,12 +108,12 @@ def test_the_order_of_the_models_does_not_matter(ensemble, random):
 
 @given(ensembles())
 def test_errors_of_probabilities_are_finite_and_bounded_by_those_of_logml(ensemble):
-    logml, prior, _, covariance = ensemble
+    logml, prior, _, of_logml = ensemble
     posterior = posterior_probabilities(logml, prior)
-    errors = posterior_probability_errors(posterior, covariance)
+    errors = posterior_probability_errors(posterior, of_logml)
     # p_k (1 - p_k) and p_k p_j are at most 1/4 and the p_j sum to one.
     assert (errors >= 0).all()
-    assert (errors <= 0.5 * np.sqrt(np.diag(covariance)).max() + ROUNDING).all()
+    assert (errors <= 0.5 * of_logml.sd.max() + ROUNDING).all()
 
 
 @st.composite
@@ -120,7 +122,7 @@ def mixtures(draw):
     sizes = [draw(st.sampled_from([(1, 1), (2, 10), (1, 25)])) for _ in range(n)]
     values = st.floats(-100, 100)
     draws = tuple(draw(hnp.arrays(float, size, elements=values)) for size in sizes)
-    return Mixture(draw(weights(n)), draws, np.zeros((n, n)))
+    return Mixture(draw(weights(n)), draws, independent(np.zeros(n)))
 
 
 @given(mixtures(), st.lists(st.floats(0, 1), min_size=2, max_size=6))

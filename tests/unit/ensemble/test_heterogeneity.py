@@ -188,6 +188,8 @@ def test_the_mean_of_a_new_study_and_its_error_are_those_of_the_effect(ensemble)
         ("linear", "OR", 1.0, True),
         ("linear", "logOR", None, True),
         ("exact", "cohens_d", None, False),
+        ("exact", "logOR", None, False),
+        ("exact", "logOR", 1.0, True),
         ("exact", "fishers_z", None, True),
         ("exact", "r", None, True),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyrobma.ensemble import Mixture
+from pyrobma.ensemble import LogmlErrors, Mixture
 from pyrobma.ensemble.mixing import allocate
 
 # Sums of some thousand doubles.
@@ -14,14 +14,18 @@ ROUNDING = 1e-12
 # independent draws scatter by some per cent around the truth.
 N_REPLICATES = 2000
 BRUTE_FORCE = 0.08
+# The error of an estimated ESS of some hundred independent draws, and so half of its
+# relative error in the error of a mean.
+CORRELATED = 0.15
 
 SPIKE = np.array([[0.0]])
 
 
-def mixture(probabilities, draws, covariance=None):
+def mixture(probabilities, draws, error=None, fits=None):
     p = np.array(probabilities, dtype=float)
-    c = np.zeros((p.size, p.size)) if covariance is None else covariance
-    return Mixture(p, tuple(draws), c)
+    error = np.zeros(p.size) if error is None else error
+    fits = range(p.size) if fits is None else fits
+    return Mixture(p, tuple(draws), LogmlErrors.shared(error, fits))
 
 
 def test_mean_and_sd_are_those_of_the_weighted_draws():
@@ -63,7 +67,7 @@ def test_a_model_without_probability_does_not_reach_the_extreme_quantiles():
 
 
 def test_spikes_alone_have_no_spread_and_no_error():
-    mixed = mixture([0.3, 0.7], [SPIKE + 0.5, SPIKE + 0.5], np.eye(2))
+    mixed = mixture([0.3, 0.7], [SPIKE + 0.5, SPIKE + 0.5], np.ones(2))
     assert mixed.mean() == 0.5
     assert mixed.sd() == 0.0
     assert mixed.mcse() == pytest.approx(0.0, abs=ROUNDING)
@@ -77,7 +81,7 @@ def test_the_error_of_a_mean_agrees_with_brute_force():
     def replicate():
         weights = np.exp(logml + rng.normal(size=3) * error)
         draws = [SPIKE, rng.normal(1, 1, (4, 125)), rng.normal(-1, 2, (4, 125))]
-        return mixture(weights / weights.sum(), draws, np.diag(error**2))
+        return mixture(weights / weights.sum(), draws, error)
 
     replicates = [replicate() for _ in range(N_REPLICATES)]
     spread = np.std([m.mean() for m in replicates])
@@ -102,12 +106,39 @@ def test_shares_of_draws_sum_to_their_number_and_are_never_off_by_one(n):
 
 def test_models_that_share_their_draws_share_their_error():
     draws = np.random.default_rng(7).normal(size=(4, 200))
-    alone = Mixture(np.ones(1), (draws,), np.zeros((1, 1)))
-    twice = Mixture(np.full(2, 0.5), (draws, draws), np.zeros((2, 2)), (0, 0))
+    alone = mixture([1.0], [draws])
+    twice = mixture([0.5, 0.5], [draws, draws], fits=[0, 0])
     assert twice.mcse() == pytest.approx(alone.mcse(), rel=ROUNDING)
 
 
 def test_a_parameter_that_is_the_same_everywhere_has_no_error():
     one = np.full((2, 100), 0.1)
-    mixed = Mixture(np.array([0.3, 0.7]), (one, np.array([[0.1]])), np.ones((2, 2)))
+    mixed = mixture([0.3, 0.7], [one, np.array([[0.1]])], np.ones(2))
     assert mixed.mcse() == 0.0
+
+
+def autoregressive(rng, chains, draws, phi):
+    """Chains with sd 1 and autocorrelations phi^k."""
+    noise = rng.normal(size=(chains, draws)) * np.sqrt(1 - phi**2)
+    values = np.empty((chains, draws))
+    values[:, 0] = rng.normal(size=chains)
+    for t in range(1, draws):
+        values[:, t] = phi * values[:, t - 1] + noise[:, t]
+    return values
+
+
+def test_the_error_of_a_mean_counts_effective_draws_not_raw_ones():
+    # n draws with autocorrelations phi^k are worth n (1 - phi) / (1 + phi): here a
+    # nineteenth, so that an error by raw draws would be 4.4 times too small.
+    phi, n = 0.9, 4 * 5000
+    rng = np.random.default_rng(4)
+    chains = autoregressive(rng, 4, 5000, phi)
+    exact = np.sqrt((1 + phi) / (1 - phi) / n)
+    assert mixture([1.0], [chains]).mcse() == pytest.approx(exact, rel=CORRELATED)
+    half = mixture([0.5, 0.5], [SPIKE, chains])
+    assert half.mcse() == pytest.approx(exact / 2, rel=CORRELATED)
+    # Several models of one shape, and of different ones.
+    other = [autoregressive(rng, 4, 5000, 0.0), 3 * autoregressive(rng, 2, 4000, phi)]
+    three = mixture([0.5, 0.2, 0.3], [chains, *other])
+    parts = [0.5 * exact, 0.2 / np.sqrt(n), 0.9 * np.sqrt(19 / 8000)]
+    assert three.mcse() == pytest.approx(np.linalg.norm(parts), rel=CORRELATED)

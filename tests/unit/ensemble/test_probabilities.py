@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pyrobma.ensemble import (
+    LogmlErrors,
     inclusion,
     posterior_probabilities,
     posterior_probability_errors,
@@ -23,7 +24,8 @@ SIMULATED = 0.025
 LOGML = np.array([-1.0, 0.5, 0.2, 1.4])
 PRIOR = np.array([0.1, 0.2, 0.3, 0.4])
 MEMBER = np.array([False, True, False, True])
-NO_ERROR = np.zeros((4, 4))
+independent = LogmlErrors.independent
+NO_ERROR = independent(np.zeros(4))
 
 
 def test_posterior_probabilities_follow_bayes_rule():
@@ -61,7 +63,7 @@ def test_inclusion_bayes_factor_is_posterior_odds_over_prior_odds():
 def test_a_bayes_factor_keeps_its_digits_when_a_probability_rounds_to_one():
     logml = np.array([0.0, 3000.0])
     member = np.array([False, True])
-    found = inclusion(member, logml, np.array([0.25, 0.75]), np.diag([0.0, 0.01**2]))
+    found = inclusion(member, logml, np.array([0.25, 0.75]), independent([0, 0.01]))
     assert found.post_prob == 1.0
     assert found.log_bf == pytest.approx(3000.0, rel=ROUNDING)
     assert found.log_bf_mcse == pytest.approx(0.01, rel=ROUNDING)
@@ -71,7 +73,7 @@ def test_a_bayes_factor_keeps_its_digits_when_a_probability_rounds_to_one():
 def test_a_component_of_all_or_no_models_has_an_infinite_log_bayes_factor(
     member, log_bf
 ):
-    found = inclusion(np.full(4, member), LOGML, PRIOR, np.eye(4))
+    found = inclusion(np.full(4, member), LOGML, PRIOR, independent(np.ones(4)))
     assert found.log_bf == log_bf
     assert np.isnan(found.log_bf_mcse)
     assert found.post_prob == pytest.approx(float(member), abs=ROUNDING)
@@ -81,22 +83,20 @@ def test_a_component_of_all_or_no_models_has_an_infinite_log_bayes_factor(
 @pytest.mark.parametrize("shared", [False, True])
 def test_errors_of_probabilities_and_bayes_factors_agree_with_simulation(shared):
     error = np.array([0.02, 0.01, 0.015, 0.02])
-    covariance = np.diag(error**2)
     if shared:
         error[1] = error[0]
-        covariance = np.diag(error**2)
-        covariance[0, 1] = covariance[1, 0] = error[0] ** 2
+    errors = LogmlErrors.shared(error, [0, 0 if shared else 1, 2, 3])
     rng = np.random.default_rng(5)
     noise = rng.normal(size=(N_SIMULATED, 4)) * error
     if shared:
         noise[:, 1] = noise[:, 0]
     simulated = np.array([posterior_probabilities(LOGML + e, PRIOR) for e in noise])
     np.testing.assert_allclose(
-        posterior_probability_errors(posterior_probabilities(LOGML, PRIOR), covariance),
+        posterior_probability_errors(posterior_probabilities(LOGML, PRIOR), errors),
         simulated.std(axis=0),
         rtol=SIMULATED,
     )
-    found = inclusion(MEMBER, LOGML, PRIOR, covariance)
+    found = inclusion(MEMBER, LOGML, PRIOR, errors)
     inside = simulated[:, MEMBER].sum(axis=1)
     assert found.post_prob_mcse == pytest.approx(inside.std(), rel=SIMULATED)
     assert found.log_bf_mcse == pytest.approx(
@@ -106,9 +106,9 @@ def test_errors_of_probabilities_and_bayes_factors_agree_with_simulation(shared)
 
 def test_models_that_share_one_fit_have_no_error_in_their_bayes_factor():
     # The error is common to both and cancels.
-    covariance = np.full((2, 2), 0.05**2)
+    errors = LogmlErrors.shared(np.full(2, 0.05), ["fit", "fit"])
     found = inclusion(
-        np.array([True, False]), np.array([1.0, 1.0]), np.array([0.5, 0.5]), covariance
+        np.array([True, False]), np.array([1.0, 1.0]), np.array([0.5, 0.5]), errors
     )
     assert found.log_bf == pytest.approx(0.0, abs=ROUNDING)
     assert found.log_bf_mcse == pytest.approx(0.0, abs=ROUNDING)

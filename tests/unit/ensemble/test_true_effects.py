@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 import pyrobma as rb
+from pyrobma._numerics import weighted_quantiles
 from pyrobma.ensemble import NormalMixture, cluster_effects, true_effects
-from pyrobma.ensemble.quantiles import check_probs, weighted_quantiles
+from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import data_bias, data_mean, data_sd
 from pyrobma.fit import Task
 

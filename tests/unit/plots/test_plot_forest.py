@@ -15,10 +15,10 @@ from scipy.stats import lognorm, norm
 
 import pyrobma as rb
 from pyrobma.effects import se_d, transform_effect
-from pyrobma.ensemble import new_effect
+from pyrobma.ensemble import new_effect, pooling_weights
 from pyrobma.ensemble.scales import data_sd
 from pyrobma.errors import DataError
-from pyrobma.plots.forest import forest_frame, plot_forest, pooling_weights
+from pyrobma.plots.forest import forest_frame, plot_forest
 from pyrobma.plots.forest_drawing import draw_forest
 from pyrobma.plots.text import cut, text_width
 

@@ -16,9 +16,10 @@ from scipy.stats import norm
 import pyrobma as rb
 from pyrobma.effects import transform_effect
 from pyrobma.ensemble import NormalMixture
+from pyrobma.ensemble.published import published_quantiles
 from pyrobma.ensemble.scales import data_mean, data_sd
 from pyrobma.errors import DataError
-from pyrobma.plots.funnel import funnel_frame, plot_funnel, published_quantiles
+from pyrobma.plots.funnel import funnel_frame, plot_funnel
 
 # Both sides search to far less than this.
 BISECTION = 1e-8
