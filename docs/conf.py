@@ -27,12 +27,13 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks are committed with their outputs
 nb_merge_streams = True
 
-# A copy, because links to a page must not leave this folder.
+# Copies, because links to a page must not leave this folder.
 _HERE = Path(__file__).parent
 _COPY = _HERE / "notebooks"
 _COPY.mkdir(exist_ok=True)
 for _notebook in (_HERE.parent / "notebooks").glob("*.ipynb"):
     shutil.copy2(_notebook, _COPY)
+shutil.copy2(_HERE.parent / "CITATION.cff", _HERE)
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the types are beside the parameters

@@ -11,11 +11,16 @@ import pytest
 from pyrobma import Summary, Table
 from pyrobma._format import (
     bayes_factor,
+    bayes_factor_in_text,
     bayes_factor_of_log,
+    counted,
     decimals,
     error,
     fixed,
     integer,
+    listed,
+    p_value,
+    sided,
 )
 from pyrobma.summary.grid import by_row
 
@@ -169,3 +174,39 @@ def test_an_empty_table_prints_its_title_and_notes_only():
     empty = Table("Nothing:", pd.DataFrame(), notes=("Why.",))
     assert str(empty) == "Nothing:\nWhy."
     assert "<table" not in empty._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("log10_bf", "text"),
+    [(0.0, "1.00"), (1.5, "31.6"), (3.0, "1000"), (5.0, "1.0 × 10^5"),
+     (5.99, "9.8 × 10^5"), (5.999, "1.0 × 10^6"), (400.5, "3.2 × 10^400")],
+)  # fmt: skip
+def test_a_bayes_factor_in_a_sentence_has_few_digits(log10_bf, text):
+    assert bayes_factor_in_text(log10_bf * math.log(10)) == text
+
+
+def test_a_mantissa_that_rounds_up_to_ten_raises_the_exponent():
+    assert bayes_factor_of_log(999.99999 * math.log(10)) == "1.000e+1000"
+    assert bayes_factor_of_log(-999.00001 * math.log(10)) == "1.000e-999"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 cats"), (1, "1 cat"), (2, "2 cats")]
+)
+def test_nouns_agree_with_their_number(number, text):
+    assert counted(number, "cat") == text
+
+
+def test_one_can_be_a_word():
+    assert counted(1, "cat", one="one") == "one cat"
+
+
+def test_the_last_of_a_list_follows_a_word():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b"]) == "a and b"
+    assert listed(["a", "b", "c"], "or") == "a, b or c"
+
+
+def test_p_values_have_no_leading_zero_and_a_number_of_sides():
+    assert [p_value(p) for p in (0, 0.025, 0.5, 1)] == ["0", ".025", ".5", "1"]
+    assert [sided(s) for s in (1, 2)] == ["one-sided", "two-sided"]
