@@ -54,7 +54,7 @@ def prior_draws(
     ensemble : Ensemble
         Its models are averaged; its seed is that of the draws.
     *parameters : str
-        Scalar parameters: "mu", "tau", "rho", "PET", "PEESE".
+        Scalar unknowns. None given: all.
     given : array of bool, shape (number of models,), optional
         Only over these models.
 
@@ -65,7 +65,8 @@ def prior_draws(
     """
     rng = np.random.default_rng([ensemble.seed, 3])
     weights, number, row = [], [], []
-    values: dict[str, list[FloatArray]] = {name: [] for name in parameters}
+    names = parameters or ensemble.unknowns.scalars
+    values: dict[str, list[FloatArray]] = {name: [] for name in names}
     for k, (probability, model) in enumerate(
         zip(ensemble.prior_given(given), ensemble.space.models, strict=True)
     ):
@@ -75,7 +76,7 @@ def prior_draws(
         weights.append(np.full(size, probability / size))
         number.append(np.full(size, k))
         row.append(np.arange(size))
-        for name in parameters:
+        for name in names:
             values[name].append(random(model.prior(name), size, rng))
     return JointDraws(
         np.concatenate(weights),

@@ -352,7 +352,7 @@ class Ensemble:
             Takes the draws of `parameters` on the prior scale, each of shape (chains,
             draws) or (1, 1) where fixed, and returns values of their common shape.
         *parameters : str
-            Scalar parameters: "mu", "tau", "rho", "PET", "PEESE".
+            Scalar unknowns, e.g. "mu".
         given : array of bool, shape (number of models,), optional
             Only over these models, e.g. ``ensemble.members("effect")``.
 
@@ -396,7 +396,7 @@ class Ensemble:
         Parameters
         ----------
         *parameters : str
-            Scalar parameters: "mu", "tau", "rho", "PET", "PEESE".
+            Scalar unknowns. None given: all.
         given : array of bool, shape (number of models,), optional
             Only over these models.
         size : int
@@ -417,7 +417,7 @@ class Ensemble:
         Parameters
         ----------
         parameter : str
-            "mu", "tau", "rho", "PET" or "PEESE".
+            A scalar unknown, e.g. "mu".
         conditional : bool
             Only over models that count as alternative for its component.
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.ensemble import new_effect
+from pyrobma.ensemble import Predictor, new_effect
 from pyrobma.ensemble.scales import (
-    data_bias,
     data_mean,
     data_sd,
     estimate_converter,
@@ -113,12 +112,17 @@ def test_estimates_come_back_on_the_measure_they_were_given_on():
     np.testing.assert_allclose(given, [0.1, 0.3], atol=1e-12)
 
 
+def _bias(task, se):
+    """Bias at standard errors of a PET of 0.5 and a PEESE of 0.25."""
+    draws = {name: np.zeros(1) for name in task.unknowns.scalars}
+    draws |= {"PET": np.array([0.5]), "PEESE": np.array([0.25])}
+    return Predictor(task, draws).bias_at(se)[:, 0]
+
+
 def test_bias_shifts_the_mean_in_the_expected_direction():
     se = np.array([0.1, 0.2])
-    shift = data_bias(_task(), se, np.array(0.5), np.array(0.25))
+    shift = _bias(_task(), se)
     # PEESE is a coefficient of se^2 on Cohen's d: half the effect, twice per se^2
     np.testing.assert_allclose(shift, 0.5 * se + 2 * 0.25 * se**2)
-    other = data_bias(
-        _task(effect_direction="negative"), se, np.array(0.5), np.array(0.25)
-    )
+    other = _bias(_task(effect_direction="negative"), se)
     np.testing.assert_allclose(other, -shift)

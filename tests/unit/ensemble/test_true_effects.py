@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from restated import data_bias
 from scipy import stats
 
 import pyrobma as rb
 from pyrobma._numerics import weighted_quantiles
 from pyrobma.ensemble import NormalMixture, cluster_effects, true_effects
 from pyrobma.ensemble.quantiles import check_probs
-from pyrobma.ensemble.scales import data_bias, data_mean, data_sd
+from pyrobma.ensemble.scales import data_mean, data_sd
 from pyrobma.fit import Task
 
 # A few sums and products of doubles.
