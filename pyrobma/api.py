@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from pyrobma._validate import is_whole
 from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
@@ -420,8 +421,7 @@ def _settings(settings: Any, **single: int | None) -> SamplerSettings:
 
 def _check_run(seed: Any, cores: Any) -> None:
     for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= least):
+        if value is not None and not is_whole(value, least):
             raise SettingsError(
                 f"{name}: expected a whole number of at least {least}, or None; got "
                 f"{value!r}."

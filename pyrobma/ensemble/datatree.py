@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from pyrobma._types import FloatArray
+from pyrobma._validate import is_whole
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.mixing import allocate
 from pyrobma.errors import DataError
@@ -73,8 +74,7 @@ def to_datatree(
 
     if model is not None:
         count = len(ensemble.fits)
-        whole = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
-        if not whole or not 1 <= model <= count:
+        if not is_whole(model, 1) or model > count:
             raise DataError(
                 f"model: expected the number of a model, 1 to {count}, or None; got "
                 f"{model!r}."

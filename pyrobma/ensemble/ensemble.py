@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray, FloatArray
+from pyrobma._validate import is_whole
 from pyrobma.effects import Measure, scale_factor
 from pyrobma.ensemble.joint import FitDraws, JointDraws, joint_draws
 from pyrobma.ensemble.logml_errors import LogmlErrors
@@ -314,7 +315,7 @@ class Ensemble:
         DataError
             As in `mixture`, or if `n` is not positive.
         """
-        if not isinstance(n, (int, np.integer)) or n < 1:
+        if not is_whole(n, 1):
             raise DataError(f"n: expected a positive number of draws; got {n!r}.")
         if parameter == "omega":
             names = self._weight_names

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-
+from pyrobma._validate import is_whole
 from pyrobma.errors import PyrobmaError
 
 
@@ -83,8 +82,7 @@ class SamplerSettings:
             value = getattr(self, name)
             if name in ("draws", "max_draws") and value is None:
                 continue
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or value < least:
+            if not is_whole(value, least):
                 raise SettingsError(
                     f"{name}: expected a whole number of at least {least}; got "
                     f"{value!r}."

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from pyrobma._types import BoolArray, FloatArray
+from pyrobma._validate import is_whole
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.published import averaged_mean, predicted_quantiles
@@ -99,7 +100,7 @@ def funnel_frame(
        effect size in the presence of publication bias. Psychometrika 60(3).
        doi:10.1007/BF02294384
     """
-    if not isinstance(n, (int, np.integer)) or n < 2:
+    if not is_whole(n, 2):
         raise DataError(f"n: expected a whole number of at least 2; got {n!r}.")
     task = ensemble.task
     effects = task.effects

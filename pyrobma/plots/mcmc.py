@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._types import FloatArray
+from pyrobma._validate import is_whole
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit
@@ -188,8 +189,7 @@ _SCALES: Final[dict[str, str]] = {
 
 def _sampled(ensemble: Ensemble, model: int) -> tuple[int, Fit]:
     count = len(ensemble.fits)
-    whole = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
-    if not whole or not 1 <= model <= count:
+    if not is_whole(model, 1) or model > count:
         raise DataError(
             f"model: expected the number of a model, 1 to {count}; got {model!r}."
         )

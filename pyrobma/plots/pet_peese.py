@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray
+from pyrobma._validate import is_whole
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.averaged_priors import prior_draws
@@ -76,7 +77,7 @@ def pet_peese_frame(
        doi:10.1002/jrsm.1095
     """
     levels = check_interval(probs)
-    if not isinstance(n, (int, np.integer)) or n < 2:
+    if not is_whole(n, 2):
         raise DataError(f"n: expected a number of standard errors from 2 up; got {n}.")
     task = ensemble.task
     convert = extended_converter(task, output_scale)

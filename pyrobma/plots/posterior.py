@@ -9,6 +9,7 @@ import pandas as pd
 
 from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
+from pyrobma._validate import is_whole
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.averaged_priors import averaged_density
@@ -83,7 +84,7 @@ def posterior_frame(
     .. [1] Silverman (1986). Density Estimation for Statistics and Data Analysis.
        Chapman and Hall.
     """
-    if not isinstance(n, (int, np.integer)) or n < 2:
+    if not is_whole(n, 2):
         raise DataError(f"n: expected a number of points from 2 up; got {n!r}.")
     # On the prior scale; refuses a parameter or an ensemble that cannot be drawn.
     mixture = ensemble.mixture(scalar(ensemble, parameter), conditional=conditional)
