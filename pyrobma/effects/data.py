@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pyrobma._format import counted
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.effects._numbers import DOMAINS, as_floats
 from pyrobma.effects.convert import (
@@ -199,13 +200,12 @@ class EffectSizes:
         return "\n".join(lines)
 
     def _heading(self) -> str:
-        plural = "" if self.K == 1 else "s"
-        text = f"EffectSizes: {self.K} estimate{plural}, {_TITLES[self.measure]}"
+        text = f"EffectSizes: {counted(self.K, 'estimate')}, {_TITLES[self.measure]}"
         if not self.clustered:
             return text + ", independent"
         sizes = np.bincount(self.cluster)
         shared = sizes[sizes > 1]
-        text += f", {len(shared)} cluster{'' if len(shared) == 1 else 's'} of "
+        text += f", {counted(len(shared), 'cluster')} of "
         low, high = int(shared.min()), int(shared.max())
         text += f"{low}" if low == high else f"{low} to {high}"
         alone = int((sizes == 1).sum())

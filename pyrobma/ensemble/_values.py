@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pyrobma._format import sided
 from pyrobma.ensemble._archive import Damage
 from pyrobma.errors import PriorError
 from pyrobma.models import ModelSpace, Task
@@ -196,11 +197,10 @@ def _rule(parts: Parts) -> Complaints:
 
 def _weightfunction(parts: Parts) -> Complaints:
     """Let the function that makes weight functions look at one."""
-    side = "one" if parts["sides"] == 1 else "two"
     fixed = "" if parts["omega"] is None else ".fixed"
     try:
         prior_weightfunction(
-            f"{side}.sided{fixed}",
+            f"{sided(parts['sides'])}{fixed}",
             steps=parts["steps"],
             alpha=parts["alpha"],
             alpha1=parts["alpha1"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyrobma._format import counted
 from pyrobma._mcmc import effective_sample_size, rank_normalised, rhat
 from pyrobma._types import FloatArray
 from pyrobma.fit.sample import Chains
@@ -57,19 +58,15 @@ class Diagnostics:
         found = []
         if self.divergences:
             found.append(
-                f"{_count(self.divergences, 'divergent transition')} (raise "
+                f"{counted(self.divergences, 'divergent transition')} (raise "
                 "adapt_delta in settings)"
             )
         if self.deep:
             found.append(
-                f"{_count(self.deep, 'transition')} at the largest tree depth (raise "
+                f"{counted(self.deep, 'transition')} at the largest tree depth (raise "
                 "max_treedepth in settings)"
             )
         return tuple(found)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def diagnose(chains: Chains) -> Diagnostics:

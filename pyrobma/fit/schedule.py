@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pyrobma._format import counted
 from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit.model import (
     Fit,
@@ -370,7 +371,7 @@ def _run(
         first = failures[0]
         more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
         fits = tuple((done | results if keep else done).values())
-        kept = "1 other fit is" if len(fits) == 1 else f"{len(fits)} other fits are"
+        kept = f"{counted(len(fits), 'other fit')} {'is' if len(fits) == 1 else 'are'}"
         raise FitError(
             f"{first}{more} The {kept} kept in this error's `fits`; give them as "
             "fits=... to go on from there.",

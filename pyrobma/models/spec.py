@@ -19,6 +19,7 @@ from pyrobma.priors import (
     inside_support,
     prior,
 )
+from pyrobma.priors.checks import positive
 
 Priors: TypeAlias = tuple[tuple[str, Prior], ...]
 """Priors by the name of their unknown, in the order of the table of unknowns."""
@@ -262,8 +263,5 @@ def model(
             f"alternative: expected names of {', '.join(sorted(known))}; got "
             f"{', '.join(map(repr, sorted(chosen - known)))}."
         )
-    if not (prior_weight > 0 and math.isfinite(prior_weight)):
-        raise PriorError(
-            f"prior_weight: expected a positive number; got {prior_weight!r}."
-        )
-    return ModelSpec(kept, selection, chosen, float(prior_weight))
+    weight = positive("prior_weight", prior_weight, "Leave the model out instead.")
+    return ModelSpec(kept, selection, chosen, weight)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from pyrobma._format import p_value, sided
 from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.parameters import BIAS, UNKNOWNS, Component, Unknowns
-from pyrobma.plots.numbers import p_value
 from pyrobma.plots.theme import with_unit
 from pyrobma.priors import Prior, WeightFunction
 
@@ -152,8 +152,7 @@ class _Words:
 
 def _selection_name(selection: WeightFunction) -> str:
     """Return a weight function in words, as in ``one-sided (.025, .05)``."""
-    side = "one" if selection.sides == 1 else "two"
-    return f"{side}-sided ({', '.join(map(p_value, selection.steps))})"
+    return f"{sided(selection.sides)} ({', '.join(map(p_value, selection.steps))})"
 
 
 def _told(component: Component, space: ModelSpace, unknowns: Unknowns) -> bool:

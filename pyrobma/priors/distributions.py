@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyrobma.errors import PriorError
+from pyrobma.priors.checks import checked_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +209,6 @@ def _finite(name: str, value: object, family: Family) -> float:
     return number
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
 def _end(name: str, value: object) -> float:
     if not isinstance(value, numbers.Real):
         raise PriorError(f"{name}: expected a number; got {value!r}.")
@@ -316,11 +313,7 @@ def prior(
             f"a, b: expected a < b for Uniform; got a = {values['a']}, "
             f"b = {values['b']}."
         )
-    if not (_is_finite(prior_weight) and prior_weight > 0):
-        raise PriorError(
-            f"prior_weight: expected a positive number; got {prior_weight!r}. Leave "
-            "the prior out instead of giving it no weight."
-        )
+    weight = checked_weight(prior_weight)
     if truncation is not None:
         unknown = set(truncation) - {"lower", "upper"}
         if unknown or lower is not None or upper is not None:
@@ -343,4 +336,4 @@ def prior(
             f"[{_number(low)}, {_number(high)}]."
         )
     ordered = tuple(values[name] for name in family.parameters)
-    return Prior(family.name, ordered, low, high, float(prior_weight))
+    return Prior(family.name, ordered, low, high, weight)
