@@ -22,6 +22,9 @@ Rows: TypeAlias = IntArray | slice
 PREDICTING: Final = ("mu", "tau", "rho", "PET", "PEESE")
 """The parameters that a `Predictor` reads."""
 
+OF_THE_MEAN: Final = ("mu", "PET", "PEESE")
+"""Those that the mean of an estimate, biased or not, depends on."""
+
 
 class Draws(Protocol):
     """Draws by parameter, on the prior scale, those of all parameters of one shape."""

@@ -11,7 +11,7 @@ from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.joint import JointDraws
-from pyrobma.ensemble.predictor import PREDICTING, Predictor
+from pyrobma.ensemble.predictor import OF_THE_MEAN, PREDICTING, Predictor
 from pyrobma.fit import Task
 from pyrobma.priors import PValueGrid, WeightFunction, on_grid
 
@@ -30,7 +30,7 @@ def averaged_mean(ensemble: Ensemble, given: BoolArray | None = None) -> float:
     given : array of bool, shape (number of models,), optional
         Only over these models.
     """
-    draws = ensemble.joint(*PREDICTING, given=given)
+    draws = ensemble.joint(*OF_THE_MEAN, given=given)
     return float(draws.weights @ Predictor(ensemble.task, draws).new_mean)
 
 
@@ -44,7 +44,7 @@ def regression_quantiles(
     task : Task
         The data and their mapping.
     draws : JointDraws
-        Of the parameters `PREDICTING`, from the posterior or the prior.
+        Of the parameters `OF_THE_MEAN`, from the posterior or the prior.
     se : array of shape (n,)
         Standard errors, on the measure of the likelihood.
     probs : tuple of float in [0, 1]
