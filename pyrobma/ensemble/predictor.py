@@ -16,9 +16,16 @@ import numpy as np
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.ensemble.scales import data_mean, data_sd
 from pyrobma.models import Task
+from pyrobma.parameters import Unknowns
 
 Rows: TypeAlias = IntArray | slice
 """Which estimates, by their place in the data."""
+
+
+def of_the_mean(unknowns: Unknowns) -> tuple[str, ...]:
+    """Return the unknowns that the mean of an estimate, biased or not, depends on."""
+    places = ("intercept", "moderator", "bias")
+    return tuple(row.name for row in unknowns if row.enters in places)
 
 
 class Draws(Protocol):
@@ -42,7 +49,8 @@ class Predictor:
     task : Task
         The data, and how parameters are mapped to their measure.
     draws : JointDraws, FitDraws or another mapping
-        Of all scalar unknowns of the task, of shape (S,) or (chains, draws).
+        Of all scalar unknowns of the task, of shape (S,) or (chains, draws); of those
+        that `of_the_mean` names if only means and bias are asked for.
 
     Notes
     -----

@@ -11,7 +11,7 @@ from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.joint import JointDraws
-from pyrobma.ensemble.predictor import Predictor
+from pyrobma.ensemble.predictor import Predictor, of_the_mean
 from pyrobma.models import Task
 from pyrobma.priors import PValueGrid, on_grid
 
@@ -30,7 +30,7 @@ def averaged_mean(ensemble: Ensemble, given: BoolArray | None = None) -> float:
     given : array of bool, shape (number of models,), optional
         Only over these models.
     """
-    draws = ensemble.joint(given=given)
+    draws = ensemble.joint(*of_the_mean(ensemble.unknowns), given=given)
     return float(draws.weights @ Predictor(ensemble.task, draws).new_mean)
 
 
@@ -44,7 +44,7 @@ def regression_quantiles(
     task : Task
         The data and their mapping.
     draws : JointDraws
-        Of all scalar unknowns, from the posterior or the prior.
+        Of those unknowns that `of_the_mean` names, from the posterior or the prior.
     se : array of shape (n,)
         Standard errors, on the measure of the likelihood.
     probs : tuple of float in [0, 1]

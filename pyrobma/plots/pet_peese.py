@@ -14,6 +14,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.averaged_priors import prior_draws
 from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.predictor import of_the_mean
 from pyrobma.ensemble.published import regression_quantiles
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
@@ -83,9 +84,10 @@ def pet_peese_frame(
     convert = extended_converter(task, output_scale)
     given = _given(ensemble, conditional)
     se = np.linspace(0, _BEYOND * task.effects.se.max(), n)
-    sources = {"posterior": ensemble.joint(given=given)}
+    names = of_the_mean(ensemble.unknowns)
+    sources = {"posterior": ensemble.joint(*names, given=given)}
     if prior:
-        sources["prior"] = prior_draws(ensemble, given=given)
+        sources["prior"] = prior_draws(ensemble, *names, given=given)
     lower, upper = levels
     curves = {
         kind: regression_quantiles(task, draws, se, (lower, 0.5, upper))
