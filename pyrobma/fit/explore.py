@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,7 +19,7 @@ from pyrobma.effects import scale_factor
 from pyrobma.errors import BridgeError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
-from pyrobma.fit.stan_data import Task
+from pyrobma.fit.stan_data import Task, column_centres, program_names
 from pyrobma.models import ModelSpec
 from pyrobma.priors import Prior, WeightFunction
 
@@ -164,10 +164,12 @@ def explore(
         In the unit of `density`.
     """
     rng = np.random.default_rng(seed)
-    columns = [name for name in spec.priors if not spec.priors[name].is_spike]
+    program = program_names(spec)
+    columns = list(program.outputs.values())
+    names = list(program.outputs)
     if isinstance(spec.bias, WeightFunction) and not spec.bias.is_fixed:
-        count = len(spec.bias.intervals)
-        columns += [f"omega[{j + 1}]" for j in range(count)]
+        columns += program.weights
+        names += program.weights
     found: LatticeResult | ImportanceResult | None = None
     if len(density.names) <= MOST_DIMENSIONS:
         most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
@@ -184,7 +186,7 @@ def explore(
         pareto_k=math.nan if k is None else k,
         modes=len(modes),
         evaluations=found.evaluations,
-        names=tuple(columns),
+        names=tuple(names),
         means=tuple(means.tolist()),
         errors=tuple(errors.tolist()),
     )
@@ -207,28 +209,50 @@ def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArr
     spread = float(np.sqrt(np.mean((y - np.median(y)) ** 2)))
     priors = spec.priors
     choices: list[list[float]] = []
-    for column in columns:
-        name = column.partition("[")[0].removesuffix("_free").removesuffix("_logit")
+    own = program_names(spec).own
+    names = [own[column] for column in columns]
+    for name in names:
         if name == "mu":
-            own = _typical(priors["mu"])
+            prior = _typical(priors["mu"])
             data = [weighted, float(np.median(y)), float(y.min()), float(y.max())]
-            choices.append(_inside(priors["mu"], own + data))
+            choices.append(_inside(priors["mu"], prior + data))
         elif name == "tau":
             far = abs(weighted - _typical(priors["mu"])[0])
             data = [spread, far, float(se.min()) / 3, float(se.max())]
-            own = _typical(priors["tau"])
-            choices.append(_inside(priors["tau"], own + data))
-        elif name in ("PET", "PEESE"):
-            choices.append(_inside(priors[name], _typical(priors[name])))
+            prior = _typical(priors["tau"])
+            choices.append(_inside(priors["tau"], prior + data))
         elif name == "rho":
             choices.append([-1.5, 1.5])
-        else:
+        elif name == "omega":
             choices.append(list(_LOGITS))
+        else:  # a coefficient
+            choices.append(_inside(priors[name], _typical(priors[name])))
     grid = np.array(list(itertools.product(*choices)))
     if len(grid) > _MOST_CANDIDATES:
         keep = np.random.default_rng(1).permutation(len(grid))[:_MOST_CANDIDATES]
         grid = grid[keep]
+    centres = column_centres(task, spec)
+    if "mu" in names and centres:
+        _move_inside(grid[:, names.index("mu")], spec, centres, names, grid)
     return grid
+
+
+def _move_inside(
+    mu: FloatArray,
+    spec: ModelSpec,
+    centres: Mapping[str, float],
+    names: Sequence[str],
+    grid: FloatArray,
+) -> None:
+    """Move the program's shifted mu just inside its ends, which the terms move too."""
+    prior, shift = spec.priors["mu"], np.zeros(len(grid))
+    for name, centre in centres.items():
+        known = spec.priors[name]
+        shift += centre * (
+            known.location if known.is_spike else grid[:, names.index(name)]
+        )
+    room = _room(prior, mu.tolist())
+    np.clip(mu, prior.lower + room + shift, prior.upper - room + shift, out=mu)
 
 
 def _typical(prior: Prior) -> list[float]:
@@ -252,10 +276,11 @@ def _typical(prior: Prior) -> list[float]:
 
 def _inside(prior: Prior, values: Sequence[float]) -> list[float]:
     """Move values that a prior excludes just inside its ends."""
-    low, high = prior.lower, prior.upper
-    size = max(abs(v) for v in values) or 1.0
-    if math.isfinite(low) and math.isfinite(high):
-        room_low = room_high = 1e-3 * (high - low)
-    else:
-        room_low = room_high = 1e-3 * size
-    return sorted({min(max(v, low + room_low), high - room_high) for v in values})
+    low, high, room = prior.lower, prior.upper, _room(prior, values)
+    return sorted({min(max(v, low + room), high - room) for v in values})
+
+
+def _room(prior: Prior, values: Sequence[float]) -> float:
+    if math.isfinite(prior.lower) and math.isfinite(prior.upper):
+        return 1e-3 * (prior.upper - prior.lower)
+    return 1e-3 * (max(abs(v) for v in values) or 1.0)

@@ -41,7 +41,13 @@ from pyrobma.fit.quadrature import (
 )
 from pyrobma.fit.sample import Begin, Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import Task, needs_quadrature, program, stan_data
+from pyrobma.fit.stan_data import (
+    Task,
+    needs_quadrature,
+    program,
+    program_names,
+    stan_data,
+)
 from pyrobma.fit.units import Scaled, scaled
 from pyrobma.models import ModelSpec
 from pyrobma.priors import WeightFunction
@@ -257,6 +263,7 @@ class _Job:
         chains = run_chains(
             self.program,
             self.data(rule),
+            program_names(self.spec),
             settings=settings,
             warmup=0 if begin is None else settings.warmup,
             draws=draws,
@@ -515,7 +522,7 @@ def _independent(
 ) -> Fit:
     """Draw from the surveyed posterior."""
     settings = job.settings
-    names = tuple(n for n in job.spec.free if n != "omega")
+    names = program_names(job.spec)
     with job.density(found.rule, found.exploration.highest) as density:
         drawn = independence_chains(
             density,
@@ -527,13 +534,13 @@ def _independent(
         shape = drawn.points.shape
         flat = drawn.points.reshape(-1, shape[2])
         own = density.own_columns
-        weights = [c for c in density.columns if c.startswith("omega[")]
-        every = density.outputs(flat, [*own, *names, *weights])
-        ends = np.cumsum([len(own), len(names)])
+        scalars = names.outputs.values()
+        every = density.outputs(flat, [*own, *scalars, *names.weights])
+        ends = np.cumsum([len(own), len(scalars)])
         constrained, scalar, omega = np.split(every.reshape(*shape[:2], -1), ends, 2)
     never = np.zeros(shape[:2], dtype=bool)
     chains = Chains(
-        names=names,
+        names=tuple(names.outputs),
         draws=scalar,
         divergent=never,
         deep=never,
@@ -542,7 +549,7 @@ def _independent(
         columns=tuple(own),
         constrained=constrained,
         lp=drawn.log_density,
-        omega=omega if weights else None,
+        omega=omega if names.weights else None,
     )
     return _judged(
         job, job.in_data_unit(chains), drawn.bridge, found.rule, 0, found.second,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
-from pyrobma.effects import EffectSizes, Measure
+from pyrobma.effects import EffectSizes, Measure, scale_factor
 from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import Rule
@@ -34,7 +35,14 @@ ON_CUT = 1e-8
 """Standard errors within which an estimate is on a critical value, whatever rounding
 has done to either: it counts as significant there, as in the Stan program."""
 
-_LEGAL = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}
+_ROWS = ("mu", "tau", "rho")
+"""The first rows of the program's table of unknowns; coefficients follow."""
+
+_OWN = {"mu_free[1]": "mu", "tau_free[1]": "tau", "rho_logit[1]": "rho"}
+"""What the program's own parameters are, but for coefficients and weights."""
+
+_TERMS: dict[str, Literal["moderator", "bias"]] = {"PET": "bias", "PEESE": "bias"}
+"""Coefficients that a model can have, and where the program has their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,63 @@ def refuse_impossible(task: Task, spec: ModelSpec) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One coefficient's column of the mean.
+
+    Attributes
+    ----------
+    name : str
+        The unknown that multiplies it, e.g. ``"PET"``.
+    kind : {"moderator", "bias"}
+        Which block of the program's data it is in: moderators are on the prior's
+        measure, bias terms on the data's.
+    values : array of shape (K,)
+        One for each estimate, in the order of the table.
+    """
+
+    name: str
+    kind: Literal["moderator", "bias"]
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramNames:
+    """What the program calls the unknowns of one model.
+
+    Attributes
+    ----------
+    outputs : dict of str to str
+        Output column of every free scalar unknown, in the order of the table: that of
+        ``"PET"`` may be ``"coef[1]"``.
+    own : dict of str to str
+        Which unknown each of the program's own parameters is: ``"coef_free[1]"`` may
+        be ``"PET"``. Logits of ratios of weights are ``"omega"``.
+    weights : tuple of str
+        Output columns of the weights; empty in models without selection.
+    """
+
+    outputs: dict[str, str]
+    own: dict[str, str]
+    weights: tuple[str, ...]
+
+
+def program_names(spec: ModelSpec) -> ProgramNames:
+    """Return what the program calls the unknowns of a model."""
+    terms = _terms(spec)
+    outputs = {name: name for name in _ROWS}
+    outputs |= {name: f"coef[{j}]" for j, name in enumerate(terms, start=1)}
+    free = [name for name in terms if not spec.priors[name].is_spike]
+    own = _OWN | {f"coef_free[{f}]": name for f, name in enumerate(free, start=1)}
+    J = len(spec.bias.intervals) if isinstance(spec.bias, WeightFunction) else 0
+    logits = (f"{side}_logit[{j}]" for side in ("fall", "rise") for j in range(1, J))
+    return ProgramNames(
+        outputs={n: c for n, c in outputs.items() if not spec.priors[n].is_spike},
+        own=own | dict.fromkeys(logits, "omega"),
+        weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
+    )
+
+
 def stan_data(
     task: Task, spec: ModelSpec, rule: Rule | None = None
 ) -> dict[str, object]:
@@ -113,40 +178,102 @@ def stan_data(
     dict
         As described in ``stan/README.md``; estimates sorted by cluster.
     """
-    effects = task.effects
-    order = np.argsort(effects.cluster, kind="stable")
-    size = np.bincount(effects.cluster)
-    data: dict[str, object] = {
-        "K": len(effects.y),
-        "y": effects.y[order].tolist(),
-        "se": effects.se[order].tolist(),
-        "L": len(size),
-        "cluster_start": (np.cumsum(size) - size + 1).tolist(),
-        "cluster_size": size.tolist(),
-        "data_measure": MEASURE_CODES[effects.measure],
-        "prior_measure": MEASURE_CODES[task.prior_scale],
-        "exact_mapping": int(task.effect_mapping == "exact"),
-        "effect_direction": 1 if task.effect_direction == "positive" else -1,
-        "prior_only": 0,
-    }
-    for name, chosen in spec.priors.items():
-        data |= _prior_data(name, chosen)
+    order = np.argsort(task.effects.cluster, kind="stable")
+    table = (*_ROWS, *_terms(spec))
+    data = _estimates_data(task, order) | _terms_data(_columns(task, spec), order)
+    data |= _priors_data([spec.priors[name] for name in table])
     if isinstance(spec.bias, WeightFunction):
         data |= _selection_data(task, spec.bias, order)
         data |= _quadrature_data(rule)
     return data
 
 
-def _prior_data(name: str, chosen: Prior) -> dict[str, object]:
-    lower, upper = chosen.lower, chosen.upper
-    if chosen.is_spike:
-        # The program declares legal ends even for a parameter that is not there.
-        lower, upper = _LEGAL.get(name, (-np.inf, np.inf))
+def _terms(spec: ModelSpec) -> list[str]:
+    """Return the coefficients that a model has, in the order of the table.
+
+    One that is fixed at 0 is none.
+    """
+    kinds = ("moderator", "bias")
+    return [
+        name
+        for name in sorted(_TERMS, key=lambda name: kinds.index(_TERMS[name]))
+        if not (spec.priors[name].is_spike and spec.priors[name].location == 0)
+    ]
+
+
+def _columns(task: Task, spec: ModelSpec) -> list[Column]:
+    """Return the columns of the mean, in the order of the table."""
+    sign = 1.0 if task.effect_direction == "positive" else -1.0
+    se = task.effects.se
+    scale = scale_factor(task.prior_scale, task.effects.measure)
+    values = {"PET": sign * se, "PEESE": sign * se**2 / scale}
+    return [Column(name, _TERMS[name], values[name]) for name in _terms(spec)]
+
+
+def column_centres(task: Task, spec: ModelSpec) -> dict[str, float]:
+    """Return what one unit of each coefficient adds to an effect of average precision.
+
+    Parameters
+    ----------
+    task : Task
+        The estimates.
+    spec : ModelSpec
+        The priors.
+
+    Returns
+    -------
+    dict of str to float
+        By coefficient, on the prior's measure: means of the columns weighted by
+        1 / se^2. The program's ``mu_free`` is mu plus the coefficients times these.
+    """
+    scale = scale_factor(task.prior_scale, task.effects.measure)
+    weight = task.effects.se**-2 / np.sum(task.effects.se**-2)
     return {
-        f"{name}_family": FAMILIES[chosen.family].code,
-        f"{name}_par": [*chosen.values, 0.0, 0.0, 0.0][:3],
-        f"{name}_lower": lower,
-        f"{name}_upper": upper,
+        column.name: float(weight @ column.values)
+        / (scale if column.kind == "bias" else 1.0)
+        for column in _columns(task, spec)
+    }
+
+
+def _estimates_data(task: Task, order: IntArray) -> dict[str, object]:
+    effects = task.effects
+    size = np.bincount(effects.cluster)
+    ones = [1.0] * len(effects.y)
+    return {
+        "K": len(effects.y),
+        "y": effects.y[order].tolist(),
+        "se": effects.se[order].tolist(),
+        "L": len(size),
+        "cluster_start": (np.cumsum(size) - size + 1).tolist(),
+        "cluster_size": size.tolist(),
+        "intercept": ones,
+        "loading": ones,
+        "data_measure": MEASURE_CODES[effects.measure],
+        "prior_measure": MEASURE_CODES[task.prior_scale],
+        "exact_mapping": int(task.effect_mapping == "exact"),
+        "prior_only": 0,
+    }
+
+
+def _terms_data(columns: Sequence[Column], order: IntArray) -> dict[str, object]:
+    x, bias = (
+        np.reshape([c.values for c in columns if c.kind == kind], (-1, len(order)))
+        for kind in ("moderator", "bias")
+    )
+    return {
+        "P": len(x),
+        "x": x.T[order].tolist(),
+        "B": len(bias),
+        "bias": bias.T[order].tolist(),
+    }
+
+
+def _priors_data(priors: Sequence[Prior]) -> dict[str, object]:
+    return {
+        "family": [FAMILIES[p.family].code for p in priors],
+        "par": [[*p.values, 0.0, 0.0, 0.0][:3] for p in priors],
+        "low": [p.lower for p in priors],
+        "high": [p.upper for p in priors],
     }
 
 
@@ -157,6 +284,7 @@ def _selection_data(
     cut: FloatArray = critical_values(task.effects, weights.steps, weights.sides)
     alpha1 = weights.alpha or weights.alpha1 or ()
     return {
+        "effect_direction": 1 if task.effect_direction == "positive" else -1,
         "J": len(weights.steps) + 1,
         "sides": weights.sides,
         "cut": cut[order][:, ::-1].tolist(),
