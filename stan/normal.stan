@@ -83,8 +83,8 @@ transformed parameters {
   coef[free] = coef_free;
   real mu = family[1] > 0
             ? inside(mu_free[1]
-                     - mean_shift(coef_free, centre_free, fixed_shift), low[1],
-                     high[1])
+                     - mean_shift(coef_free, centre_free, fixed_shift),
+                     low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);

@@ -69,7 +69,7 @@ transformed data {
   // ordinary data are not rotated
   int plain = min(append_row(intercept, loading)) == 1
               && max(append_row(intercept, loading)) == 1;
-  // all in effect_direction
+  // estimates and columns in effect_direction; that of mu takes it from mu
   vector[K_shared] y_shared = effect_direction * y[in_shared];
   vector[K_shared] v_shared = square(se[in_shared]);
   vector[K_shared] intercept_shared = intercept[in_shared];
@@ -134,8 +134,8 @@ transformed parameters {
   coef[free] = coef_free;
   real mu = family[1] > 0
             ? inside(mu_free[1]
-                     - mean_shift(coef_free, centre_free, fixed_shift), low[1],
-                     high[1])
+                     - mean_shift(coef_free, centre_free, fixed_shift),
+                     low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);
@@ -180,10 +180,11 @@ model {
     }
     if (K_shared > 0) {
       real root = rho_root(rho_logit, family[3], par[3], low[3], high[3]);
-      vector[K_shared] mean_shared = study_means(mu_directed, coef, intercept_shared,
-                                                 x_shared, bias_shared, scale,
-                                                 plain, exact_mapping,
-                                                 prior_measure, data_measure);
+      vector[K_shared] mean_shared = study_means(mu_directed, coef,
+                                                 intercept_shared, x_shared,
+                                                 bias_shared, scale, plain,
+                                                 exact_mapping, prior_measure,
+                                                 data_measure);
       vector[K_shared] variance_shared = v_shared
                                          + rep_vector(square(T) * rest,
                                                       K_shared);
@@ -207,10 +208,11 @@ model {
     }
     if (K_alone > 0 && tiny) {
       // names of its own: see study_means
-      vector[K_alone] mean_tail = study_means(mu_directed, coef, intercept_alone,
-                                              x_alone, bias_alone, scale,
-                                              plain, exact_mapping,
-                                              prior_measure, data_measure);
+      vector[K_alone] mean_tail = study_means(mu_directed, coef,
+                                              intercept_alone, x_alone,
+                                              bias_alone, scale, plain,
+                                              exact_mapping, prior_measure,
+                                              data_measure);
       vector[K_alone] variance_tail = alone_variances(v_alone, loading_alone,
                                                       square(T), rho, rest,
                                                       plain);
