@@ -61,10 +61,11 @@ print(source[source.rindex("model {") : source.rindex("if (!prior_only)")].rstri
 # %% [markdown]
 # ## What does a program want to know?
 #
-# One program serves every hypothesis because priors are data: a family code, up to
-# three parameters and two ends for each of `mu`, `tau`, `rho`, `PET` and `PEESE`. Code
-# 0 is a spike, which fixes the parameter and removes it from the model.
-# `stan/README.md` in the repository lists all variables and codes.
+# One program serves every hypothesis because priors are data: a table with a row for
+# each unknown (`mu`, `tau`, `rho`, then the coefficients of moderators and of bias
+# terms such as PET) holds a family code, up to three parameters and two ends. Code 0 is
+# a spike, which fixes the unknown and removes it from the model. `stan/README.md` in
+# the repository lists all variables and codes.
 #
 # Here are the schools under `mu ~ Normal(0, 1)`, `tau ~ InvGamma(1, 0.15)` and `rho ~
 # Beta(1, 1)`. Estimates must be sorted by cluster, and standard errors, not variances,
@@ -82,34 +83,33 @@ estimates = {
     "L": len(size),
     "cluster_start": (size.cumsum() - size + 1).tolist(),
     "cluster_size": size.tolist(),
+    "intercept": [1] * len(schools),  # other numbers are for rotated data
+    "loading": [1] * len(schools),
     "data_measure": 1,
     "prior_measure": 1,
     "exact_mapping": 0,
-    "effect_direction": 1,
     "prior_only": 0,
 }
-priors = {
-    "mu": (1, [0, 1, 0], "-Infinity", "Infinity"),
-    "tau": (6, [1, 0.15, 0], 0, "Infinity"),
-    "rho": (7, [1, 1, 0], 0, 1),
-    "PET": (0, [0, 0, 0], "-Infinity", "Infinity"),
-    "PEESE": (0, [0, 0, 0], "-Infinity", "Infinity"),
-}
-fields = ("family", "par", "lower", "upper")
-data = estimates | {
-    f"{parameter}_{field}": value
-    for parameter, values in priors.items()
-    for field, value in zip(fields, values, strict=True)
-}
+terms = {"P": 0, "x": [], "B": 0, "bias": []}  # no moderator, no bias term
+priors = pd.DataFrame(
+    [
+        (1, [0, 1, 0], "-Infinity", "Infinity"),
+        (6, [1, 0.15, 0], 0, "Infinity"),
+        (7, [1, 1, 0], 0, 1),
+    ],
+    index=["mu", "tau", "rho"],
+    columns=["family", "par", "low", "high"],
+)
+data = estimates | terms | priors.to_dict("list")
 Path("schools.json").write_text(json.dumps(data))
-{name: value for name, value in data.items() if name.startswith("tau")}
+priors
 
 # %% [markdown]
 # Data that break the contract are refused with a sentence that says why. A spike at
 # `rho = 2`, say, cannot be a correlation:
 
 # %%
-wrong = data | {"rho_family": 0, "rho_par": [2, 0, 0]}
+wrong = data | {"family": [1, 6, 0], "par": [[0, 1, 0], [1, 0.15, 0], [2, 0, 0]]}
 try:
     bridgestan.StanModel(programs.library("normal"), json.dumps(wrong))
 except RuntimeError as error:

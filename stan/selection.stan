@@ -10,48 +10,16 @@ functions {
   #include functions/priors.stanfunctions
   #include functions/measures.stanfunctions
   #include functions/checks.stanfunctions
+  #include functions/terms.stanfunctions
   #include functions/clusters.stanfunctions
   #include functions/selection.stanfunctions
 }
 data {
-  // estimates, sorted by cluster
-  int<lower=1> K; // number of estimates
-  vector[K] y; // estimates, on the data's measure
-  vector<lower=0>[K] se; // their standard errors, positive
-  int<lower=1> L; // number of clusters; an independent estimate is one of its own
-  array[L] int<lower=1, upper=K> cluster_start; // first estimate of each cluster
-  array[L] int<lower=1, upper=K> cluster_size; // number of its estimates
-
-  // measures: 0 none, 1 Cohen's d, 2 Fisher's z, 3 r, 4 log odds ratio
-  int<lower=0, upper=4> data_measure;
-  int<lower=0, upper=4> prior_measure;
-  int<lower=0, upper=1> exact_mapping; // of mu: 0 linear, 1 exact
-  int<lower=-1, upper=1> effect_direction; // 1 or -1: where bias pushes
-  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
-
-  // priors: family code, parameters, truncation (functions/priors.stanfunctions)
-  int<lower=0, upper=9> mu_family;
-  vector[3] mu_par;
-  real mu_lower;
-  real mu_upper;
-  int<lower=0, upper=9> tau_family;
-  vector[3] tau_par;
-  real<lower=0> tau_lower;
-  real tau_upper;
-  int<lower=0, upper=9> rho_family;
-  vector[3] rho_par;
-  real<lower=0> rho_lower;
-  real<upper=1> rho_upper;
-  int<lower=0, upper=9> PET_family;
-  vector[3] PET_par;
-  real PET_lower;
-  real PET_upper;
-  int<lower=0, upper=9> PEESE_family;
-  vector[3] PEESE_par;
-  real PEESE_lower;
-  real PEESE_upper;
+  #include blocks/estimates.stan
+  #include blocks/terms.stan
 
   // selection
+  int<lower=-1, upper=1> effect_direction; // 1 or -1: sign of significant effects
   int<lower=2> J; // number of p-value intervals
   int<lower=1, upper=2> sides; // one- or two-sided p-values
   matrix[K, J - 1] cut; // critical values in effect_direction, falling with j
@@ -67,21 +35,27 @@ data {
   row_vector[Q] log_weight;
 }
 transformed data {
-  check_estimates(y, se);
+  check_estimates(y, se, intercept, loading);
   check_clusters(K, cluster_start, cluster_size);
-  check_settings(prior_measure, data_measure, effect_direction, tau_family,
-                 tau_par[1], rho_family, rho_par[1]);
+  check_measures(prior_measure, data_measure);
+  check_direction(effect_direction);
+  check_terms(x, bias, family, par, low, high);
   real scale = linear_scale(prior_measure, data_measure);
-  real mu_log_mass = prior_log_mass(mu_family, mu_par, mu_lower, mu_upper);
-  real tau_log_mass = prior_log_mass(tau_family, tau_par, tau_lower, tau_upper);
-  real rho_log_mass = prior_log_mass(rho_family, rho_par, rho_lower, rho_upper);
-  real PET_log_mass = prior_log_mass(PET_family, PET_par, PET_lower, PET_upper);
-  real PEESE_log_mass = prior_log_mass(PEESE_family, PEESE_par, PEESE_lower,
-                                       PEESE_upper);
+  vector[3 + P + B] log_mass = prior_log_masses(family, par, low, high);
+
+  // coefficients
+  int F = num_elements(free_coefficients(family)); // number of free ones
+  array[F] int free = free_coefficients(family);
+  vector[F] coef_lower = tail(low, P + B)[free];
+  vector[F] coef_upper = tail(high, P + B)[free];
+  vector[P + B] fixed_coef = fixed_coefficients(family, par);
+  vector[P + B] centre = column_centres(intercept, x, bias, se, scale);
+  vector[F] centre_free = centre[free];
+  real fixed_shift = dot_product(centre, fixed_coef);
 
   // estimates that share a cluster first, independent ones after them
-  int independent = (rho_family == 0 && rho_par[1] == 0)
-                    || (tau_family == 0 && tau_par[1] == 0);
+  int independent = (family[3] == 0 && par[3, 1] == 0)
+                    || (family[2] == 0 && par[2, 1] == 0);
   int L_shared = num_elements(shared_clusters(cluster_size, independent));
   array[L_shared] int shared = shared_clusters(cluster_size, independent);
   array[L_shared] int shared_size = cluster_size[shared];
@@ -89,19 +63,27 @@ transformed data {
   int K_shared = sum(shared_size);
   int K_alone = K - K_shared;
   array[K] int order = clusters_first(shared, cluster_start, cluster_size);
-  vector[K] y_sorted = effect_direction * y[order];
-  vector[K] se_sorted = se[order];
-  vector[K] v_sorted = square(se_sorted);
+  array[K_shared] int in_shared = head(order, K_shared);
+  array[K_alone] int in_alone = tail(order, K_alone);
 
-  // The sampled effect is that of an average standard error, which the data know
-  // even where they cannot tell mu from PET or PEESE. A shift has no Jacobian; a
-  // bounded mu stays as it is.
-  int shifted = mu_family > 0 && is_inf(mu_lower) && is_inf(mu_upper);
-  real PET_shift = shifted * effect_direction * sum(inv(se)) / sum(inv(v_sorted))
-                   / scale;
-  real PEESE_shift = shifted * effect_direction * K / sum(inv(v_sorted))
-                     / square(scale);
-  matrix[K, J - 1] cut_sorted = cut[order];
+  // ordinary data are not rotated
+  int plain = min(append_row(intercept, loading)) == 1
+              && max(append_row(intercept, loading)) == 1;
+  // estimates and columns in effect_direction; that of mu takes it from mu
+  vector[K_shared] y_shared = effect_direction * y[in_shared];
+  vector[K_shared] v_shared = square(se[in_shared]);
+  vector[K_shared] intercept_shared = intercept[in_shared];
+  matrix[K_shared, P] x_shared = effect_direction * x[in_shared];
+  matrix[K_shared, B] bias_shared = effect_direction * bias[in_shared];
+  vector[K_shared] loading_shared = loading[in_shared];
+  vector[K_alone] y_alone = effect_direction * y[in_alone];
+  vector[K_alone] v_alone = square(se[in_alone]);
+  vector[K_alone] intercept_alone = intercept[in_alone];
+  matrix[K_alone, P] x_alone = effect_direction * x[in_alone];
+  matrix[K_alone, B] bias_alone = effect_direction * bias[in_alone];
+  vector[K_alone] loading_alone = loading[in_alone];
+  matrix[K_shared, J - 1] cut_shared = cut[in_shared];
+  matrix[K_alone, J - 1] cut_alone = cut[in_alone];
 
   // selection
   if (J1 != (omega_family == 0 ? 0 : omega_family == 1 ? J : J1)
@@ -118,41 +100,46 @@ transformed data {
   array[K_alone] int alone = linspaced_int_array(K_alone, 1, max(K_alone, 1));
   vector[J] observed = rep_vector(0, J); // estimates in each interval
   for (i in 1 : K) {
-    real statistic = sides == 1 ? y_sorted[i] : abs(y_sorted[i]);
+    real statistic = sides == 1 ? effect_direction * y[i] : abs(y[i]);
     int j = 1;
     // An estimate on a cut is on it in every unit, whatever the rounding.
-    while (j < J && statistic < cut_sorted[i, j] - 1e-8 * se_sorted[i]) {
+    while (j < J && statistic < cut[i, j] - 1e-8 * se[i]) {
       j += 1;
     }
     observed[j] += 1;
     for (m in 1 : (J - 1)) {
-      if (is_nan(cut_sorted[i, m])
-          || (m > 1 && cut_sorted[i, m] >= cut_sorted[i, max(m - 1, 1)])) {
+      if (is_nan(cut[i, m])
+          || (m > 1 && cut[i, m] >= cut[i, max(m - 1, 1)])) {
         reject("cut: expected critical values that fall with j; got ",
-               cut_sorted[i], " for estimate ", order[i]);
+               cut[i], " for estimate ", i);
       }
     }
   }
 }
 parameters {
-  array[mu_family > 0] real<lower=mu_lower, upper=mu_upper> mu_free; // shifted
-  array[tau_family > 0] real<lower=tau_lower, upper=tau_upper> tau_free;
-  array[rho_family > 0] real rho_logit; // of its place between its ends
-  array[PET_family > 0] real<lower=PET_lower, upper=PET_upper> PET_free;
-  array[PEESE_family > 0] real<lower=PEESE_lower, upper=PEESE_upper> PEESE_free;
+  vector<lower=coef_lower, upper=coef_upper>[F] coef_free;
+  // mu plus what the coefficients add to an effect of average precision, which the
+  // data know better than mu; a shift has no Jacobian
+  array[family[1] > 0] real<lower=shifted_end(low[1], coef_free, centre_free,
+                                              fixed_shift),
+                            upper=shifted_end(high[1], coef_free,
+                                              centre_free, fixed_shift)> mu_free;
+  array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
+  array[family[3] > 0] real rho_logit; // of its place between its ends
   vector[omega_family > 0 ? J1 - 1 : 0] fall_logit; // of neighbouring weights' ratios
   vector[omega_family == 2 ? J - J1 : 0] rise_logit;
 }
 transformed parameters {
-  real tau = tau_family > 0 ? tau_free[1] : tau_par[1];
-  real rho = rho_family > 0
-             ? rho_lower + (rho_upper - rho_lower) * inv_logit(rho_logit[1])
-             : rho_par[1];
-  real PET = PET_family > 0 ? PET_free[1] : PET_par[1];
-  real PEESE = PEESE_family > 0 ? PEESE_free[1] : PEESE_par[1];
-  real mu = mu_family > 0
-            ? mu_free[1] - PET_shift * PET - PEESE_shift * PEESE
-            : mu_par[1];
+  vector[P + B] coef = fixed_coef;
+  coef[free] = coef_free;
+  real mu = family[1] > 0
+            ? inside(mu_free[1]
+                     - mean_shift(coef_free, centre_free, fixed_shift),
+                     low[1], high[1])
+            : par[1, 1];
+  real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
+  real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);
+
   vector[J] log_omega; // by rising p
   vector[J] omega;
   if (omega_family == 0) {
@@ -165,12 +152,13 @@ transformed parameters {
   omega = omega_family == 0 ? omega_fixed : exp(log_omega);
 }
 model {
-  target += prior_lpdf({mu} | mu_family, mu_par, mu_log_mass);
-  target += prior_lpdf(tau_free | tau_family, tau_par, tau_log_mass);
-  target += prior_logit_lpdf(rho_logit | rho_family, rho_par, rho_lower,
-                             rho_upper, rho_log_mass);
-  target += prior_lpdf(PET_free | PET_family, PET_par, PET_log_mass);
-  target += prior_lpdf(PEESE_free | PEESE_family, PEESE_par, PEESE_log_mass);
+  target += prior_lpdf(mu | family[1], par[1], log_mass[1]);
+  target += prior_lpdf(tau | family[2], par[2], log_mass[2]);
+  target += prior_logit_lpdf(rho_logit | family[3], par[3], low[3],
+                             high[3], log_mass[3]);
+  if (P + B > 0) {
+    target += coefficients_lpdf(coef | family, par, log_mass);
+  }
   if (omega_family > 0) {
     target += dirichlet_ratios_lpdf(fall_logit | alpha1);
   }
@@ -179,61 +167,77 @@ model {
   }
 
   if (!prior_only) {
-    real tau2 = square(scale * tau);
-    real cov = rho * tau2;
+    real T = scale * tau;
+    real mu_directed = effect_direction * mu;
+    // 1 - rho, whose digits rho has lost near 1
+    real rest = rho_within(rho_logit, family[3], par[3], low[3], high[3]);
     // Sums of weights times tail probabilities could underflow below this.
     int tiny = zero_weight || log_omega[lowest] < -600;
-    real m = effect_direction
-             * (exact_mapping ? convert_effect(mu, prior_measure, data_measure)
-                : scale * mu);
-    real PEESE_data = PEESE / scale; // on the data's measure
-    vector[K] residual = y_sorted - m - PET * se_sorted
-                         - PEESE_data * v_sorted;
     for (j in 1 : J) {
       if (observed[j] > 0) {
         target += observed[j] * log_omega[j];
       }
     }
     if (K_shared > 0) {
-      real within = tau2
-                    * (rho_family > 0 // 1 - rho, whose digits rho has lost near 1
-                       ? 1 - rho_upper
-                         + (rho_upper - rho_lower) * inv_logit(-rho_logit[1])
-                       : 1 - rho);
-      target += clustered_normal_lpdf(head(residual, K_shared) |
-                                      head(v_sorted, K_shared) + within, cov,
+      real root = rho_root(rho_logit, family[3], par[3], low[3], high[3]);
+      vector[K_shared] mean_shared = study_means(mu_directed, coef,
+                                                 intercept_shared, x_shared,
+                                                 bias_shared, scale, plain,
+                                                 exact_mapping, prior_measure,
+                                                 data_measure);
+      vector[K_shared] variance_shared = v_shared
+                                         + rep_vector(square(T) * rest,
+                                                      K_shared);
+      vector[K_shared] load = rep_vector(root * T, K_shared)
+                              .* loading_shared;
+      vector[K_shared] residual_shared = y_shared - mean_shared;
+      vector[K_shared] unit_shared = inv_sqrt(2 * variance_shared);
+      target += clustered_normal_lpdf(residual_shared | variance_shared, load,
                                       shared_start, shared_size);
       if (tiny) {
-        target += -log_selection_tails(m, PET, PEESE_data, within, sqrt(cov),
-                                       head(se_sorted, K_shared),
+        target += -log_selection_tails(mean_shared, unit_shared, load,
                                        shared_start, shared_size, node,
-                                       log_weight, cut_sorted[1 : K_shared],
-                                       sides, log_omega);
+                                       log_weight, cut_shared, sides,
+                                       log_omega);
       } else {
-        target += -log_selection_clusters(m, PET, PEESE_data, within,
-                                          sqrt(cov),
-                                          head(se_sorted, K_shared),
+        target += -log_selection_clusters(mean_shared, unit_shared, load,
                                           shared_start, shared_size, node,
-                                          log_weight,
-                                          cut_sorted[1 : K_shared], sides,
+                                          log_weight, cut_shared, sides,
                                           omega, lowest);
       }
     }
-    if (K_alone > 0) {
-      target += independent_normal_lpdf(tail(residual, K_alone) |
-                                        tail(v_sorted, K_alone) + tau2);
-      if (tiny) {
-        target += -log_selection_tails(m, PET, PEESE_data, tau2, 0,
-                                       tail(se_sorted, K_alone), alone,
-                                       rep_array(1, K_alone), [0], [0],
-                                       cut_sorted[(K_shared + 1) : K], sides,
-                                       log_omega);
-      } else {
-        target += -log_selection_independent(m, PET, PEESE_data, tau2,
-                                             tail(se_sorted, K_alone),
-                                             cut_sorted[(K_shared + 1) : K],
-                                             sides, omega, lowest);
-      }
+    if (K_alone > 0 && tiny) {
+      // names of its own: see study_means
+      vector[K_alone] mean_tail = study_means(mu_directed, coef,
+                                              intercept_alone, x_alone,
+                                              bias_alone, scale, plain,
+                                              exact_mapping, prior_measure,
+                                              data_measure);
+      vector[K_alone] variance_tail = alone_variances(v_alone, loading_alone,
+                                                      square(T), rho, rest,
+                                                      plain);
+      vector[K_alone] residual_tail = y_alone - mean_tail;
+      vector[K_alone] unit_tail = inv_sqrt(2 * variance_tail);
+      target += independent_normal_lpdf(residual_tail | variance_tail);
+      target += -log_selection_tails(mean_tail, unit_tail,
+                                     rep_vector(0, K_alone), alone,
+                                     rep_array(1, K_alone), [0], [0],
+                                     cut_alone, sides, log_omega);
+    } else if (K_alone > 0) {
+      vector[K_alone] mean_alone = study_means(mu_directed, coef,
+                                               intercept_alone, x_alone,
+                                               bias_alone, scale, plain,
+                                               exact_mapping, prior_measure,
+                                               data_measure);
+      vector[K_alone] variance_alone = alone_variances(v_alone,
+                                                       loading_alone,
+                                                       square(T), rho, rest,
+                                                       plain);
+      vector[K_alone] residual_alone = y_alone - mean_alone;
+      vector[K_alone] unit_alone = inv_sqrt(2 * variance_alone);
+      target += independent_normal_lpdf(residual_alone | variance_alone);
+      target += -log_selection_independent(mean_alone, unit_alone, cut_alone,
+                                           sides, omega, lowest);
     }
   }
 }

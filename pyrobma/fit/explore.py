@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from pyrobma.bridge.importance import ImportanceResult, importance
 from pyrobma.bridge.independence import Proposal
 from pyrobma.bridge.lattice import MOST_DIMENSIONS, LatticeResult, integrate
 from pyrobma.bridge.modes import Mode, find_modes
-from pyrobma.effects import scale_factor
 from pyrobma.errors import BridgeError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
+from pyrobma.fit.stan_data import column_centres, program_names
 from pyrobma.models import ModelSpec, Task
 from pyrobma.priors import Prior
 
@@ -141,6 +140,7 @@ def posterior_modes(
 def explore(
     density: LogDensity,
     modes: Sequence[Mode],
+    task: Task,
     spec: ModelSpec,
     seed: np.random.SeedSequence,
     *,
@@ -152,6 +152,7 @@ def explore(
     ----------
     density : LogDensity
     modes : sequence of Mode
+    task : Task
     spec : ModelSpec
     seed : SeedSequence
     each : float
@@ -163,10 +164,12 @@ def explore(
         In the unit of `density`.
     """
     rng = np.random.default_rng(seed)
-    columns = [name for name in spec.free if name != "omega"]
-    if "omega" in spec.free and spec.selection is not None:
-        count = len(spec.selection.intervals)
-        columns += [f"omega[{j + 1}]" for j in range(count)]
+    program = program_names(task, spec)
+    columns = list(program.outputs.values())
+    names = list(program.outputs)
+    if "omega" in spec.free:
+        columns += program.weights
+        names += program.weights
     found: LatticeResult | ImportanceResult | None = None
     if len(density.names) <= MOST_DIMENSIONS:
         most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
@@ -183,7 +186,7 @@ def explore(
         pareto_k=math.nan if k is None else k,
         modes=len(modes),
         evaluations=found.evaluations,
-        names=tuple(columns),
+        names=tuple(names),
         means=tuple(means.tolist()),
         errors=tuple(errors.tolist()),
     )
@@ -200,34 +203,63 @@ def explore(
 
 def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArray:
     """Return constrained points to look from, shape (n, len(columns))."""
-    factor = scale_factor(task.prior_scale, task.effects.measure)
-    y, se = task.effects.y / factor, task.effects.se / factor
+    y, se = task.effects.y / task.scale, task.effects.se / task.scale
     weighted = float((y / se**2).sum() / (1 / se**2).sum())
     spread = float(np.sqrt(np.mean((y - np.median(y)) ** 2)))
-    priors = {row.name: spec.prior(row.name) for row in task.unknowns if row.scalar}
+    own = program_names(task, spec).own
+    names = [own[column] for column in columns]
+    places = [task.unknowns[name].enters for name in names]
     choices: list[list[float]] = []
-    for column in columns:
-        name = column.partition("[")[0].removesuffix("_free").removesuffix("_logit")
-        if name == "mu":
-            own = _typical(priors["mu"])
-            data = [weighted, float(np.median(y)), float(y.min()), float(y.max())]
-            choices.append(_inside(priors["mu"], own + data))
-        elif name == "tau":
-            far = abs(weighted - _typical(priors["mu"])[0])
-            data = [spread, far, float(se.min()) / 3, float(se.max())]
-            own = _typical(priors["tau"])
-            choices.append(_inside(priors["tau"], own + data))
-        elif name in ("PET", "PEESE"):
-            choices.append(_inside(priors[name], _typical(priors[name])))
-        elif name == "rho":
+    for name, place in zip(names, places, strict=True):
+        if place == "correlation":
             choices.append([-1.5, 1.5])
-        else:
+            continue
+        if place == "weights":
             choices.append(list(_LOGITS))
-    grid = np.array(list(itertools.product(*choices)))
-    if len(grid) > _MOST_CANDIDATES:
-        keep = np.random.default_rng(1).permutation(len(grid))[:_MOST_CANDIDATES]
-        grid = grid[keep]
+            continue
+        prior, data = spec.prior(name), []
+        if place == "intercept":
+            data = [weighted, float(np.median(y)), float(y.min()), float(y.max())]
+        elif place == "sd":
+            centre = next(r.name for r in task.unknowns if r.enters == "intercept")
+            far = abs(weighted - _typical(spec.prior(centre))[0])
+            data = [spread, far, float(se.min()) / 3, float(se.max())]
+        choices.append(_inside(prior, _typical(prior) + data))
+    grid = _crossed(choices)
+    if "intercept" in places:
+        at = places.index("intercept")
+        _move_inside(grid, at, task, spec, names)
     return grid
+
+
+def _crossed(choices: Sequence[Sequence[float]]) -> FloatArray:
+    """Return all combinations of choices, or as many at random as are looked at."""
+    sizes = [len(some) for some in choices]
+    total = math.prod(sizes)
+    numbers = np.arange(total)
+    if total > _MOST_CANDIDATES:
+        numbers = np.random.default_rng(1).choice(
+            total, _MOST_CANDIDATES, replace=False
+        )
+    places = np.unravel_index(numbers, sizes)
+    return np.column_stack(
+        [np.asarray(some)[at] for some, at in zip(choices, places, strict=True)]
+    )
+
+
+def _move_inside(
+    grid: FloatArray, at: int, task: Task, spec: ModelSpec, names: Sequence[str]
+) -> None:
+    """Move the program's shifted mu just inside its ends, which the terms move too."""
+    prior, shift = spec.prior(names[at]), np.zeros(len(grid))
+    for name, centre in column_centres(task, spec).items():
+        known = spec.prior(name)
+        shift += centre * (
+            known.location if known.is_spike else grid[:, names.index(name)]
+        )
+    mu = grid[:, at]
+    room = _room(prior, mu.tolist())
+    np.clip(mu, prior.lower + room + shift, prior.upper - room + shift, out=mu)
 
 
 def _typical(prior: Prior) -> list[float]:
@@ -251,10 +283,11 @@ def _typical(prior: Prior) -> list[float]:
 
 def _inside(prior: Prior, values: Sequence[float]) -> list[float]:
     """Move values that a prior excludes just inside its ends."""
-    low, high = prior.lower, prior.upper
-    size = max(abs(v) for v in values) or 1.0
-    if math.isfinite(low) and math.isfinite(high):
-        room_low = room_high = 1e-3 * (high - low)
-    else:
-        room_low = room_high = 1e-3 * size
-    return sorted({min(max(v, low + room_low), high - room_high) for v in values})
+    low, high, room = prior.lower, prior.upper, _room(prior, values)
+    return sorted({min(max(v, low + room), high - room) for v in values})
+
+
+def _room(prior: Prior, values: Sequence[float]) -> float:
+    if math.isfinite(prior.lower) and math.isfinite(prior.upper):
+        return 1e-3 * (prior.upper - prior.lower)
+    return 1e-3 * (max(abs(v) for v in values) or 1.0)

@@ -41,7 +41,12 @@ from pyrobma.fit.quadrature import (
 )
 from pyrobma.fit.sample import Begin, Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
-from pyrobma.fit.stan_data import needs_quadrature, program, stan_data
+from pyrobma.fit.stan_data import (
+    needs_quadrature,
+    program,
+    program_names,
+    stan_data,
+)
 from pyrobma.fit.units import Scaled, scaled
 from pyrobma.models import ModelSpec, Task
 from pyrobma.parameters import UNKNOWNS
@@ -270,6 +275,7 @@ class _Job:
         chains = run_chains(
             self.program,
             self.data(rule),
+            program_names(self.scaled.task, self.spec),
             settings=settings,
             warmup=0 if begin is None else settings.warmup,
             draws=draws,
@@ -331,7 +337,12 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
         while True:
             with job.density(rule, highest) as density:
                 found = explore(
-                    density, modes, own_spec, sequence, each=job.seconds_each(rule)
+                    density,
+                    modes,
+                    own_task,
+                    own_spec,
+                    sequence,
+                    each=job.seconds_each(rule),
                 )
             if rule is None:
                 break
@@ -528,7 +539,7 @@ def _independent(
 ) -> Fit:
     """Draw from the surveyed posterior."""
     settings = job.settings
-    names = tuple(n for n in job.spec.free if n != "omega")
+    names = program_names(job.scaled.task, job.spec)
     with job.density(found.rule, found.exploration.highest) as density:
         drawn = independence_chains(
             density,
@@ -540,13 +551,13 @@ def _independent(
         shape = drawn.points.shape
         flat = drawn.points.reshape(-1, shape[2])
         own = density.own_columns
-        weights = [c for c in density.columns if c.startswith("omega[")]
-        every = density.outputs(flat, [*own, *names, *weights])
-        ends = np.cumsum([len(own), len(names)])
+        scalars = names.outputs.values()
+        every = density.outputs(flat, [*own, *scalars, *names.weights])
+        ends = np.cumsum([len(own), len(scalars)])
         constrained, scalar, omega = np.split(every.reshape(*shape[:2], -1), ends, 2)
     never = np.zeros(shape[:2], dtype=bool)
     chains = Chains(
-        names=names,
+        names=tuple(names.outputs),
         draws=scalar,
         divergent=never,
         deep=never,
@@ -555,7 +566,7 @@ def _independent(
         columns=tuple(own),
         constrained=constrained,
         lp=drawn.log_density,
-        omega=omega if weights else None,
+        omega=omega if names.weights else None,
     )
     return _judged(
         job, job.in_data_unit(chains), drawn.bridge, found.rule, 0, found.second,

@@ -21,16 +21,13 @@ from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PyrobmaError, SamplingError
 from pyrobma.fit.processes import run_folder, supervised, why_ended
 from pyrobma.fit.settings import SamplerSettings
+from pyrobma.fit.stan_data import ProgramNames
 from pyrobma.programs import executable
 
 # 17 significant digits bring every double back from the CSV file unchanged.
 _SIG_FIGS = 17
 
 _IMPORTING = threading.Lock()
-
-# Endings of the names in the programs' parameters blocks.
-_OWN = ("_free[1]", "rho_logit[1]")
-_VECTORS = ("fall_logit[", "rise_logit[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +144,7 @@ def _cmdstanpy() -> ModuleType:
 def run_chains(
     program: str,
     data: str,
+    names: ProgramNames,
     *,
     settings: SamplerSettings,
     warmup: int,
@@ -165,6 +163,8 @@ def run_chains(
         Name of the Stan program.
     data : str
         Its data as JSON text.
+    names : ProgramNames
+        What the program calls the model's unknowns.
     settings : SamplerSettings
         Number of chains and how they move.
     warmup : int
@@ -249,15 +249,13 @@ def run_chains(
             raise SamplingError(_why(program, error, folder)) from error
     array = array.transpose(1, 0, 2)
 
-    def pick(names: Sequence[str]) -> FloatArray:
-        return np.ascontiguousarray(array[:, :, [columns.index(n) for n in names]])
+    def pick(chosen: Sequence[str]) -> FloatArray:
+        return np.ascontiguousarray(array[:, :, [columns.index(c) for c in chosen]])
 
-    own = tuple(c for c in columns if c.endswith(_OWN) or c.startswith(_VECTORS))
-    names = tuple(c.rpartition("_")[0] for c in own if c.endswith(_OWN))
-    omega = [c for c in columns if c.startswith("omega[")]
+    own = tuple(c for c in columns if c in names.own)
     return Chains(
-        names=names,
-        draws=pick(names),
+        names=tuple(names.outputs),
+        draws=pick(list(names.outputs.values())),
         divergent=array[:, :, columns.index("divergent__")] > 0,
         deep=array[:, :, columns.index("treedepth__")] >= settings.max_treedepth,
         step_size=step_size,
@@ -265,7 +263,7 @@ def run_chains(
         columns=own,
         constrained=pick(own),
         lp=np.ascontiguousarray(array[:, :, columns.index("lp__")]),
-        omega=pick(omega) if omega else None,
+        omega=pick(names.weights) if names.weights else None,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
@@ -10,6 +13,7 @@ from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpec, Task
+from pyrobma.parameters import Enters, Parameter
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
 
 MEASURE_CODES: dict[Measure, int] = {
@@ -25,7 +29,15 @@ ON_CUT = 1e-8
 """Standard errors within which an estimate is on a critical value, whatever rounding
 has done to either: it counts as significant there, as in the Stan program."""
 
-_LEGAL = {"tau": (0.0, np.inf), "rho": (0.0, 1.0)}
+_PLACES: tuple[Enters, ...] = ("intercept", "sd", "correlation")
+"""Unknowns in the first rows of the programs' table; coefficients follow."""
+
+_OWN: dict[Enters, str] = {
+    "intercept": "mu_free[1]",
+    "sd": "tau_free[1]",
+    "correlation": "rho_logit[1]",
+}
+"""The programs' own parameters behind these."""
 
 
 def program(spec: ModelSpec) -> str:
@@ -62,6 +74,44 @@ def refuse_impossible(task: Task, spec: ModelSpec) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramNames:
+    """What the program calls the unknowns of one model.
+
+    Attributes
+    ----------
+    outputs : dict of str to str
+        Output column of every free scalar unknown, in the order of the table: that of
+        ``"PET"`` may be ``"coef[1]"``.
+    own : dict of str to str
+        Which unknown each of the program's own parameters is: ``"coef_free[1]"`` may
+        be ``"PET"``. Logits of ratios of weights are ``"omega"``.
+    weights : tuple of str
+        Output columns of the weights; empty in models without selection.
+    """
+
+    outputs: dict[str, str]
+    own: dict[str, str]
+    weights: tuple[str, ...]
+
+
+def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
+    """Return what the program calls the unknowns of a model."""
+    first, terms = _first(task), _terms(task, spec)
+    outputs = {row.name: row.name for row in first}
+    outputs |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
+    free = [row.name for row in terms if not spec.prior(row.name).is_spike]
+    own = {_OWN[row.enters]: row.name for row in first}
+    own |= {f"coef_free[{f}]": name for f, name in enumerate(free, start=1)}
+    J = 0 if spec.selection is None else len(spec.selection.intervals)
+    logits = (f"{side}_logit[{j}]" for side in ("fall", "rise") for j in range(1, J))
+    return ProgramNames(
+        outputs={n: c for n, c in outputs.items() if not spec.prior(n).is_spike},
+        own=own | dict.fromkeys(logits, "omega"),
+        weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
+    )
+
+
 def stan_data(
     task: Task, spec: ModelSpec, rule: Rule | None = None
 ) -> dict[str, object]:
@@ -81,40 +131,103 @@ def stan_data(
     dict
         As described in ``stan/README.md``; estimates sorted by cluster.
     """
-    effects = task.effects
-    order = np.argsort(effects.cluster, kind="stable")
-    size = np.bincount(effects.cluster)
-    data: dict[str, object] = {
-        "K": len(effects.y),
-        "y": effects.y[order].tolist(),
-        "se": effects.se[order].tolist(),
-        "L": len(size),
-        "cluster_start": (np.cumsum(size) - size + 1).tolist(),
-        "cluster_size": size.tolist(),
-        "data_measure": MEASURE_CODES[effects.measure],
-        "prior_measure": MEASURE_CODES[task.prior_scale],
-        "exact_mapping": int(task.effect_mapping == "exact"),
-        "effect_direction": task.direction,
-        "prior_only": 0,
-    }
-    for name in ("mu", "tau", "rho", "PET", "PEESE"):
-        data |= _prior_data(name, spec.prior(name))
+    order = np.argsort(task.effects.cluster, kind="stable")
+    terms = _terms(task, spec)
+    data = _estimates_data(task, order) | _terms_data(task, terms, order)
+    data |= _priors_data([spec.prior(row.name) for row in (*_first(task), *terms)])
     if spec.selection is not None:
         data |= _selection_data(task, spec.selection, order)
         data |= _quadrature_data(rule)
     return data
 
 
-def _prior_data(name: str, chosen: Prior) -> dict[str, object]:
-    lower, upper = chosen.lower, chosen.upper
-    if chosen.is_spike:
-        # The program declares legal ends even for a parameter that is not there.
-        lower, upper = _LEGAL.get(name, (-np.inf, np.inf))
+def _first(task: Task) -> list[Parameter]:
+    """Return the unknowns that every program has, in the order of its table."""
+    rows = {row.enters: row for row in task.unknowns}
+    return [rows[place] for place in _PLACES]
+
+
+def _terms(task: Task, spec: ModelSpec) -> list[Parameter]:
+    """Return the coefficients that a model has, in the order of the program's table.
+
+    One that is fixed at 0 is none.
+    """
+    return [
+        row
+        for kind in ("moderator", "bias")
+        for row in task.unknowns
+        if row.enters == kind and not spec.is_zero(row.name)
+    ]
+
+
+def column_centres(task: Task, spec: ModelSpec) -> dict[str, float]:
+    """Return what one unit of each coefficient adds to an effect of average precision.
+
+    Parameters
+    ----------
+    task : Task
+        The estimates.
+    spec : ModelSpec
+        The priors.
+
+    Returns
+    -------
+    dict of str to float
+        By coefficient, on the prior's measure: means of the columns weighted by
+        1 / se^2. The program's ``mu_free`` is mu plus the coefficients times these.
+    """
+    weight = task.effects.se**-2 / np.sum(task.effects.se**-2)
     return {
-        f"{name}_family": FAMILIES[chosen.family].code,
-        f"{name}_par": [*chosen.values, 0.0, 0.0, 0.0][:3],
-        f"{name}_lower": lower,
-        f"{name}_upper": upper,
+        row.name: float(weight @ task.column(row.name))
+        / (task.scale if row.enters == "bias" else 1.0)
+        for row in _terms(task, spec)
+    }
+
+
+def _estimates_data(task: Task, order: IntArray) -> dict[str, object]:
+    effects = task.effects
+    size = np.bincount(effects.cluster)
+    ones = [1.0] * len(effects.y)
+    return {
+        "K": len(effects.y),
+        "y": effects.y[order].tolist(),
+        "se": effects.se[order].tolist(),
+        "L": len(size),
+        "cluster_start": (np.cumsum(size) - size + 1).tolist(),
+        "cluster_size": size.tolist(),
+        "intercept": ones,
+        "loading": ones,
+        "data_measure": MEASURE_CODES[effects.measure],
+        "prior_measure": MEASURE_CODES[task.prior_scale],
+        "exact_mapping": int(task.effect_mapping == "exact"),
+        "prior_only": 0,
+    }
+
+
+def _terms_data(
+    task: Task, terms: Sequence[Parameter], order: IntArray
+) -> dict[str, object]:
+    x, bias = (
+        np.reshape(
+            [task.column(row.name) for row in terms if row.enters == kind],
+            (-1, len(order)),
+        )
+        for kind in ("moderator", "bias")
+    )
+    return {
+        "P": len(x),
+        "x": x.T[order].tolist(),
+        "B": len(bias),
+        "bias": bias.T[order].tolist(),
+    }
+
+
+def _priors_data(priors: Sequence[Prior]) -> dict[str, object]:
+    return {
+        "family": [FAMILIES[p.family].code for p in priors],
+        "par": [[*p.values, 0.0, 0.0, 0.0][:3] for p in priors],
+        "low": [p.lower for p in priors],
+        "high": [p.upper for p in priors],
     }
 
 
@@ -125,6 +238,7 @@ def _selection_data(
     cut: FloatArray = critical_values(task.effects, weights.steps, weights.sides)
     alpha1 = weights.alpha or weights.alpha1 or ()
     return {
+        "effect_direction": task.direction,
         "J": len(weights.steps) + 1,
         "sides": weights.sides,
         "cut": cut[order][:, ::-1].tolist(),

@@ -37,6 +37,7 @@ FAMILIES = {
     "uniform": 9,
 }
 LEGAL = {"tau": (0.0, math.inf), "rho": (0.0, 1.0)}
+COEFFICIENTS = PARAMETERS[3:]
 
 
 def spike(value: float) -> Prior:
@@ -93,8 +94,29 @@ class Case:
     def free(self) -> list[str]:
         return [p for p in PARAMETERS if self.all_priors[p].family != "spike"]
 
+    @property
+    def own(self) -> list[str]:
+        """The free parameters in the order of the program's own."""
+        return [p for p in (*COEFFICIENTS, *PARAMETERS[:3]) if p in self.free]
+
+    @property
+    def terms(self) -> list[str]:
+        """Coefficients that have a column: all but those fixed at 0."""
+        return [p for p in COEFFICIENTS if self.all_priors[p] != spike(0.0)]
+
+    @property
+    def bias(self) -> Array:
+        """Columns of the bias terms, on the data's measure."""
+        scale = q.scale_factor(self.prior_measure, self.data_measure)
+        columns = {"PET": self.se, "PEESE": self.se**2 / scale}
+        made = [self.direction * columns[name] for name in self.terms]
+        return np.reshape(made, (len(made), len(self.y))).T
+
     def data(self) -> dict[str, Any]:
         sizes = np.asarray(self.sizes)
+        table = [*PARAMETERS[:3], *self.terms]
+        priors = [self.all_priors[name] for name in table]
+        ends = [bounds(*row) for row in zip(table, priors, strict=True)]
         data: dict[str, Any] = {
             "K": len(self.y),
             "y": list(self.y),
@@ -102,21 +124,34 @@ class Case:
             "L": len(sizes),
             "cluster_start": (np.cumsum(sizes) - sizes + 1).tolist(),
             "cluster_size": sizes.tolist(),
+            "intercept": [1.0] * len(self.y),
+            "loading": [1.0] * len(self.y),
             "data_measure": MEASURES[self.data_measure],
             "prior_measure": MEASURES[self.prior_measure],
             "exact_mapping": int(self.exact),
-            "effect_direction": self.direction,
             "prior_only": int(self.prior_only),
+            "P": 0,
+            "x": [[] for _ in self.y],
+            "B": len(self.terms),
+            "bias": self.bias.tolist(),
+            "family": [FAMILIES[prior.family] for prior in priors],
+            "par": [[*prior.parameters, 0.0, 0.0][:3] for prior in priors],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
         }
-        for name, prior in self.all_priors.items():
-            low, high = bounds(name, prior)
-            data |= {
-                f"{name}_family": FAMILIES[prior.family],
-                f"{name}_par": [*prior.parameters, 0.0, 0.0][:3],
-                f"{name}_lower": low,
-                f"{name}_upper": high,
-            }
-        return data | dict(self.changes)
+        return changed(data, self.changes)
+
+    def column(self, parameter: str) -> str:
+        """Name of a free parameter in the program's output."""
+        if parameter in COEFFICIENTS:
+            return f"coef_free[{self.own.index(parameter) + 1}]"
+        return "rho_logit[1]" if parameter == "rho" else f"{parameter}_free[1]"
+
+    def output(self, parameter: str) -> str:
+        """Name of any parameter that the program has in its output."""
+        if parameter in COEFFICIENTS:
+            return f"coef[{self.terms.index(parameter) + 1}]"
+        return parameter
 
     def json(self) -> str:
         return json.dumps(self.data())
@@ -133,12 +168,10 @@ class Case:
         if "rho" in self.free:
             low, high = bounds("rho", self.all_priors["rho"])
             values["rho"] = math.log((values["rho"] - low) / (high - values["rho"]))
-        return np.array([values[p] + shift * (p == "mu") for p in self.free])
+        return np.array([values[p] + shift * (p == "mu") for p in self.own])
 
     def shift(self, PET: Any, PEESE: Any) -> Any:
-        """What is added to an unbounded mu: bias at the average standard error."""
-        if np.isfinite(bounds("mu", self.all_priors["mu"])).any():
-            return 0.0 * PET
+        """What is added to mu: bias at the average standard error."""
         scale = q.scale_factor(self.prior_measure, self.data_measure)
         weight = self.se**-2 / np.sum(self.se**-2)
         mean_se, mean_square = weight @ self.se, weight @ self.se**2
@@ -173,6 +206,20 @@ class Case:
         return total
 
 
+def changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Data with some variables, or rows such as ``"par[2]"``, replaced."""
+    data = dict(data)
+    for name, value in changes.items():
+        variable, _, row = name.rstrip("]").partition("[")
+        if row:
+            values = list(data[variable])
+            values[int(row) - 1] = value
+            data[variable] = values
+        else:
+            data[variable] = value
+    return data
+
+
 def log_jacobian(x: float, low: float, high: float) -> float:
     """Log derivative of Stan's constraining transform, at the constrained value."""
     if math.isinf(low) and math.isinf(high):
@@ -182,11 +229,6 @@ def log_jacobian(x: float, low: float, high: float) -> float:
     if math.isinf(low):
         return math.log(high - x)
     return math.log(x - low) + math.log(high - x) - math.log(high - low)
-
-
-def column(parameter: str) -> str:
-    """Name of a free parameter in the program's output."""
-    return "rho_logit[1]" if parameter == "rho" else f"{parameter}_free[1]"
 
 
 def made(sizes: Sequence[int], seed: int = 1) -> tuple[Array, Array]:

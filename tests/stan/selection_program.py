@@ -14,7 +14,15 @@ import bridgestan
 import numpy as np
 import quadrature as q
 import selection as s
-from normal_program import NO_BIAS, PARAMETERS, Array, Case, bounds, log_jacobian
+from normal_program import (
+    NO_BIAS,
+    PARAMETERS,
+    Array,
+    Case,
+    bounds,
+    changed,
+    log_jacobian,
+)
 from quadrature import Prior
 from scipy import special
 
@@ -112,8 +120,9 @@ class SelectionCase(Case):
 
     def data(self) -> dict[str, Any]:
         alphas = [alpha.tolist() for alpha in self.alphas] + [[], []]
-        return {
+        data = {
             **super().data(),
+            "effect_direction": self.direction,
             "J": len(self.z) + 1,
             "sides": self.sides,
             "cut": self.cut.tolist(),
@@ -125,7 +134,8 @@ class SelectionCase(Case):
             "Q": self.rule.nodes.size,
             "node": self.rule.nodes.tolist(),
             "log_weight": self.rule.log_weights.tolist(),
-        } | dict(self.changes)
+        }
+        return changed(data, self.changes)
 
     def model(self) -> bridgestan.StanModel:
         return bridgestan.StanModel(library("selection"), self.json(), warn=False)

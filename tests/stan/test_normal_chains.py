@@ -11,6 +11,7 @@ import cmdstanpy
 import numpy as np
 import pytest
 from normal_program import (
+    COEFFICIENTS,
     FIXED,
     FREE,
     NO_BIAS,
@@ -18,7 +19,6 @@ from normal_program import (
     Array,
     Case,
     case,
-    column,
     spike,
 )
 from quadrature import Prior
@@ -89,7 +89,7 @@ def test_lp_of_every_draw_is_the_log_density_with_all_constants(
 ) -> None:
     subject = MODELS[name]
     draws = sample(subject).draws_pd()
-    columns = [column(p) for p in subject.free]
+    columns = [subject.column(p) for p in subject.own]
     model = subject.model()
     densities = [
         model.log_density(model.param_unconstrain(row), propto=False, jacobian=True)
@@ -105,24 +105,29 @@ def test_every_model_has_a_scalar_column_for_every_parameter(
 ) -> None:
     subject = MODELS[name]
     draws = sample(subject, chains=1, iter_sampling=20).draws_pd()
-    for parameter in PARAMETERS:
+    bias = dict.fromkeys(COEFFICIENTS, 0.0)
+    bias |= {p: draws[subject.output(p)] for p in subject.terms}
+    for parameter in (*PARAMETERS[:3], *subject.terms):
         if parameter in subject.free:
-            expected = draws[column(parameter)]
+            expected = draws[subject.column(parameter)]
             if parameter == "rho":
                 expected = expit(expected)
             if parameter == "mu":
-                expected = expected - subject.shift(draws["PET"], draws["PEESE"])
+                expected = expected - subject.shift(**bias)
         else:
             expected = np.full(20, subject.all_priors[parameter].parameters[0])
-            assert column(parameter) not in draws
-        np.testing.assert_allclose(draws[parameter], expected, atol=CSV_ATOL)
+        found = draws[subject.output(parameter)]
+        np.testing.assert_allclose(found, expected, atol=CSV_ATOL)
+    free = [c for c in draws if c.endswith(("_free[1]", "_free[2]", "_logit[1]"))]
+    assert free == [subject.column(p) for p in subject.own]
 
 
 def test_model_without_parameters_runs_and_reports_its_spikes(sample: Sample) -> None:
     draws = sample(NO_PARAMETERS, chains=1, iter_sampling=10).draws_pd()
     assert len(draws) == 10
     for parameter in PARAMETERS:
-        assert set(draws[parameter]) == {FIXED[parameter].parameters[0]}
+        column = NO_PARAMETERS.output(parameter)
+        assert set(draws[column]) == {FIXED[parameter].parameters[0]}
     model = NO_PARAMETERS.model()
     assert model.param_unc_num() == 0
     assert model.log_density(np.zeros(0), propto=False) == pytest.approx(

@@ -410,8 +410,9 @@ def test_correlations_heaped_on_their_ends(logit: float) -> None:
     values = {p: VALUES[p] for p in at_end.free}
     end_model = at_end.model()
     end_point = end_model.param_unconstrain(at_end.program_values(values))
+    place = free.own.index("rho")
     value, gradient = free.model().log_density_gradient(
-        np.insert(end_point, 2, logit), propto=False
+        np.insert(end_point, place, logit), propto=False
     )
     prior = 0.05 * (special.log_expit(logit) + special.log_expit(-logit))
     prior -= float(special.betaln(*HEAPED))
@@ -420,7 +421,7 @@ def test_correlations_heaped_on_their_ends(logit: float) -> None:
     others = end_model.log_density_gradient(end_point, propto=False)[1]
     slope = 0.05 * (special.expit(-logit) - special.expit(logit))
     np.testing.assert_allclose(
-        gradient, np.insert(others, 2, slope), rtol=1e-9, atol=1e-9
+        gradient, np.insert(others, place, slope), rtol=1e-9, atol=1e-9
     )
 
 
@@ -462,6 +463,13 @@ def test_what_a_correlation_near_one_leaves_within_clusters_keeps_its_digits(
 
 # ---- bad data ---------------------------------------------------------------------
 
+ONE_MODERATOR: dict[str, Any] = {
+    "P": 1,
+    "family": [1, 6, 7, 1],
+    "par": [[0.1, 0.8, 0.0], [1.0, 0.15, 0.0], [2.0, 3.0, 0.0], [0.0, 1.0, 0.0]],
+    "low": [-INF, 0.0, 0.0, -INF],
+    "high": [INF, INF, 1.0, INF],
+}
 BAD_DATA: dict[str, tuple[dict[str, Any], str]] = {
     "zero_se": (
         {"se": [0.1, 0.0, 0.2]},
@@ -489,53 +497,86 @@ BAD_DATA: dict[str, tuple[dict[str, Any], str]] = {
         {"cluster_size": [2, 2]},
         "cluster_size: expected a sum of K = 3; got 4",
     ),
-    "no_direction": ({"effect_direction": 0}, "effect_direction: expected 1 or -1"),
+    "missing_intercept": (
+        {"intercept": [1.0, math.nan, 1.0]},
+        "intercept: expected finite numbers; got nan at 2",
+    ),
+    "effect_in_no_estimate": (
+        {"intercept": [0.0, 0.0, 0.0]},
+        "intercept: expected a number other than 0; got zeros only",
+    ),
+    "infinite_loading": (
+        {"loading": [1.0, 1.0, INF]},
+        "loading: expected finite numbers; got inf at 3",
+    ),
+    "missing_moderator": (
+        {"x": [[1.0], [math.nan], [0.0]], **ONE_MODERATOR},
+        "x: expected finite columns",
+    ),
+    "moderator_of_another_length": (
+        {"x": [[1.0], [0.0]], **ONE_MODERATOR},
+        "mismatch in dimension declared and found",
+    ),
+    "infinite_bias_term": (
+        {"bias": [[1.0], [INF], [0.0]], **ONE_MODERATOR, "P": 0, "B": 1},
+        "bias: expected finite columns",
+    ),
+    "table_too_short": (
+        {"P": 1, "x": [[1.0], [0.0], [1.0]]},
+        "mismatch in dimension declared and found",
+    ),
     "unknown_measure": ({"data_measure": 5}, "data_measure is 5"),
     "raw_and_standardised": (
         {"data_measure": 0},
         "prior_measure: expected 0 exactly when data_measure is 0; got 1",
     ),
-    "unknown_family": ({"mu_family": 12}, "mu_family is 12"),
+    "unknown_family": ({"family[1]": 12}, "family[1] is 12"),
     "negative_tau_spike": (
-        {"tau_family": 0, "tau_par": [-0.1, 0, 0]},
-        "tau_par: expected a spike at 0 or above; got -0.1",
+        {"family[2]": 0, "par[2]": [-0.1, 0, 0]},
+        "par[2]: expected a spike of tau at 0 or above; got -0.1",
     ),
     "rho_spike_above_one": (
-        {"rho_family": 0, "rho_par": [1.2, 0, 0]},
-        "rho_par: expected a spike in [0, 1]; got 1.2",
+        {"family[3]": 0, "par[3]": [1.2, 0, 0]},
+        "par[3]: expected a spike of rho in [0, 1]; got 1.2",
     ),
     "rho_spike_below_zero": (
-        {"rho_family": 0, "rho_par": [-0.2, 0, 0]},
-        "rho_par: expected a spike in [0, 1]; got -0.2",
+        {"family[3]": 0, "par[3]": [-0.2, 0, 0]},
+        "par[3]: expected a spike of rho in [0, 1]; got -0.2",
     ),
-    "negative_tau": ({"tau_lower": -1.0}, "tau_lower is -1"),
-    "rho_above_one": ({"rho_upper": 2.0}, "rho_upper is 2"),
+    "negative_tau": (
+        {"low[2]": -1.0},
+        "low[2]: expected an end of tau at 0 or above; got -1",
+    ),
+    "rho_above_one": (
+        {"high[3]": 2.0},
+        "high[3]: expected an end of rho in [0, 1]; got 2",
+    ),
     "ends_equal": (
-        {"mu_lower": 1.0, "mu_upper": 1.0},
+        {"low[1]": 1.0, "high[1]": 1.0},
         "prior: expected lower < upper inside the support of family 1; got [1, 1]",
     ),
     "ends_reversed": (
-        {"mu_lower": 1.0, "mu_upper": 0.0},
+        {"low[1]": 1.0, "high[1]": 0.0},
         "prior: expected lower < upper inside the support of family 1; got [1, 0]",
     ),
     "ends_outside_the_support": (
-        {"mu_family": 9, "mu_par": [0.0, 1.0, 0.0], "mu_lower": -1, "mu_upper": 1},
+        {"family[1]": 9, "par[1]": [0.0, 1.0, 0.0], "low[1]": -1, "high[1]": 1},
         "prior: expected lower < upper inside the support of family 9; got [-1, 1]",
     ),
     "no_probability_between_the_ends": (
-        {"tau_upper": 1e-5},
+        {"high[2]": 1e-5},
         "prior: expected a probability above 0 between lower and upper; family 6",
     ),
     "sd_of_zero": (
-        {"mu_par": [0.0, 0.0, 0.0]},
+        {"par[1]": [0.0, 0.0, 0.0]},
         "prior: expected finite parameters in the range of family 1; got [0,0,0]",
     ),
     "uniform_reversed": (
-        {"mu_family": 9, "mu_par": [1.0, 0.0, 0.0]},
+        {"family[1]": 9, "par[1]": [1.0, 0.0, 0.0]},
         "prior: expected finite parameters in the range of family 9",
     ),
     "spike_at_nan": (
-        {"mu_family": 0, "mu_par": [math.nan, 0.0, 0.0]},
+        {"family[1]": 0, "par[1]": [math.nan, 0.0, 0.0]},
         "prior: expected finite parameters in the range of family 0",
     ),
 }

@@ -21,6 +21,7 @@ from pyrobma.errors import ChainsTimeout
 from pyrobma.fit import FitInterrupted, Task, fit_models, processes, schedule, stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.sample import run_chains
+from pyrobma.fit.stan_data import program_names
 from pyrobma.programs import executable, library
 
 pytestmark = pytest.mark.skipif(
@@ -326,9 +327,10 @@ def data(made):
 
 def chains(made, draws=50, **options):
     settings = rb.SamplerSettings(chains=2)
+    names = program_names(made.space().models[3])
     return run_chains(
-        "normal", data(made), settings=settings, warmup=100, draws=draws, seed=1,
-        parallel=1, **options,
+        "normal", data(made), names, settings=settings, warmup=100, draws=draws,
+        seed=1, parallel=1, **options,
     )  # fmt: skip
 
 

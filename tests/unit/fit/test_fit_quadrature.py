@@ -53,3 +53,37 @@ def test_search_goes_on_from_where_it_is_told_to():
 
 def test_nothing_is_returned_if_no_rule_is_exact_enough():
     assert first_exact(values(0.3, 5000.0), COARSEST, 1e-12) is None
+
+
+# What a rule is held to. Values that jump where a rule begins to see something tell
+# which rules are compared.
+
+
+def jump(seen, height=1.0):
+    """Log densities that change by a height in rules that see what others miss."""
+    return lambda rule: np.array([0.3, height * seen(rule)])
+
+
+def test_a_rule_is_held_to_one_that_reaches_three_deviations_farther():
+    # 4.5 + 3 and 6 + 3 see what lies 7.4 out; to one deviation more 4.5 would do.
+    rule = first_exact(jump(lambda rule: rule.reach >= 7.4), COARSEST, 1e-4)
+    assert rule == Rule(SPACINGS[0], 8.0)
+
+
+def test_a_rule_is_held_to_one_three_times_as_fine():
+    # 0.75 / 3 sees what nodes 0.3 apart see; twice as fine would do for 0.75.
+    rule = first_exact(jump(lambda rule: rule.spacing <= 0.3), COARSEST, 1e-4)
+    assert rule == Rule(0.3, REACHES[0])
+
+
+def test_a_rule_is_held_to_both_at_once():
+    both = jump(lambda rule: (rule.reach >= 7.4) + 2.0 * (rule.spacing <= 0.3))
+    assert first_exact(both, COARSEST, 1e-4) == Rule(0.3, 8.0)
+
+
+@pytest.mark.parametrize(
+    "seen", [lambda rule: rule.reach >= 7.4, lambda rule: rule.spacing <= 0.3]
+)
+def test_either_difference_may_be_the_tolerance_and_no_more(seen):
+    assert first_exact(jump(seen, 1e-4), COARSEST, 1e-4) == COARSEST
+    assert first_exact(jump(seen, 1.01e-4), COARSEST, 1e-4) != COARSEST

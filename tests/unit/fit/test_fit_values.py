@@ -56,7 +56,7 @@ def test_stan_data_sorts_the_estimates_by_cluster(made):
     assert data["se"] == [0.1, 0.3, 0.2, 0.4]
     assert data["cluster_start"] == [1, 3, 4]
     assert data["cluster_size"] == [2, 1, 1]
-    assert data["tau_par"] == [1.0, 0.15, 0.0]
+    assert data["par"][1] == [1.0, 0.15, 0.0]
     json.dumps(data)
 
 

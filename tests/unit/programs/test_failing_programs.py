@@ -44,7 +44,7 @@ DIES_WITH_RHO = """
 case "$*" in
   *"data file="*)
     file=$(printf '%s\\n' "$@" | sed -n 's/^file=\\(.*data\\.json\\)$/\\1/p')
-    if grep -q '"mu_family": 1' "$file" && grep -q '"rho_family": 7' "$file"
+    if grep -qF '"family": [1, 6, 7]' "$file"
     then DEATH
     fi ;;
 esac
