@@ -220,6 +220,11 @@ class Unknowns:
         return tuple(row.name for row in self.rows if row.scalar)
 
     @property
+    def latex(self) -> dict[str, str]:
+        """LaTeX symbols of those with one number per draw, by name."""
+        return {row.name: row.latex for row in self.rows if row.scalar}
+
+    @property
     def components(self) -> tuple[Component, ...]:
         """Components of a model, those of the table first, in order."""
         own = (row.component for row in self.rows if row.component.kind_of is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -35,7 +35,7 @@ _LATEX: Final = {
     PAD: r"\phantom{0}",
 }
 
-_SYMBOLS: Final = {row.name: row.latex for row in UNKNOWNS if row.scalar} | {
+_SYMBOLS: Final = UNKNOWNS.latex | {
     "tau2": r"$\tau^2$",
     "I2": r"$I^2$",
     "H2": r"$H^2$",
@@ -76,7 +76,8 @@ def page(heading: str, tables: Iterable[str], warnings: Iterable[str]) -> str:
 def _typeset(grid: Grid) -> Grid:
     """Return a table whose cells are LaTeX."""
     cells = grid.cells.copy()
-    cells.isetitem(0, [_first(_symbol(label)) for label in cells.iloc[:, 0]])
+    labels = (_symbol(label, grid.latex) for label in cells.iloc[:, 0])
+    cells.isetitem(0, [*map(_first, labels)])
     for j in range(1, cells.shape[1]):
         cells.isetitem(j, [_latex_number(text) for text in cells.iloc[:, j]])
     return replace(grid, cells=cells)
@@ -106,8 +107,8 @@ def _latex_number(text: str) -> str:
     return (digits if plain else f"${sign}{digits}$") + padding
 
 
-def _symbol(label: str) -> str:
+def _symbol(label: str, known: Mapping[str, str]) -> str:
     weight = WEIGHT.fullmatch(label)
     if weight:
         return rf"$\omega_{{{weight[1]}}}$"
-    return _SYMBOLS.get(label) or _latex(label)
+    return known.get(label) or _SYMBOLS.get(label) or _latex(label)

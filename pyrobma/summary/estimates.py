@@ -41,7 +41,8 @@ def estimates_table(
     grid = ensemble.p_values
     notes = scale_notes(ensemble, output_scale)
     notes += weight_notes(None if grid is None else grid.sides)
-    return Table(title, frame, estimate_formats(frame), notes)
+    symbols = ensemble.unknowns.latex
+    return Table(title, frame, estimate_formats(frame), notes, symbols)
 
 
 def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -41,12 +41,15 @@ class Grid:
         Which columns hold numbers, the first never.
     notes : tuple of str
         Printed below.
+    latex : mapping of str to str
+        Row labels that LaTeX has symbols for.
     """
 
     title: str
     cells: pd.DataFrame
     numeric: tuple[bool, ...]
     notes: tuple[str, ...]
+    latex: Mapping[str, str]
 
     @property
     def caption(self) -> str:

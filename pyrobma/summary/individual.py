@@ -94,7 +94,8 @@ def _table(
         "R-hat": fixed(3),
     }
     sides = None if selection is None else selection.sides
-    return Table(title, frame, formats, notes + weight_notes(sides))
+    notes += weight_notes(sides)
+    return Table(title, frame, formats, notes, ensemble.unknowns.latex)
 
 
 def _row(

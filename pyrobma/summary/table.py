@@ -27,12 +27,15 @@ class Table:
         column. Others are printed as they are.
     notes : tuple of str
         Printed below.
+    latex : mapping of str to str
+        Row labels that LaTeX has symbols for, beyond those of every table.
     """
 
     title: str
     frame: pd.DataFrame
     formats: Mapping[str, Format | tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    latex: Mapping[str, str] = field(default_factory=dict)
 
     def formatted(self) -> pd.DataFrame:
         """Return the table with every number as printed text."""
@@ -107,7 +110,7 @@ class Table:
             for name in self.frame.columns
         )
         cells = pd.DataFrame() if self.frame.empty else shown.astype(object)
-        return Grid(self.title, cells, (False, *numeric), self.notes)
+        return Grid(self.title, cells, (False, *numeric), self.notes, self.latex)
 
 
 @dataclass(frozen=True, slots=True)

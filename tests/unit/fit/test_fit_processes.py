@@ -327,7 +327,7 @@ def data(made):
 
 def chains(made, draws=50, **options):
     settings = rb.SamplerSettings(chains=2)
-    names = program_names(made.space().models[3])
+    names = program_names(TASK, made.space().models[3])
     return run_chains(
         "normal", data(made), names, settings=settings, warmup=100, draws=draws,
         seed=1, parallel=1, **options,

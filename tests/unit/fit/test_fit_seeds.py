@@ -12,7 +12,7 @@ TASK = Task(rb.effect_sizes(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1]), "cohens_d")
 SPEC = rb.model(
     mu=rb.prior("normal", mean=0, sd=1), tau=rb.prior("inv_gamma", shape=1, scale=0.15)
 )
-SETTINGS = SamplerSettings(chains=2, draws=200, max_draws=2000)
+SETTINGS = SamplerSettings(chains=4, draws=1000, max_draws=9000)
 
 
 def test_every_round_draws_from_seeds_of_its_own(monkeypatch):
