@@ -62,10 +62,10 @@ print(source[source.rindex("model {") : source.rindex("if (!prior_only)")].rstri
 # ## What does a program want to know?
 #
 # One program serves every hypothesis because priors are data: a table with a row for
-# each unknown (`mu`, `tau`, `rho`, then the coefficients of moderators and of bias terms
-# such as PET) holds a family code, up to three parameters and two ends. Code 0 is a
-# spike, which fixes the unknown and removes it from the model. `stan/README.md` in the
-# repository lists all variables and codes.
+# each unknown (`mu`, `tau`, `rho`, then the coefficients of moderators and of bias
+# terms such as PET) holds a family code, up to three parameters and two ends. Code 0 is
+# a spike, which fixes the unknown and removes it from the model. `stan/README.md` in
+# the repository lists all variables and codes.
 #
 # Here are the schools under `mu ~ Normal(0, 1)`, `tau ~ InvGamma(1, 0.15)` and `rho ~
 # Beta(1, 1)`. Estimates must be sorted by cluster, and standard errors, not variances,
