@@ -62,7 +62,7 @@ def test_a_bias_term_fixed_at_a_number_is_a_column_without_a_free_entry():
     model = spec(fixed)
     data = stan_data(TASK, model)
     assert (data["B"], data["family"][3], data["par"][3][0]) == (1, 0, 0.4)
-    names = program_names(model)
+    names = program_names(TASK, model)
     assert "PET" not in names.outputs
     assert "PET" not in names.own.values()
 
@@ -76,7 +76,7 @@ def test_direction_is_data_of_the_selection_program_alone():
 @pytest.mark.parametrize("bias", [None, PET, PEESE, STEP], ids=str)
 def test_names_are_those_of_the_program(bias):
     model = spec(bias)
-    names = program_names(model)
+    names = program_names(TASK, model)
     with opened(model) as density:
         assert set(density.own_columns) <= set(names.own)
         assert {names.own[c] for c in density.own_columns} == set(model.free)
@@ -89,7 +89,7 @@ def test_draws_of_a_bias_term_are_those_of_its_own_column():
     with opened(model) as density:
         points = np.random.default_rng(1).normal(size=(5, 3))
         own = density.outputs(points, ["coef_free[1]"])
-        out = density.outputs(points, [program_names(model).outputs["PEESE"]])
+        out = density.outputs(points, [program_names(TASK, model).outputs["PEESE"]])
     np.testing.assert_array_equal(own, out)
 
 
