@@ -149,7 +149,7 @@ class Fit:
         Parameters
         ----------
         parameter : str
-            ``"mu"``, ``"tau"``, ``"rho"``, ``"PET"``, ``"PEESE"`` or ``"omega"``.
+            An unknown, e.g. ``"mu"``; ``"omega"`` for weights.
 
         Returns
         -------

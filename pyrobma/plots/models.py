@@ -175,8 +175,9 @@ def plot_models(
         conditional=conditional,
     )
     measure = check_output_scale(ensemble.task, output_scale)
-    odds = parameter == "mu" and measure == "OR"
-    none = no_effect(measure) if parameter == "mu" else 0.0
+    is_effect = ensemble.unknowns[parameter].unit == "effect"
+    odds = is_effect and measure == "OR"
+    none = no_effect(measure) if is_effect else 0.0
     return _draw(
         frame,
         title=parameter_title(

@@ -105,7 +105,8 @@ def posterior_frame(
     priors = averaged_prior if prior else ()
     free = [(p, draws, own) for p, draws, own in models if not own.is_spike]
     x = _window(free, priors, n)
-    if parameter == "mu" and ensemble.task.prior_scale == "r":
+    is_effect = ensemble.unknowns[parameter].unit == "effect"
+    if is_effect and ensemble.task.prior_scale == "r":
         x = x[np.abs(x) < 1]  # the linear mapping lets a mean correlation come close
     parts = [
         *_rows(
