@@ -15,10 +15,10 @@ from common import schools, seconds, task
 
 import pyrobma as rb
 from pyrobma._types import FloatArray
-from pyrobma.fit import Task, stan_data
+from pyrobma.fit import stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
-from pyrobma.models import ModelSpec, model_space
+from pyrobma.models import ModelSpec, Task, model_space
 from pyrobma.priors import BiasPrior, default_priors
 from pyrobma.programs import library
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 import pyrobma as rb
-from pyrobma.fit import Chains, Fit, Task
-from pyrobma.models import ModelSpace, ModelSpec, model_space
+from pyrobma.fit import Chains, Fit
+from pyrobma.models import ModelSpace, ModelSpec, Task, model_space
 from pyrobma.plots import models_frame, probabilities_frame
-from pyrobma.priors import WeightFunction
 
 CHAINS, DRAWS = 2, 50
 """Few: what is measured is the cost of a model, not of a draw."""
@@ -45,8 +44,8 @@ def made_fit(spec: ModelSpec, seed: int) -> Fit:
     names = tuple(name for name in spec.free if name != "omega")
     draws = rng.beta(2, 3, (*size, len(names)))
     omega = None
-    if "omega" in spec.free and isinstance(spec.bias, WeightFunction):
-        rest = rng.uniform(size=(*size, len(spec.bias.steps)))
+    if "omega" in spec.free and spec.selection is not None:
+        rest = rng.uniform(size=(*size, len(spec.selection.steps)))
         omega = np.concatenate([np.ones((*size, 1)), -np.sort(-rest)], axis=2)
     chains = Chains(
         names=names,

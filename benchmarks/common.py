@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 import pyrobma as rb
-from pyrobma.fit import Task
-from pyrobma.models import ModelSpace, model_space
+from pyrobma.models import ModelSpace, Task, model_space
 from pyrobma.priors import default_priors
 
 

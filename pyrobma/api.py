@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._validate import is_whole
-from pyrobma.effects import EffectSizes, Measure, effect_sizes, transform_effect
+from pyrobma.effects import (
+    DATA_SCALES,
+    EffectSizes,
+    Measure,
+    effect_sizes,
+    transform_effect,
+)
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
     Executor,
@@ -30,6 +36,7 @@ from pyrobma.models import (
     Task,
     model_space,
 )
+from pyrobma.models.spec import legal
 from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
 from pyrobma.priors import (
     DEFAULT,
@@ -382,24 +389,19 @@ def _own_space(
             f"{', '.join(beside)}: expected defaults beside models, which have priors "
             "of their own. Give one of the two."
         )
-    if not isinstance(models, Iterable):
-        raise PriorError(
-            f"models: expected a ModelSpace or a list of models; got {models!r}."
-        )
-    space = models if isinstance(models, ModelSpace) else ModelSpace(tuple(models))
+    space = models if isinstance(models, ModelSpace) else ModelSpace(models)  # type: ignore[arg-type]
     if not len(space):
         raise PriorError("models: expected at least one model; got none.")
-    clusters = task.effects.clustered
+    legal_models = []
     for number, spec in enumerate(space, start=1):
-        names = [name for name, _ in spec.priors]
-        unknown = [name for name in names if name not in task.unknowns]
-        if unknown or (spec.has("rho") and not clusters):
-            what = ", ".join(unknown) or "rho, but no study id is shared"
+        if spec.has("rho") and not task.effects.clustered:
             raise PriorError(
                 f"models: expected unknowns that the data have; model {number} "
-                f"({spec}) has {what}."
+                f"({spec}) has rho, but no study id is shared."
             )
-    return space
+        where = f"models: model {number}"
+        legal_models.append(legal(spec, task.unknowns, task.prior_scale, where))
+    return ModelSpace(tuple(legal_models))
 
 
 def _settings(settings: Any, **single: int | None) -> SamplerSettings:
@@ -436,10 +438,10 @@ def _task(
 ) -> Task:
     if prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
-    allowed = ("cohens_d", "fishers_z", "r", "logOR", "none")
-    if prior_scale not in allowed:
+    if prior_scale not in DATA_SCALES:
         raise DataError(
-            f"prior_scale: expected one of {', '.join(allowed)}; got {prior_scale!r}."
+            f"prior_scale: expected one of {', '.join(DATA_SCALES)}; got "
+            f"{prior_scale!r}."
         )
     if (prior_scale == "none") != (effects.measure == "none"):
         raise DataError(
@@ -499,7 +501,7 @@ def _check_direction(result: RobmaFit) -> None:
     unknowns = result.unknowns
     one_sided = any(
         (m.selection is not None and m.selection.sides == 1)
-        or any(unknowns[name].enters == "bias" for name, _ in m.priors)
+        or any(unknowns[name].se_power for name, _ in m.priors)
         for m in result.space
     )
     if not one_sided or not result.members("effect").any():

@@ -174,6 +174,18 @@ COMPONENTS: Final = (EFFECT, HETEROGENEITY, BIAS, HIERARCHICAL)
 """Components of a model, in the order in which they are combined."""
 
 
+_TAKEN: Final = frozenset(
+    ("prior_prob", "logml", "logml_mcse", "post_prob", "post_prob_mcse",
+     "inclusion_bf", "log_bf", "log_bf_mcse")
+)  # fmt: skip
+"""Columns of the table of models beside those of the components."""
+
+
+def weight_name(low: float, high: float) -> str:
+    """Return the name of the weight of an interval of p-values."""
+    return f"omega[{low:g},{high:g}]"
+
+
 @dataclass(frozen=True, slots=True)
 class Unknowns:
     """A table of unknowns.
@@ -254,20 +266,37 @@ class Unknowns:
         """Return the unknowns of a component."""
         return tuple(row for row in self.rows if row.component.name == name)
 
+    @property
+    def regressions(self) -> tuple[str, ...]:
+        """Names of the coefficients of powers of the standard error."""
+        return tuple(row.name for row in self.rows if row.se_power)
+
     def with_rows(self, rows: Iterable[Parameter]) -> Unknowns:
         """Return the table with more rows at its end.
 
         Raises
         ------
         DataError
-            If a name is taken.
+            If a name is taken, by an unknown or by a component that is another one.
         """
         every = list(self.rows)
+        components = {c.name: c for c in COMPONENTS}
+        components |= {row.component.name: row.component for row in self.rows}
         for row in rows:
-            if any(row.name == other.name for other in every):
+            known = {other.name for other in every}
+            if not row.name or row.name in known or "[" in row.name:
                 raise DataError(
                     f"parameter: expected a name of its own; got {row.name!r}, which "
-                    "another unknown has. Rename the column."
+                    "another unknown has or could have. Rename the column."
+                )
+            component = row.component
+            if (
+                components.setdefault(component.name, component) != component
+                or component.name in _TAKEN
+            ):
+                raise DataError(
+                    f"component: expected a name of its own; got {component.name!r}, "
+                    "which something else in the results has. Rename the column."
                 )
             every.append(row)
         return Unknowns(tuple(every))

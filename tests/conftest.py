@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Chains, Task
+from pyrobma.fit import Chains
 from pyrobma.fit.diagnostics import diagnose
+from pyrobma.models import Task
 
 # The same examples everywhere, and no failure because a machine is busy.
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)

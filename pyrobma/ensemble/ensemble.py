@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -28,7 +28,7 @@ from pyrobma.ensemble.scales import Converter, check_output_scale, effect_conver
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings
 from pyrobma.models import ModelSpace, ModelSpec, Task
-from pyrobma.parameters import BIAS, Unknowns
+from pyrobma.parameters import BIAS, Unknowns, weight_name
 from pyrobma.priors import Prior, PValueGrid, WeightFunction, common_grid, on_grid
 
 
@@ -361,6 +361,7 @@ class Ensemble:
         -------
         Mixture
         """
+        self._check_scalars(parameters)
         draws = [
             function(*(fit.values(name) for name in parameters)) for fit in self.fits
         ]
@@ -407,6 +408,7 @@ class Ensemble:
         -------
         JointDraws
         """
+        self._check_scalars(parameters)
         names = parameters or self.unknowns.scalars
         return joint_draws(self.fits, self._probabilities(given), names, size)
 
@@ -428,6 +430,7 @@ class Ensemble:
             Prior probabilities, summing to one, and what has them; equal priors are
             merged, and a model without the parameter has a spike at 0.
         """
+        self._check_scalars((parameter,))
         component = self.component_of(parameter)
         member = self.alternatives(component) if conditional else None
         # By what they are apart from their weight, in the order of the models.
@@ -464,7 +467,14 @@ class Ensemble:
         return self.unknowns[parameter].component.name
 
     def members(self, component: str) -> BoolArray:
-        """Return which models count as alternative for a component or kind of bias."""
+        """Return which models count as alternative for a component or kind of bias.
+
+        Raises
+        ------
+        DataError
+            If there is no such component.
+        """
+        _ = self.unknowns.component(component)
         return np.array([component in m.alternative for m in self.space.models])
 
     def alternatives(self, component: str, given: BoolArray | None = None) -> BoolArray:
@@ -531,7 +541,15 @@ class Ensemble:
     def _weight_names(self) -> list[str]:
         if self.p_values is None:
             return []
-        return [f"omega[{lo:g},{hi:g}]" for lo, hi in self.p_values.intervals]
+        return [weight_name(low, high) for low, high in self.p_values.intervals]
+
+    def _check_scalars(self, names: Sequence[str]) -> None:
+        known = self.unknowns.scalars
+        for name in names:
+            if name not in known:
+                raise DataError(
+                    f"parameter: expected one of {', '.join(known)}; got {name!r}."
+                )
 
     def _names_of(self, component: str) -> list[str]:
         return [row.name for row in self.unknowns.of_component(component)]

@@ -27,12 +27,12 @@ def data_mean(task: Task, mu: FloatArray) -> FloatArray:
     prior_scale, measure = task.prior_scale, task.effects.measure
     if task.effect_mapping == "exact":
         return transform_effect(mu, prior_scale, measure)
-    return mu * scale_factor(prior_scale, measure)
+    return mu * task.scale
 
 
 def data_sd(task: Task, tau: FloatArray) -> FloatArray:
     """Return the sd of true effects on the measure of the likelihood, from tau."""
-    return tau * scale_factor(task.prior_scale, task.effects.measure)
+    return tau * task.scale
 
 
 def check_output_scale(task: Task, output_scale: Measure | None) -> Measure:

@@ -16,6 +16,7 @@ from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.errors import (
     BridgeError,
     ChainsTimeout,
+    DataError,
     SamplingError,
     ToolchainError,
 )
@@ -156,12 +157,16 @@ class Fit:
         array of shape (chains, draws), for omega (chains, draws, J)
             On the prior scale; weights by rising p-value. A fixed parameter gives one
             chain with one draw, its value; an absent one gives 0, an absent weight
-            function one weight of 1.
+            function one weight of 1. A coefficient of a column that the model does not
+            have is not known here; see `Ensemble.mixture`.
         """
         if parameter == "omega":
             return self._omega()
-        if not self.spec.has(parameter):
-            _ = UNKNOWNS[parameter]  # or the name is in no model
+        if not self.spec.has(parameter) and parameter not in UNKNOWNS.scalars:
+            known = dict.fromkeys((*UNKNOWNS.names, *(n for n, _ in self.spec.priors)))
+            raise DataError(
+                f"parameter: expected one of {', '.join(known)}; got {parameter!r}."
+            )
         return self.values(parameter)
 
     def values(self, parameter: str) -> FloatArray:
@@ -215,9 +220,14 @@ class _Job:
     @property
     def fingerprint(self) -> str:
         made = self.provenance
+        # Columns have no names in the program's data.
+        names = program_names(self.scaled.task, self.spec)
         text = self.data(None) + repr(
-            (self.scaled.unit, self.settings, made.program, made.program_hash, FORMAT)
-        )
+            (
+                self.scaled.unit, self.settings, made.program, made.program_hash,
+                FORMAT, names.table,
+            )
+        )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

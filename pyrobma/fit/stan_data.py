@@ -88,11 +88,14 @@ class ProgramNames:
         be ``"PET"``. Logits of ratios of weights are ``"omega"``.
     weights : tuple of str
         Output columns of the weights; empty in models without selection.
+    table : tuple of str
+        The rows of the program's table of unknowns.
     """
 
     outputs: dict[str, str]
     own: dict[str, str]
     weights: tuple[str, ...]
+    table: tuple[str, ...]
 
 
 def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
@@ -109,6 +112,7 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
         outputs={n: c for n, c in outputs.items() if not spec.prior(n).is_spike},
         own=own | dict.fromkeys(logits, "omega"),
         weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
+        table=tuple(row.name for row in (*first, *terms)),
     )
 
 

@@ -6,15 +6,15 @@ import itertools
 import math
 import operator
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.models.spec import ModelSpec, bias_parts, ordered
+from pyrobma.models.spec import ModelSpec, bias_parts, checked_prior, ordered
 from pyrobma.parameters import (
     BIAS,
     EFFECT,
@@ -25,6 +25,7 @@ from pyrobma.parameters import (
     Unknowns,
 )
 from pyrobma.priors import BiasPrior, Prior, WeightFunction, prior_none
+from pyrobma.priors.checks import checked_weight
 
 _NO_BIAS: Final = prior_none()
 
@@ -41,11 +42,36 @@ class Choice:
         Publication by p-value.
     prior_weight : float
         Of models with this choice against those with others of the component.
+
+    Raises
+    ------
+    PriorError
+        If something else is given. A mapping of names to priors will do.
     """
 
     priors: tuple[tuple[str, Prior], ...] = ()
     selection: WeightFunction | None = None
     prior_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Take a mapping, and refuse what is no prior."""
+        given: Any = self.priors
+        pairs = tuple(given.items() if isinstance(given, Mapping) else given)
+        for pair in pairs:
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise PriorError(
+                    f"priors: expected pairs of a name and a prior; got {pair!r}."
+                )
+            checked_prior(*pair)
+        if len(dict(pairs)) < len(pairs):
+            raise PriorError(f"priors: expected one of each unknown; got {pairs!r}.")
+        if not isinstance(self.selection, WeightFunction | None):
+            raise PriorError(
+                "selection: expected prior_weightfunction(...) or None; got "
+                f"{self.selection!r}."
+            )
+        object.__setattr__(self, "priors", pairs)
+        object.__setattr__(self, "prior_weight", checked_weight(self.prior_weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +111,8 @@ class Hypotheses:
         component: str,
         parameter: str,
         *,
-        null: Iterable[Prior] = (),
-        alternative: Iterable[Prior] = (),
+        null: Prior | Iterable[Prior] = (),
+        alternative: Prior | Iterable[Prior] = (),
     ) -> Hypotheses:
         """Return the hypotheses of a component with one scalar unknown.
 
@@ -94,13 +120,18 @@ class Hypotheses:
         ----------
         component, parameter : str
             Their names in the table of unknowns.
-        null, alternative : iterable of Prior
+        null, alternative : Prior, or iterable of Prior
             One choice each, with the weight of the prior.
         """
 
-        def choices(priors: Iterable[Prior]) -> tuple[Choice, ...]:
+        def choices(priors: Prior | Iterable[Prior]) -> tuple[Choice, ...]:
+            several = (priors,) if isinstance(priors, Prior) else priors
             return tuple(
-                Choice(((parameter, p),), prior_weight=p.prior_weight) for p in priors
+                Choice(
+                    ((parameter, p),),
+                    prior_weight=checked_prior(parameter, p).prior_weight,
+                )
+                for p in several
             )
 
         return cls(component, choices(null), choices(alternative))
@@ -134,7 +165,12 @@ class ModelSpace:
 
     def __post_init__(self) -> None:
         """Take any iterable of models."""
-        models = tuple(self.models)
+        given: Any = self.models
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise PriorError(
+                f"models: expected a ModelSpace or a list of models; got {given!r}."
+            )
+        models = tuple(given)
         for place, spec in enumerate(models):
             if not isinstance(spec, ModelSpec):
                 raise PriorError(
@@ -314,16 +350,26 @@ def combine(
     Raises
     ------
     PriorError
-        If a component or unknown is given twice, or is not in the table.
+        If a component is given twice or is not in the table, or has priors of unknowns
+        of another one.
     """
     names = [one.component for one in hypotheses]
     known = {component.name for component in unknowns.components}
-    for name in names:
-        if name not in known or names.count(name) > 1:
+    for one in hypotheses:
+        name = one.component
+        if name not in known:
             raise PriorError(
-                f"hypotheses: expected each of {', '.join(sorted(known))} at most "
-                f"once; got {name!r} {names.count(name)} times."
+                f"hypotheses: expected components among {', '.join(sorted(known))}; "
+                f"got {name!r}."
             )
+        if names.count(name) > 1:
+            raise PriorError(
+                f"hypotheses: expected each component once; got {name!r} "
+                f"{names.count(name)} times. model_space has keywords of its own for "
+                "effect, heterogeneity, bias and hierarchical; combine has none."
+            )
+        for choice, _ in one.sides:
+            _check_component(choice, name, unknowns)
     return ModelSpace(
         tuple(
             _model(names, sides, unknowns)
@@ -340,12 +386,6 @@ def _model(
     given: dict[str, Prior] = {}
     selection = None
     for choice, _ in sides:
-        twice = [name for name, _ in choice.priors if name in given]
-        if twice or (selection is not None and choice.selection is not None):
-            raise PriorError(
-                f"hypotheses: expected one choice for {(twice or ['omega'])[0]}; got "
-                "priors from two components."
-            )
         given |= dict(choice.priors)
         selection = selection or choice.selection
     priors = ordered(given, unknowns)
@@ -358,6 +398,19 @@ def _model(
             alternative |= {component, *_kinds(choice, component, unknowns)}
     weight, log_weight = _product([choice.prior_weight for choice, _ in sides])
     return ModelSpec(priors, selection, frozenset(alternative), weight, log_weight)
+
+
+def _check_component(choice: Choice, component: str, unknowns: Unknowns) -> None:
+    """Refuse priors of unknowns that belong to another component."""
+    for name, _ in choice.priors:
+        if name not in unknowns.scalars:
+            continue  # refused with the names that there are
+        own = unknowns[name].component
+        if component not in (own.name, own.kind_of):
+            raise PriorError(
+                f"hypotheses: expected priors of unknowns of {component}; got one of "
+                f"{name}, which is of {own.kind_of or own.name}."
+            )
 
 
 def _kinds(choice: Choice, component: str, unknowns: Unknowns) -> set[str]:

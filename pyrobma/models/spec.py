@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from pyrobma.effects import Measure
 from pyrobma.errors import PriorError
 from pyrobma.parameters import COMPONENTS, SELECTION, UNKNOWNS, Unknowns
 from pyrobma.priors import (
@@ -86,16 +87,6 @@ class ModelSpec:
     def is_zero(self, name: str) -> bool:
         """Whether a scalar unknown is absent or fixed at 0."""
         return _is_zero(self.prior(name))
-
-    @property
-    def bias(self) -> BiasPrior:
-        """The prior of publication bias, as `robma` takes it; several are the first."""
-        if self.selection is not None:
-            return self.selection
-        for name, kind in (("PET", PET), ("PEESE", PEESE)):
-            if self.has(name):
-                return kind(self.prior(name))
-        return NoBias()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -189,7 +180,69 @@ def bias_parts(bias: BiasPrior) -> tuple[dict[str, Prior], WeightFunction | None
         return {}, bias
     if isinstance(bias, NoBias):
         return {}, None
-    return {type(bias).__name__: bias.prior}, None
+    if isinstance(bias, PET | PEESE):
+        return {type(bias).__name__: bias.prior}, None
+    raise PriorError(
+        "bias: expected prior_weightfunction(...), prior_PET(...), prior_PEESE(...) "
+        f"or prior_none(); got {bias!r}."
+    )
+
+
+def checked_prior(name: str, given: object) -> Prior:
+    """Return a prior; raise PriorError if it is something else."""
+    if isinstance(given, Prior):
+        return given
+    raise PriorError(
+        f"{name}: expected a prior made by prior(...); got {given!r}. For a fixed "
+        "value write prior('spike', location=...)."
+    )
+
+
+def legal(spec: ModelSpec, unknowns: Unknowns, scale: Measure, where: str) -> ModelSpec:
+    """Return a model whose priors stay inside the legal values of their unknowns.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    unknowns : Unknowns
+        The table.
+    scale : str
+        Measure of the priors.
+    where : str
+        What to call the model in messages.
+
+    Returns
+    -------
+    ModelSpec
+        The same, or with priors truncated.
+
+    Raises
+    ------
+    PriorError
+        If it has another unknown, or stands for another component, than the table
+        has, or a prior has no probability among the legal values.
+
+    Warns
+    -----
+    PriorWarning
+        If a prior is truncated.
+    """
+    given = dict(spec.priors)
+    if len(given) < len(spec.priors):
+        raise PriorError(f"{where}: expected one prior of each unknown; got {spec}.")
+    _ = ordered(given, unknowns)  # refuses names that are not there
+    for name in given:
+        given[name] = inside_support(
+            checked_prior(name, given[name]), unknowns[name], f"{where}, {name}", scale
+        )
+    known = {row.component.name for row in unknowns} | {c.name for c in COMPONENTS}
+    if spec.alternative - known:
+        raise PriorError(
+            f"{where}, alternative: expected names of {', '.join(sorted(known))}; got "
+            f"{', '.join(map(repr, sorted(spec.alternative - known)))}."
+        )
+    return replace(spec, priors=ordered(given, unknowns))
 
 
 def model(
@@ -198,6 +251,7 @@ def model(
     bias: BiasPrior | None = None,
     alternative: Iterable[str] | None = None,
     prior_weight: float = 1.0,
+    scale: Measure = "cohens_d",
     unknowns: Unknowns = UNKNOWNS,
     **named: Prior,
 ) -> ModelSpec:
@@ -215,6 +269,8 @@ def model(
         e.g. ``["effect"]``. None: those of unknowns that are not fixed at 0.
     prior_weight : float
         Against other models; positive. Weights of the priors do not count.
+    scale : str
+        Measure of the priors; an effect on "r" lies between -1 and 1.
     unknowns : Unknowns, optional
         The table; `Task.unknowns` where columns came with the data.
     **named : Prior
@@ -238,6 +294,8 @@ def model(
     """
     own, selection = ({}, None) if bias is None else bias_parts(bias)
     given: dict[str, Prior] = {}
+    if not isinstance(priors, Mapping | None):
+        raise PriorError(f"priors: expected a mapping by name; got {priors!r}.")
     for source in (priors or {}, named, own):
         twice = sorted(given.keys() & source.keys())
         if twice:
@@ -245,9 +303,8 @@ def model(
                 f"{', '.join(twice)}: expected one prior; got two. Give one of them."
             )
         given |= source
-    for name in unknowns.scalars:
-        if name in given:
-            given[name] = inside_support(given[name], unknowns[name], name)
+    for name, one in given.items():
+        checked_prior(name, one)
     fixed = {row.name: ABSENT for row in unknowns if row.always}
     kept = ordered(fixed | given, unknowns)
     if alternative is None:
@@ -256,12 +313,12 @@ def model(
         alternative = {c.name for c in found} | {
             c.kind_of for c in found if c.kind_of is not None
         }
-    chosen = frozenset(alternative)
-    known = {row.component.name for row in unknowns} | {c.name for c in COMPONENTS}
-    if chosen - known:
+    if isinstance(alternative, str):
         raise PriorError(
-            f"alternative: expected names of {', '.join(sorted(known))}; got "
-            f"{', '.join(map(repr, sorted(chosen - known)))}."
+            f"alternative: expected a list of names; got {alternative!r}. Write "
+            f"[{alternative!r}]."
         )
     weight = positive("prior_weight", prior_weight, "Leave the model out instead.")
-    return ModelSpec(kept, selection, chosen, weight)
+    every = tuple((fixed | given).items())
+    made = ModelSpec(every, selection, frozenset(alternative), weight)
+    return legal(made, unknowns, scale, "model")

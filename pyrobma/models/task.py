@@ -29,8 +29,9 @@ class Column:
         The coefficient, an unknown that enters the mean as a "moderator", or as a
         "bias" whose values are given.
     values : array of shape (K,)
-        One per estimate, in the order of the data; finite, read-only. Those of a
-        "bias" are on the measure of the data.
+        One per estimate, in the order of the data; finite, read-only. The product
+        with the coefficient is an effect on the prior scale or, for a "bias" whose
+        coefficient has the unit "none", on the measure of the data.
 
     Raises
     ------
@@ -80,7 +81,7 @@ class Task:
     ------
     DataError
         If a column has another number of values than there are estimates, or the
-        name of another unknown.
+        name of another unknown, or if moderators could lead beyond correlations of 1.
     """
 
     effects: EffectSizes
@@ -96,6 +97,13 @@ class Task:
                 raise DataError(
                     f"columns: expected {self.effects.K} values, one per estimate, for "
                     f"{column.parameter.name!r}; got {len(column.values)}."
+                )
+            moderator = column.parameter.enters == "moderator"
+            if moderator and (self.effect_mapping, self.prior_scale) == ("exact", "r"):
+                raise DataError(
+                    "effect_mapping: expected 'linear' for moderators of effects with "
+                    "priors on correlations; got 'exact', which has no value beyond "
+                    "1 and -1. Choose prior_scale='fishers_z'."
                 )
         _ = self.unknowns
 
@@ -128,12 +136,13 @@ class Task:
         -------
         array of shape (K,)
             In the order of the data. For a moderator on the measure of the priors, for
-            a bias on that of the data: direction times se to a power, divided by the
-            scale to the power that the coefficient's unit has.
+            a bias on that of the data.
         """
         for column in self.columns:
-            if column.parameter.name == parameter:
-                return column.values
+            row = column.parameter
+            if row.name == parameter:
+                moderator = row.enters == "moderator"
+                return column.values * (1.0 if moderator else row.factor(self.scale))
         return self.bias_column(parameter, self.effects.se)
 
     def bias_column(self, parameter: str, se: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from pyrobma._validate import is_whole
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit
+from pyrobma.parameters import weight_name
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.theme import INK, MIDDLE, SOFT, theme_print
 
@@ -210,7 +211,7 @@ def _draws(fit: Fit) -> dict[str, FloatArray]:
         omega = fit.draws("omega")
         for j, (low, high) in enumerate(selection.intervals):
             if np.ptp(omega[:, :, j]) > _CONSTANT:
-                found[f"omega[{low:g},{high:g}]"] = omega[:, :, j]
+                found[weight_name(low, high)] = omega[:, :, j]
     return found
 
 

@@ -87,7 +87,7 @@ def plot_overview(ensemble: Ensemble, *, output_scale: Measure | None = None) ->
     if ensemble.p_values is not None:
         weights = ensemble.unknowns["omega"].title
         panels.append((weights, plot_weightfunction(ensemble)))
-    if {"PET", "PEESE"} & set(ensemble.bias_kinds):
+    if any(map(ensemble.space.has, ensemble.unknowns.regressions)):
         regression = plot_pet_peese(ensemble, output_scale=output_scale)
         panels.append(("Small-study effects", regression))
     # Beside two others the names have less room.

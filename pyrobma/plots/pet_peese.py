@@ -122,15 +122,16 @@ def pet_peese_frame(
 
 
 def _given(ensemble: Ensemble, conditional: bool) -> BoolArray | None:
-    if not {"PET", "PEESE"} & set(ensemble.bias_kinds):
+    names = ensemble.unknowns.regressions
+    if not any(map(ensemble.space.has, names)):
         raise DataError(
             "ensemble: expected a model with PET or PEESE; got none. Give prior_PET "
             "or prior_PEESE in priors_bias."
         )
     if not conditional:
         return None
-    regression = ensemble.members("PET") | ensemble.members("PEESE")
-    given: BoolArray = regression & ensemble.members("effect")
+    members = [ensemble.members(ensemble.component_of(name)) for name in names]
+    given: BoolArray = np.any(members, axis=0) & ensemble.members("effect")
     if not given.any():
         raise DataError(
             "conditional: expected a model with an alternative prior for effect, and "

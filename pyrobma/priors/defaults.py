@@ -120,9 +120,9 @@ def component_priors(
     name = f"priors_{component}{'_null' if null else ''}"
     if isinstance(argument, Default):
         defaults = default_priors(component, null=null, rescale=rescale)
-        if component == "effect" and scale == "r":
-            return tuple(p if p.is_spike else p.truncated(-1.0, 1.0) for p in defaults)
-        return defaults
+        (parameter,) = UNKNOWNS.of_component(component)
+        ends = _legal(parameter, scale)
+        return tuple(p if p.is_spike else p.truncated(*ends) for p in defaults)
     if argument is None:
         return ()
     items = (argument,) if isinstance(argument, Prior) else argument
@@ -216,9 +216,7 @@ def inside_support(
     PriorWarning
         If it is truncated.
     """
-    low, high = parameter.support
-    if parameter.unit == "effect" and scale == "r":
-        low, high = -1.0, 1.0
+    low, high = _legal(parameter, scale)
     if item.is_spike:
         if not low <= item.location <= high:
             raise PriorError(
@@ -249,6 +247,14 @@ def inside_support(
         stacklevel=2,
     )
     return inside
+
+
+def _legal(parameter: Parameter, scale: Measure) -> tuple[float, float]:
+    """Return the ends of an unknown's legal values on a measure."""
+    low, high = parameter.support
+    if parameter.unit == "effect" and scale == "r":
+        return max(low, -1.0), min(high, 1.0)
+    return low, high
 
 
 def _refuse_heaped(item: Prior, parameter: Parameter, argument: str) -> None:

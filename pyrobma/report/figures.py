@@ -96,7 +96,7 @@ def figures(
                 partial(plot_weightfunction, ensemble, prior=True),
             )
         )  # fmt: skip
-    if {"PET", "PEESE"} & set(ensemble.parameters):
+    if any(map(ensemble.space.has, ensemble.unknowns.regressions)):
         found.append(
             Figure(
                 "pet_peese", "bias",

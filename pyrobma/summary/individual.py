@@ -13,6 +13,7 @@ from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.fit import Fit
+from pyrobma.parameters import weight_name
 from pyrobma.summary.grid import by_row
 from pyrobma.summary.models import model_titles
 from pyrobma.summary.notes import scale_notes, weight_notes
@@ -79,7 +80,7 @@ def _table(
     if "omega" in fit.spec.free and selection is not None:
         omega = fit.draws("omega")
         for j, (lo, hi) in enumerate(selection.intervals):
-            rows[f"omega[{lo:g},{hi:g}]"] = _row(
+            rows[weight_name(lo, hi)] = _row(
                 omega[:, :, j], probs, fit.mean_factor("omega")
             )
     frame = pd.DataFrame.from_dict(rows, orient="index")

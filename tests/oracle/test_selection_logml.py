@@ -85,7 +85,7 @@ def hierarchical(schools):
 
 def of_bias(ensemble: rb.RobmaFit, kind: str) -> rb.Fit:
     """The one fit whose bias prior starts with these letters when printed."""
-    [fit] = [f for f in ensemble.fits if str(f.spec.bias).startswith(kind)]
+    [fit] = [f for f in ensemble.fits if f", {kind}" in str(f.spec)]
     return fit
 
 

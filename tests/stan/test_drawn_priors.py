@@ -11,7 +11,8 @@ import pytest
 from selection_program import ratios
 
 import pyrobma as rb
-from pyrobma.fit import Task, stan_data
+from pyrobma.fit import stan_data
+from pyrobma.models import Task
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
 from pyrobma.priors.density import density, quantile, random_weights
 from pyrobma.programs import library

@@ -23,8 +23,8 @@ from selection_program import SelectionCase
 import pyrobma as rb
 from pyrobma.effects import effect_sizes
 from pyrobma.fit.quadrature import Rule
-from pyrobma.fit.stan_data import Task, stan_data
-from pyrobma.models import model
+from pyrobma.fit.stan_data import stan_data
+from pyrobma.models import Task, model
 from pyrobma.priors import FAMILIES, prior, prior_none, prior_weightfunction
 from pyrobma.programs import PROGRAMS, executable, library
 

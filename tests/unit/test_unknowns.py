@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 import pyrobma as rb
 from pyrobma.fit import fit_models
+from pyrobma.fit.model import fingerprint
 from pyrobma.models import Column, Task
 from pyrobma.parameters import COMPONENTS, REALS, UNKNOWNS, Component, Parameter
 from pyrobma.plots import plot_posterior
@@ -155,23 +158,55 @@ def test_the_unit_of_raw_effects_changes_no_bayes_factor():
     )
 
 
-def test_a_bias_with_a_column_of_its_own_is_no_part_of_true_effects():
+@pytest.mark.parametrize(("unit", "scale"), [("spread", 0.5), ("none", 1.0)])
+def test_a_bias_with_a_column_of_its_own_is_no_part_of_true_effects(unit, scale):
+    # On Cohen's d as a difference of effects is, or without a measure: as it is.
     quality = Parameter(
-        "quality", Component("quality", "Quality", "low quality", "quality"), "spread",
+        "quality", Component("quality", "Quality", "low quality", "quality"), unit,
         "bias", REALS, "q", "Quality", "the bias of low quality", "q",
     )  # fmt: skip
     column = Column(quality, (X > 0).astype(float))
-    task = Task(rb.effect_sizes(z=D, se=SE), "fishers_z", columns=(column,))
+    task = Task(rb.effect_sizes(z=D, se=SE), "cohens_d", columns=(column,))
     spec = rb.model(quality=rb.prior("normal", mean=0, sd=1), unknowns=task.unknowns)
     space = rb.ModelSpace([spec])
     found = rb.RobmaFit(
         task, space, fit_models(task, space, settings=SETTINGS, seed=1), SETTINGS, 1
     )
-    outer = np.outer(column.values, column.values)
+    outer = scale**2 * np.outer(column.values, column.values)
     wanted = multivariate_normal.logpdf(D, cov=np.diag(SE**2) + outer)
     error = found.fits[0].logml_mcse
     assert abs(found.fits[0].logml - wanted) <= MOST_ERRORS * error
     assert (found.true_effects()["Mean"] == 0).all()
+    on_z = found.mixture("quality", output_scale="fishers_z").mean()
+    assert on_z == pytest.approx(scale * found.mixture("quality").mean(), rel=1e-12)
+
+
+def test_a_fit_of_one_unknown_is_not_that_of_another_with_the_same_column():
+    def task(name):
+        row = replace(DOSE, name=name, component=replace(DOSE.component, name=name))
+        return Task(rb.effect_sizes(d=D, se=SE), "cohens_d", columns=(Column(row, X),))
+
+    def spec(name):
+        return rb.model({name: normal("dose")}, unknowns=task(name).unknowns)
+
+    prints = [fingerprint(task(n), spec(n), SETTINGS) for n in ("dose", "year", "dose")]
+    assert prints[0] == prints[2] != prints[1]
+
+
+@pytest.mark.parametrize("name", ["taau", "omega", "omega[0,0.05]"])
+def test_names_that_are_no_scalar_unknowns_are_refused_everywhere(fit, name):
+    for ask in (
+        lambda: fit.derived(lambda x: x, name),
+        lambda: fit.joint("mu", name),
+        lambda: fit.priors(name),
+    ):
+        with pytest.raises(rb.DataError, match="parameter: expected one of mu, tau"):
+            ask()
+    with pytest.raises(rb.DataError, match="component: expected one of effect, het"):
+        fit.evidence("efect")
+    if name != "omega":
+        with pytest.raises(rb.DataError, match="parameter: expected one of mu, tau"):
+            fit.fits[0].draws(name)
 
 
 def test_every_unknown_is_in_a_component_of_the_table():
@@ -192,9 +227,19 @@ def test_an_unknown_that_is_not_there_is_named(name):
         UNKNOWNS[name]
 
 
-def test_two_unknowns_of_one_name_are_refused():
+def test_two_unknowns_or_components_of_one_name_are_refused():
     with pytest.raises(rb.DataError, match="expected a name of its own; got 'dose'"):
         UNKNOWNS.with_rows([DOSE, DOSE])
+    for name in ("effect", "PET", "logml"):
+        row = replace(DOSE, component=replace(DOSE.component, name=name))
+        with pytest.raises(rb.DataError, match=f"component: .* its own; got '{name}'"):
+            UNKNOWNS.with_rows([row])
+
+
+def test_moderators_of_correlations_need_the_linear_mapping():
+    effects = rb.effect_sizes(r=D, n=[40] * len(D))
+    with pytest.raises(rb.DataError, match="effect_mapping: expected 'linear' for mod"):
+        Task(effects, "r", "exact", columns=(Column(DOSE, X),))
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,18 @@ def test_priors_as_one_value_are_the_long_names():
     assert len(one.space) == 2
 
 
+def test_priors_of_ones_own_models_are_truncated_like_those_of_a_cross():
+    table = pd.DataFrame({"r": [0.1, 0.3, 0.2], "n": [40, 60, 50]})
+    given = {"r": "r", "n": "n", "prior_scale": "r", "settings": SETTINGS, "seed": 1}
+    with pytest.warns(rb.PriorWarning, match="model 1, mu: .* outside"):
+        own = rb.robma(table, models=[rb.model(mu=NORMAL)], **given)
+    assert str(own.space.models[0].prior("mu")) == "Normal(0, 1)[-1, 1]"
+    crossed = rb.model_space(effect=[NORMAL], heterogeneity=[NORMAL])
+    with pytest.warns(rb.PriorWarning, match="model 1, tau: .* outside"):
+        fit = robma(models=crossed)
+    assert fit.space.models[0].prior("tau").lower == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -119,6 +131,15 @@ def test_priors_as_one_value_are_the_long_names():
         ({"models": [rb.model()], "model_type": "PP"}, "model_type: expected defaults"),
         ({"models": []}, "models: expected at least one model; got none"),
         ({"models": 3}, "models: expected a ModelSpace or a list of models; got 3"),
+        ({"models": "PSMA"}, "expected a ModelSpace or a list of models; got 'PSMA'"),
+        (
+            {"models": [rb.ModelSpec((("omega", NORMAL),), None, frozenset())]},
+            "priors: expected names of mu, .*; got 'omega'",
+        ),
+        (
+            {"models": [rb.ModelSpec((("mu", NORMAL),), None, frozenset({"efect"}))]},
+            "model 1, alternative: expected names of .*; got 'efect'",
+        ),
         (
             {"models": [rb.model(tau=TAU, rho=rb.prior("beta", alpha=1, beta=1))]},
             "model 1 .* has rho, but no study id is shared",

@@ -6,7 +6,7 @@ import numpy as np
 
 import pyrobma as rb
 from pyrobma.ensemble.extended import extended_converter
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 
 def _task(prior_scale, measure, **options):

@@ -17,7 +17,7 @@ from pyrobma.ensemble import (
     true_effects,
     typical_variance,
 )
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 # Sums and quotients of a few hundred doubles.
 ROUNDING = 1e-10

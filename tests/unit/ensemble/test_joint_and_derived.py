@@ -13,7 +13,7 @@ from pyrobma.ensemble.scales import (
     estimate_converter,
     true_effect_converter,
 )
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 LOGML = [0.0, 0.5, -0.5, 1.0]
 

@@ -9,7 +9,7 @@ from restated import data_bias
 import pyrobma as rb
 from pyrobma.ensemble import Predictor, cluster_effects, pooling_weights, true_effects
 from pyrobma.ensemble.scales import data_mean, data_sd
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 # A few sums and products of doubles.
 ROUNDING = 1e-12

@@ -15,7 +15,7 @@ from pyrobma._numerics import weighted_quantiles
 from pyrobma.ensemble import NormalMixture, cluster_effects, true_effects
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.scales import data_mean, data_sd
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 # A few sums and products of doubles.
 ROUNDING = 1e-12

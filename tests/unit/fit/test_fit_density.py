@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Task, stan_data
+from pyrobma.fit import stan_data
 from pyrobma.fit.density import LogDensity
+from pyrobma.models import Task
 from pyrobma.programs import library
 
 TASK = Task(

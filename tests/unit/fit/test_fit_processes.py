@@ -18,10 +18,11 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.errors import ChainsTimeout
-from pyrobma.fit import FitInterrupted, Task, fit_models, processes, schedule, stan_data
+from pyrobma.fit import FitInterrupted, fit_models, processes, schedule, stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.sample import run_chains
 from pyrobma.fit.stan_data import program_names
+from pyrobma.models import Task
 from pyrobma.programs import executable, library
 
 pytestmark = pytest.mark.skipif(

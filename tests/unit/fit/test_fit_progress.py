@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Task, fit_models, progress, schedule
+from pyrobma.fit import fit_models, progress, schedule
 from pyrobma.fit.model import fingerprint
 from pyrobma.fit.progress import ProgressLine, Work
+from pyrobma.models import Task
 
 SPIKE = (rb.prior("spike", location=0),)
 TASK = Task(rb.effect_sizes(d=[0.1, 0.2], se=[0.1, 0.1]), "cohens_d")

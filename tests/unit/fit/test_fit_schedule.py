@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import FitInterrupted, Task, fit_models, schedule
+from pyrobma.fit import FitInterrupted, fit_models, schedule
 from pyrobma.fit.model import fingerprint
+from pyrobma.models import Task
 
 SPIKE = (rb.prior("spike", location=0),)
 TASK = Task(rb.effect_sizes(d=[0.1, 0.2], se=[0.1, 0.1]), "cohens_d")

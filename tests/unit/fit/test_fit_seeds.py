@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 import pyrobma as rb
-from pyrobma.fit import SamplerSettings, Task, extend, fit_model
+from pyrobma.fit import SamplerSettings, extend, fit_model
 from pyrobma.fit import model as fitting
+from pyrobma.models import Task
 
 TASK = Task(rb.effect_sizes(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1]), "cohens_d")
 SPEC = rb.model(

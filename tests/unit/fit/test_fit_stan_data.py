@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Task, stan_data
+from pyrobma.fit import stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.explore import _candidates
 from pyrobma.fit.stan_data import column_centres, program, program_names
+from pyrobma.models import Task
 from pyrobma.programs import library
 
 EFFECTS = rb.effect_sizes(d=[0.1, 0.5, 0.6, 0.3], se=[0.1, 0.2, 0.3, 0.2])

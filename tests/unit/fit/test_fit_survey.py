@@ -9,16 +9,9 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.errors import ChainsTimeout
-from pyrobma.fit import (
-    Fit,
-    SamplerSettings,
-    Task,
-    fit_model,
-    fit_models,
-    model,
-    schedule,
-)
+from pyrobma.fit import Fit, SamplerSettings, fit_model, fit_models, model, schedule
 from pyrobma.fit.model import Survey, survey
+from pyrobma.models import Task
 
 SPIKE = (rb.prior("spike", location=0),)
 SETTINGS = SamplerSettings(chains=2, draws=400)

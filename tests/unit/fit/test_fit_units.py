@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import SamplerSettings, Task, fit_model
+from pyrobma.fit import SamplerSettings, fit_model
 from pyrobma.fit.units import scaled
-from pyrobma.models import model_space
+from pyrobma.models import Task, model_space
 from pyrobma.priors.density import cdf
 
 Y = np.array([0.3, 0.12, -0.1, 0.42])

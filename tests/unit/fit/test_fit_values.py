@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import Task, stan_data
+from pyrobma.fit import stan_data
+from pyrobma.models import Task
 
 
 def test_draws_of_a_free_parameter_are_chains_by_draws(made):

@@ -59,7 +59,13 @@ def test_one_model_can_have_several_kinds_of_bias():
         ({"priors": {"mu": NORMAL}, "mu": NORMAL}, "mu: expected one prior; got two"),
         ({"rho": rb.prior("spike", location=2)}, r"rho: expected a spike in \[0, 1\]"),
         ({"alternative": ["efect"]}, "alternative: expected names of .*; got 'efect'"),
+        ({"alternative": "effect"}, r"a list of names; got 'effect'. Write \['effect'"),
         ({"prior_weight": 0}, "prior_weight: expected a positive number; got 0"),
+        ({"mu": 0}, r"mu: expected a prior made by prior\(...\); got 0"),
+        ({"mu": [NORMAL]}, "mu: expected a prior made by"),
+        ({"bias": "PET"}, r"bias: expected prior_weightfunction\(...\), .*; got 'PET'"),
+        ({"bias": NORMAL}, "bias: expected prior_weightfunction"),
+        ({"priors": [("mu", NORMAL)]}, "priors: expected a mapping by name"),
     ],
 )
 def test_models_that_make_no_sense_are_refused(arguments, message):
@@ -79,6 +85,9 @@ def test_a_space_is_any_list_of_models_and_two_can_be_added():
     np.testing.assert_allclose(space.prior_prob, [0.25, 0.75], rtol=1e-15)
     with pytest.raises(rb.PriorError, match=r"models: .* got 'mu = 0' at position 1"):
         rb.ModelSpace([one, "mu = 0"])
+    for wrong in (one, 5, "PSMA"):
+        with pytest.raises(rb.PriorError, match="models: expected a ModelSpace or a"):
+            rb.ModelSpace(wrong)
 
 
 def test_models_of_one_posterior_are_found_in_one_pass():
@@ -131,20 +140,47 @@ def test_the_weight_of_a_choice_is_that_of_its_prior():
 @pytest.mark.parametrize(
     ("hypotheses", "message"),
     [
-        ([rb.Hypotheses.of("efect", "mu", null=[SPIKE])], "got 'efect' 1 times"),
+        (
+            [rb.Hypotheses.of("efect", "mu", null=[SPIKE])],
+            "expected components among bias, .*; got 'efect'",
+        ),
         (2 * [rb.Hypotheses.of("effect", "mu", null=[SPIKE])], "got 'effect' 2 times"),
         (
             [
                 rb.Hypotheses.of("effect", "mu", null=[SPIKE]),
                 rb.Hypotheses.of("heterogeneity", "mu", null=[SPIKE]),
             ],
-            "expected one choice for mu; got priors from two components",
+            "priors of unknowns of heterogeneity; got one of mu, which is of effect",
         ),
     ],
 )
 def test_components_that_cannot_be_crossed_are_refused(hypotheses, message):
     with pytest.raises(rb.PriorError, match=message):
         rb.models.combine(hypotheses)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"priors": ["mu"]}, "priors: expected pairs of a name and a prior; got 'mu'"),
+        ({"priors": {"mu": 0}}, "mu: expected a prior made by"),
+        ({"priors": 2 * (("mu", NORMAL),)}, "priors: expected one of each unknown"),
+        ({"selection": "PET"}, "selection: expected prior_weightfunction"),
+        ({"prior_weight": -1}, "prior_weight: expected a positive number; got -1"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(rb.PriorError, match=message):
+        rb.Choice(**arguments)
+
+
+def test_a_choice_can_be_a_mapping_and_a_side_a_single_prior():
+    assert rb.Choice({"mu": NORMAL}) == rb.Choice((("mu", NORMAL),))
+    one = rb.Hypotheses.of("effect", "mu", null=SPIKE, alternative=NORMAL)
+    several = rb.Hypotheses.of("effect", "mu", null=[SPIKE], alternative=[NORMAL])
+    assert one == several
+    space = rb.models.combine([one])
+    assert [m.alternative for m in space] == [frozenset(), {"effect"}]
 
 
 def test_a_component_without_any_choice_is_refused():

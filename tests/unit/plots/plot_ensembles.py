@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 
 import pyrobma as rb
-from pyrobma.fit import Task
+from pyrobma.models import Task
 
 SPIKE = rb.prior("spike", location=0)
 NORMAL = rb.prior("normal", mean=0, sd=1)

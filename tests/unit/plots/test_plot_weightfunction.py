@@ -34,11 +34,11 @@ def selected(made, *functions, null=True, **task):
     omega = {
         i: np.stack(
             [np.ones_like(weights)]
-            + [weights ** (j + 1) for j in range(len(model.bias.steps))],
+            + [weights ** (j + 1) for j in range(len(model.selection.steps))],
             axis=2,
         )
         for i, model in enumerate(space.models, start=1)
-        if not isinstance(model.bias, rb.priors.NoBias)
+        if model.selection is not None
     }
     logml = LOGML if null else LOGML[1:]
     logml = [*logml, *[1.0] * (len(space) - len(logml))]
