@@ -31,11 +31,14 @@ transformed data {
   // coefficients
   int F = num_elements(free_coefficients(family)); // number of free ones
   array[F] int free = free_coefficients(family);
-  vector[F] coef_lower = tail(low, P + B)[free];
-  vector[F] coef_upper = tail(high, P + B)[free];
+  int first = max(F - 1, 0); // those before the last one
+  vector[first] first_lower = tail(low, P + B)[head(free, first)];
+  vector[first] first_upper = tail(high, P + B)[head(free, first)];
+  vector[2] last_own = last_ends(free, low, high);
   vector[P + B] fixed_coef = fixed_coefficients(family, par);
   vector[P + B] centre = column_centres(intercept, x, bias, se, scale);
-  vector[F] centre_free = centre[free];
+  vector[first] centre_first = centre[head(free, first)];
+  real centre_last = F == 0 ? 0 : centre[free[max(F, 1)]];
   real fixed_shift = dot_product(centre, fixed_coef);
 
   // estimates that share a cluster first, independent ones after them
@@ -68,22 +71,38 @@ transformed data {
   vector[K_alone] loading_alone = loading[in_alone];
 }
 parameters {
-  vector<lower=coef_lower, upper=coef_upper>[F] coef_free;
+  vector<lower=first_lower, upper=first_upper>[first] coef_free; // but for the last
   // mu plus what the coefficients add to an effect of average precision, which the
   // data know better than mu; a shift has no Jacobian
-  array[family[1] > 0] real<lower=shifted_end(low[1], coef_free, centre_free,
-                                              fixed_shift),
-                            upper=shifted_end(high[1], coef_free,
-                                              centre_free, fixed_shift)> mu_free;
+  array[family[1] > 0] real<lower=total_end(low[1],
+                                            fixed_shift
+                                            + mean_shift(coef_free, centre_first),
+                                            centre_last, last_own, -1),
+                            upper=total_end(high[1],
+                                            fixed_shift
+                                            + mean_shift(coef_free, centre_first),
+                                            centre_last, last_own, 1)> mu_free;
+  // the last free coefficient, which shares mu_free with mu if that has ends
+  array[F > 0] real<lower=share_end(last_own, mu_free,
+                                    fixed_shift
+                                    + mean_shift(coef_free, centre_first),
+                                    centre_last, low[1], high[1], -1),
+                    upper=share_end(last_own, mu_free,
+                                    fixed_shift
+                                    + mean_shift(coef_free, centre_first),
+                                    centre_last, low[1], high[1], 1)> last_free;
   array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
   array[family[3] > 0] real rho_logit; // of its place between its ends
 }
 transformed parameters {
   vector[P + B] coef = fixed_coef;
-  coef[free] = coef_free;
+  coef[head(free, first)] = coef_free;
+  if (F > 0) {
+    coef[free[F]] = last_free[1];
+  }
   real mu = family[1] > 0
             ? inside(mu_free[1]
-                     - mean_shift(coef_free, centre_free, fixed_shift),
+                     - mean_shift(coef, centre),
                      low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];

@@ -84,7 +84,7 @@ class ProgramNames:
         Output column of every free scalar unknown, in the order of the table: that of
         ``"PET"`` may be ``"coef[1]"``.
     own : dict of str to str
-        Which unknown each of the program's own parameters is: ``"coef_free[1]"`` may
+        Which unknown each of the program's own parameters is: ``"last_free[1]"`` may
         be ``"PET"``. Logits of ratios of weights are ``"omega"``.
     weights : tuple of str
         Output columns of the weights; empty in models without selection.
@@ -105,7 +105,8 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     outputs |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
     free = [row.name for row in terms if not spec.prior(row.name).is_spike]
     own = {_OWN[row.enters]: row.name for row in first}
-    own |= {f"coef_free[{f}]": name for f, name in enumerate(free, start=1)}
+    own |= {f"coef_free[{f}]": name for f, name in enumerate(free[:-1], start=1)}
+    own |= {"last_free[1]": name for name in free[-1:]}
     J = 0 if spec.selection is None else len(spec.selection.intervals)
     logits = (f"{side}_logit[{j}]" for side in ("fall", "rise") for j in range(1, J))
     return ProgramNames(

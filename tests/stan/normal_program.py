@@ -97,7 +97,14 @@ class Case:
     @property
     def own(self) -> list[str]:
         """The free parameters in the order of the program's own."""
-        return [p for p in (*COEFFICIENTS, *PARAMETERS[:3]) if p in self.free]
+        coefficients = [p for p in COEFFICIENTS if p in self.free]
+        order = (*coefficients[:-1], "mu", *coefficients[-1:], "tau", "rho")
+        return [p for p in order if p in self.free]
+
+    @property
+    def last(self) -> str | None:
+        """The last free coefficient, whose ends depend on mu if that has ends."""
+        return next((p for p in reversed(COEFFICIENTS) if p in self.free), None)
 
     @property
     def terms(self) -> list[str]:
@@ -143,6 +150,8 @@ class Case:
 
     def column(self, parameter: str) -> str:
         """Name of a free parameter in the program's output."""
+        if parameter == self.last:
+            return "last_free[1]"
         if parameter in COEFFICIENTS:
             return f"coef_free[{self.own.index(parameter) + 1}]"
         return "rho_logit[1]" if parameter == "rho" else f"{parameter}_free[1]"
@@ -201,9 +210,41 @@ class Case:
             low, high = bounds(name, priors[name])
             truncated = priors[name]._replace(lower=low, upper=high)
             total += float(q.log_prior(truncated, values[name]))
-            if jacobian or name == "rho":  # a logit in the program
-                total += log_jacobian(values[name], low, high)
-        return total
+        if "rho" in self.free:  # a logit in the program
+            total += log_jacobian(values["rho"], *bounds("rho", priors["rho"]))
+        return total + (self.log_jacobian(values) if jacobian else 0.0)
+
+    def log_jacobian(self, values: Mapping[str, float]) -> float:
+        """Log derivative of the transforms of all parameters but rho."""
+        total = values["mu"] + self.shift(values["PET"], values["PEESE"])
+        return sum(
+            log_jacobian(total if name == "mu" else values[name], low, high)
+            for name, (low, high) in self.own_ends(values).items()
+        )
+
+    def own_ends(self, values: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+        """Ends of the program's own parameters but rho, given the others' values."""
+        ends = {p: bounds(p, self.all_priors[p]) for p in self.own if p != "rho"}
+        if "mu" not in ends or self.last is None:
+            fixed = self.shift(values["PET"], values["PEESE"])
+            if "mu" in ends:
+                ends["mu"] = (ends["mu"][0] + fixed, ends["mu"][1] + fixed)
+            return ends
+        each = {"PET": self.shift(1.0, 0.0), "PEESE": self.shift(0.0, 1.0)}
+        centre = each[self.last]
+        rest = sum(each[p] * values[p] for p in each if p != self.last)
+        low, high = ends["mu"]
+        least, most = sorted(centre * end for end in ends[self.last])
+        ends["mu"] = (
+            low + rest + least if math.isfinite(low) else low,
+            high + rest + most if math.isfinite(high) else high,
+        )
+        # mu = total - rest - centre * coefficient lies between its ends.
+        total = values["mu"] + rest + centre * values[self.last]
+        a, b = sorted((total - rest - end) / centre for end in (low, high))
+        own_low, own_high = ends[self.last]
+        ends[self.last] = max(own_low, a), min(own_high, b)
+        return ends
 
 
 def changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

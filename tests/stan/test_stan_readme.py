@@ -173,7 +173,7 @@ def test_readme_states_how_mu_is_shifted() -> None:
     priors = {"PET": q.Prior("cauchy", (0.0, 1.0)), "PEESE": q.Prior("cauchy", (0, 1))}
     model = Case(y, se, sizes, priors, direction=-1).model()
     mu_free, tau, rho_logit, PET, PEESE = 0.3, 0.2, 0.5, 0.7, 1.3
-    point = model.param_unconstrain(np.array([PET, PEESE, mu_free, tau, rho_logit]))
+    point = model.param_unconstrain(np.array([PET, mu_free, PEESE, tau, rho_logit]))
     output = outputs(model, point)
     formulas = re.findall(
         r"^    (?:mu_free|centre\(.*?\)|w) = .*$", README, flags=re.MULTILINE

@@ -102,6 +102,7 @@ def test_moderators_move_the_mean_of_each_estimate(
     whole = own.copy()
     whole[place] += shift
     if free:
+        # The last free coefficient comes after mu, here one of the bias terms.
         whole = np.concatenate([SLOPES, whole])
     prior = sum(
         float(q.log_prior(p, b)) for p, b in zip(SLOPE_PRIORS, SLOPES, strict=True)
@@ -166,35 +167,35 @@ def test_gradient_is_finite_wherever_the_correlation_is(
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("ends", BOUNDED)
-def test_a_bounded_effect_is_shifted_with_its_ends(ends: str, program: str) -> None:
+def test_a_bounded_effect_shares_its_total_with_the_last_coefficient(
+    ends: str, program: str
+) -> None:
     low, high = BOUNDED[ends]
     priors = {**FREE, "mu": Prior("normal", (0.1, 0.8), low, high)}
     subject = make(program, priors)
     model = subject.model()
     own = subject.program_values(VALUES)
     point = model.param_unconstrain(own)
-    place = subject.own.index("mu")
-    # The unconstrained mu is that of the distance to its ends, whatever the shift.
-    mu = VALUES["mu"]
-    by_end = {
-        "below": math.log(mu - low),
-        "above": math.log(high - mu) if math.isfinite(high) else 0.0,
-        "both": math.log((mu - low) / (high - mu)) if math.isfinite(high) else 0.0,
-    }
-    assert point[place] == pytest.approx(by_end[ends], abs=SHIFT_ATOL)
+    # The unconstrained values are those of the distances to the ends.
+    for name, (start, stop) in subject.own_ends(VALUES).items():
+        at, x = point[subject.own.index(name)], own[subject.own.index(name)]
+        if math.isfinite(start) and math.isfinite(stop):
+            expected = math.log((x - start) / (stop - x))
+        elif math.isfinite(start):
+            expected = math.log(x - start)
+        else:
+            expected = math.log(stop - x) if math.isfinite(stop) else x
+        assert at == pytest.approx(expected, abs=SHIFT_ATOL), name
     jacobian = model.log_density(point, propto=False) - density(model, own)
-    total = sum(
-        log_jacobian(VALUES[name], *ends_of(subject, name))
-        for name in subject.own
-        if name != "rho"
+    assert jacobian == pytest.approx(
+        subject.log_jacobian(VALUES), abs=SHIFT_ATOL * 100
     )
-    assert jacobian == pytest.approx(total, abs=SHIFT_ATOL * 100)
-
-
-def ends_of(subject: Case, name: str) -> tuple[float, float]:
-    data = subject.data()
-    row = [*("mu", "tau", "rho"), *subject.terms].index(name)
-    return data["low"][row], data["high"][row]
+    # Both ends of the last coefficient are ends of mu, or its own.
+    names = model.param_names(include_tp=True)
+    for far in (-30.0, 30.0):
+        point[subject.own.index(subject.last)] = far
+        mu = model.param_constrain(point, include_tp=True)[names.index("mu")]
+        assert low <= mu <= high
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -209,7 +210,7 @@ def test_a_bounded_effect_stays_within_its_ends_in_spite_of_rounding(
     point = np.full(len(subject.own), 0.3)
     for far, PET in itertools.product((-50.0, -37.0, 37.0), (-1.0, 2.0, 5.0)):
         point[subject.own.index("mu")] = far
-        point[0] = PET
+        point[subject.own.index("PET")] = PET
         mu = model.param_constrain(point, include_tp=True)[names.index("mu")]
         assert low <= mu <= high
 

@@ -89,7 +89,7 @@ def test_draws_of_a_bias_term_are_those_of_its_own_column():
     model = spec(PEESE)
     with opened(model) as density:
         points = np.random.default_rng(1).normal(size=(5, 3))
-        own = density.outputs(points, ["coef_free[1]"])
+        own = density.outputs(points, ["last_free[1]"])
         out = density.outputs(points, [program_names(TASK, model).outputs["PEESE"]])
     np.testing.assert_array_equal(own, out)
 
