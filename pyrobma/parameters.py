@@ -66,6 +66,8 @@ class Component:
         In sentences: there is evidence for ..., e.g. "an effect".
     label : str
         In names of models, e.g. "heterogeneity".
+    short : str
+        The label where there is little room, e.g. "het."; "" for the label itself.
     kind_of : str or None
         The component that it is one of several kinds of; None: it is one of its own.
     always : bool
@@ -76,6 +78,7 @@ class Component:
     title: str
     words: str
     label: str
+    short: str = ""
     kind_of: str | None = None
     always: bool = False
 
@@ -149,9 +152,16 @@ class Parameter:
 
 REALS: Final = (-math.inf, math.inf)
 
-EFFECT: Final = Component("effect", "Effect", "an effect", "effect", always=True)
+EFFECT: Final = Component(
+    "effect", "Effect", "an effect", "effect", "eff.", always=True
+)
 HETEROGENEITY: Final = Component(
-    "heterogeneity", "Heterogeneity", "heterogeneity", "heterogeneity", always=True
+    "heterogeneity",
+    "Heterogeneity",
+    "heterogeneity",
+    "heterogeneity",
+    "het.",
+    always=True,
 )
 BIAS: Final = Component("bias", "Bias", "publication bias", "bias")
 HIERARCHICAL: Final = Component(
@@ -159,15 +169,20 @@ HIERARCHICAL: Final = Component(
     "Hierarchical",
     "a correlation of true effects within clusters",
     "clusters",
+    "clust.",
 )
 SELECTION: Final = Component(
-    "selection", "Selection", "selection by p-value", "selection model", "bias"
+    "selection", "Selection", "selection by p-value", "selection model", kind_of="bias"
 )
 _PET: Final = Component(
-    "PET", "PET", "an effect of the standard error", "PET model", "bias"
+    "PET", "PET", "an effect of the standard error", "PET model", kind_of="bias"
 )
 _PEESE: Final = Component(
-    "PEESE", "PEESE", "an effect of the squared standard error", "PEESE model", "bias"
+    "PEESE",
+    "PEESE",
+    "an effect of the squared standard error",
+    "PEESE model",
+    kind_of="bias",
 )
 
 COMPONENTS: Final = (EFFECT, HETEROGENEITY, BIAS, HIERARCHICAL)

@@ -132,14 +132,14 @@ parameters {
                                             + mean_shift(coef_free, centre_first),
                                             centre_last, last_own, 1)> mu_free;
   // the last free coefficient, which shares mu_free with mu if that has ends
-  array[F > 0] real<lower=share_end(last_own, mu_free,
-                                    fixed_shift
-                                    + mean_shift(coef_free, centre_first),
-                                    centre_last, low[1], high[1], -1),
-                    upper=share_end(last_own, mu_free,
-                                    fixed_shift
-                                    + mean_shift(coef_free, centre_first),
-                                    centre_last, low[1], high[1], 1)> last_free;
+  array[F > 0] real<lower=share_ends(last_own, mu_free,
+                                     fixed_shift
+                                     + mean_shift(coef_free, centre_first),
+                                     centre_last, low[1], high[1])[1],
+                    upper=share_ends(last_own, mu_free,
+                                     fixed_shift
+                                     + mean_shift(coef_free, centre_first),
+                                     centre_last, low[1], high[1])[2]> last_free;
   array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
   array[family[3] > 0] real rho_logit; // of its place between its ends
   vector[omega_family > 0 ? J1 - 1 : 0] fall_logit; // of neighbouring weights' ratios
@@ -152,9 +152,7 @@ transformed parameters {
     coef[free[F]] = last_free[1];
   }
   real mu = family[1] > 0
-            ? inside(mu_free[1]
-                     - mean_shift(coef, centre),
-                     low[1], high[1])
+            ? inside(mu_free[1] - mean_shift(coef, centre), low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);

@@ -106,7 +106,8 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     free = [row.name for row in terms if not spec.prior(row.name).is_spike]
     own = {_OWN[row.enters]: row.name for row in first}
     own |= {f"coef_free[{f}]": name for f, name in enumerate(free[:-1], start=1)}
-    own |= {"last_free[1]": name for name in free[-1:]}
+    if free:
+        own["last_free[1]"] = free[-1]
     J = 0 if spec.selection is None else len(spec.selection.intervals)
     logits = (f"{side}_logit[{j}]" for side in ("fall", "rise") for j in range(1, J))
     return ProgramNames(

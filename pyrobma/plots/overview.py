@@ -10,6 +10,7 @@ import pandas as pd
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.parameters import Unknowns
 from pyrobma.plots.forest import forest_frame
 from pyrobma.plots.forest_drawing import draw_forest
 from pyrobma.plots.funnel import draw_funnel, funnel_frame
@@ -35,17 +36,7 @@ _MODELS: Final = 6
 _NAME: Final = {True: 3.1, False: 1.85}  # inches, in rows of two and of three
 _PANEL: Final = 1.45  # inches, the narrowest between axes
 _FEW_MODELS: Final = 4
-_ABBREVIATIONS: Final = {
-    "Effect": "Eff.",
-    "effect": "eff.",
-    "Heterogeneity": "Het.",
-    "heterogeneity": "het.",
-    "clusters": "clust.",
-    "One-sided": "1-sided",
-    "one-sided": "1-sided",
-    "Two-sided": "2-sided",
-    "two-sided": "2-sided",
-}
+_SIDES: Final = {"one-sided": "1-sided", "two-sided": "2-sided"}
 _SIZE: Final = 8.5  # points, of titles of axes
 _SMALL: Final = 0.8 * _SIZE  # of other text
 
@@ -186,7 +177,7 @@ def _models(ensemble: Ensemble, room: float) -> Any:
         for number, name in zip(frame["model"], frame["name"], strict=True)
     ]
     if text_width(names, _SMALL) > room:
-        names = [_abbreviated(name) for name in names]
+        names = [_abbreviated(name, ensemble.unknowns) for name in names]
     frame["label"] = [cut(name, room, _SMALL) for name in names]
     frame["y"] = -np.arange(len(frame), dtype=np.float64)
     widest = float(frame[["prior_prob", "post_prob"]].to_numpy().max())
@@ -228,8 +219,11 @@ def _models(ensemble: Ensemble, room: float) -> Any:
     )
 
 
-def _abbreviated(name: str) -> str:
+def _abbreviated(name: str, unknowns: Unknowns) -> str:
     """Shorten the components in the name of a model."""
-    for word, short in _ABBREVIATIONS.items():
+    shorts = {c.label: c.short for c in unknowns.components if c.short} | _SIDES
+    for word, short in shorts.items():
         name = name.replace(word, short)
+        # The first word of a name is capitalised.
+        name = name.replace(word.capitalize(), short.capitalize())
     return name

@@ -11,7 +11,7 @@ import bridgestan
 import numpy as np
 import pytest
 import quadrature as q
-from normal_program import FREE, VALUES, Array, Case, case, changed, log_jacobian
+from normal_program import FREE, VALUES, Array, Case, case, changed
 from quadrature import Prior
 from scipy import stats
 from selection_program import case as selection_case
@@ -187,9 +187,7 @@ def test_a_bounded_effect_shares_its_total_with_the_last_coefficient(
             expected = math.log(stop - x) if math.isfinite(stop) else x
         assert at == pytest.approx(expected, abs=SHIFT_ATOL), name
     jacobian = model.log_density(point, propto=False) - density(model, own)
-    assert jacobian == pytest.approx(
-        subject.log_jacobian(VALUES), abs=SHIFT_ATOL * 100
-    )
+    assert jacobian == pytest.approx(subject.log_jacobian(VALUES), abs=SHIFT_ATOL * 100)
     # Both ends of the last coefficient are ends of mu, or its own.
     names = model.param_names(include_tp=True)
     for far in (-30.0, 30.0):
