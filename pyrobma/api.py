@@ -13,6 +13,7 @@ import pandas as pd
 from pyrobma._validate import is_whole
 from pyrobma.effects import (
     DATA_SCALES,
+    MEASURES,
     EffectSizes,
     Measure,
     effect_sizes,
@@ -438,10 +439,10 @@ def _task(
 ) -> Task:
     if prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
-    if prior_scale not in DATA_SCALES:
+    allowed = [measure for measure in MEASURES if measure in DATA_SCALES]
+    if prior_scale not in allowed:
         raise DataError(
-            f"prior_scale: expected one of {', '.join(DATA_SCALES)}; got "
-            f"{prior_scale!r}."
+            f"prior_scale: expected one of {', '.join(allowed)}; got {prior_scale!r}."
         )
     if (prior_scale == "none") != (effects.measure == "none"):
         raise DataError(

@@ -105,7 +105,7 @@ class Ensemble:
         """Posterior model probabilities, shape (number of models,)."""
         return _kept(self._probabilities(None))
 
-    @property
+    @cached_property
     def unknowns(self) -> Unknowns:
         """The table of unknowns of the data."""
         return self.task.unknowns

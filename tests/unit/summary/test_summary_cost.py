@@ -12,7 +12,7 @@ import pyrobma as rb
 from pyrobma.summary import heterogeneity_summary, summarise
 
 KINDS = ("ensemble", "models", "diagnostics", "individual")
-CHEAP = ("task", "space", "fits", "converter")
+CHEAP = ("task", "space", "fits", "converter", "unknowns")
 
 
 class Watched(rb.RobmaFit):
