@@ -100,7 +100,7 @@ one.summary()
 
 # %% [markdown]
 # The posterior mean of the effect is 0.18, and with 95 % probability it lies between
-# 0.01 and 0.35, close to the frequentist result. `error(Mean)` is the Monte Carlo
+# 0.01 and 0.34, close to the frequentist result. `error(Mean)` is the Monte Carlo
 # standard error: another seed would move the mean by one or two thousandths, so two
 # decimals can be trusted. The Bayes factors are infinite because there is no model
 # without the components; a comparison needs something to compare with.
@@ -113,8 +113,8 @@ one.summary()
 one.plot("rho", prior=True)
 
 # %% [markdown]
-# Small correlations are ruled out: the posterior mean is 0.63 and the central 95 % go
-# from 0.31 to 0.86.
+# Small correlations are ruled out: the posterior mean is 0.62 and the central 95 % go
+# from 0.31 to 0.85.
 
 # %% [markdown]
 # ## Is there an effect at all?
@@ -147,7 +147,7 @@ fit.summary(conditional=True)
 # The Bayes factor of the effect is 0.92. The data are about equally probable with and
 # without an effect: they do not decide. Note the contrast with *p* = .03, which many
 # would report as a finding. The interval given that there is an effect (the conditional
-# estimates: mean 0.18, from 0.01 to 0.35) is nearly that of the single model. The
+# estimates: mean 0.18, from 0.01 to 0.34) is nearly that of the single model. The
 # model-averaged estimate, 0.09 from 0.00 to 0.31, also counts the probability that the
 # effect is zero.
 
