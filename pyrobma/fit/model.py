@@ -505,7 +505,7 @@ def _sampled(job: _Job, found: Survey) -> Fit:
             chains = job.start(rule, begin)
         fit = _evaluate(job, chains, rule, 0, found.second)
         while _needs_draws(fit, settings) and _can_grow(fit, settings):
-            if found.second.reliable and (fit.round > 1 or _stuck(fit)):
+            if found.second.reliable and (fit.round > 0 or _stuck(fit)):
                 break  # longer chains did not or would not help; the survey can
             fit = _extended(job, fit, doubled=found.second.reliable)
     except ChainsTimeout:
