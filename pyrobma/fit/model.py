@@ -57,6 +57,7 @@ _STAN_SEEDS = 2**32 - 1
 _CERTIFIED_DRAWS = 200
 _MAX_Z = 4.0
 _STUCK_RHAT = 1.05
+_LONG_CHAINS = 3000  # draws per chain
 _REAL = 1.0  # largest change of a mode's log density by nodes four times as far out
 _ABOVE = 5.0  # what points may have more than the highest one known
 _IMPRECISE = 3.0  # times the error asked for: nine times the draws
@@ -505,7 +506,7 @@ def _sampled(job: _Job, found: Survey) -> Fit:
             chains = job.start(rule, begin)
         fit = _evaluate(job, chains, rule, 0, found.second)
         while _needs_draws(fit, settings) and _can_grow(fit, settings):
-            if found.second.reliable and (fit.round > 0 or _stuck(fit)):
+            if found.second.reliable and (_long(fit) or _stuck(fit)):
                 break  # longer chains did not or would not help; the survey can
             fit = _extended(job, fit, doubled=found.second.reliable)
     except ChainsTimeout:
@@ -669,6 +670,14 @@ def _can_grow(fit: Fit, settings: SamplerSettings) -> bool:
 
 def _too_slow(settings: SamplerSettings) -> str:
     return f"chains stopped after {settings.max_seconds:g} seconds"
+
+
+def _long(fit: Fit) -> bool:
+    """Whether chains were extended twice, or once to a length that should do."""
+    assert fit.chains is not None
+    return fit.round > 1 or (
+        fit.round > 0 and fit.chains.draws.shape[1] >= _LONG_CHAINS
+    )
 
 
 def _stuck(fit: Fit) -> bool:
