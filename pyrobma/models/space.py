@@ -22,6 +22,7 @@ from pyrobma.parameters import (
     HIERARCHICAL,
     SELECTION,
     UNKNOWNS,
+    Component,
     Unknowns,
 )
 from pyrobma.priors import BiasPrior, Prior, WeightFunction, prior_none
@@ -395,17 +396,16 @@ def _model(
         own = [name for name, _ in choice.priors]
         # A choice all of whose unknowns mean nothing here is none.
         if is_alternative and (choice.selection or not own or kept & set(own)):
-            alternative |= {component, *_kinds(choice, component, unknowns)}
+            kinds = (own.name for own in _components(choice, unknowns).values())
+            alternative |= {component, *kinds}
     weight, log_weight = _product([choice.prior_weight for choice, _ in sides])
     return ModelSpec(priors, selection, frozenset(alternative), weight, log_weight)
 
 
 def _check_component(choice: Choice, component: str, unknowns: Unknowns) -> None:
-    """Refuse priors of unknowns that belong to another component."""
-    for name, _ in choice.priors:
-        if name not in unknowns.scalars:
-            continue  # refused with the names that there are
-        own = unknowns[name].component
+    """Refuse unknowns, and selection, that belong to another component."""
+    _ = ordered(dict(choice.priors), unknowns)  # refuses names that are not there
+    for name, own in _components(choice, unknowns).items():
         if component not in (own.name, own.kind_of):
             raise PriorError(
                 f"hypotheses: expected priors of unknowns of {component}; got one of "
@@ -413,11 +413,10 @@ def _check_component(choice: Choice, component: str, unknowns: Unknowns) -> None
             )
 
 
-def _kinds(choice: Choice, component: str, unknowns: Unknowns) -> set[str]:
-    """Return the kinds of a component that a choice is of."""
-    found = [unknowns[name].component for name, _ in choice.priors]
-    found += [SELECTION] if choice.selection is not None else []
-    return {kind.name for kind in found if kind.kind_of == component}
+def _components(choice: Choice, unknowns: Unknowns) -> dict[str, Component]:
+    """Return the component, or kind of one, of every unknown of a choice."""
+    found = {name: unknowns[name].component for name, _ in choice.priors}
+    return found if choice.selection is None else {**found, "omega": SELECTION}
 
 
 def _bias_choice(bias: BiasPrior) -> Choice:

@@ -152,6 +152,17 @@ def test_the_weight_of_a_choice_is_that_of_its_prior():
             ],
             "priors of unknowns of heterogeneity; got one of mu, which is of effect",
         ),
+        (
+            [
+                rb.Hypotheses("effect", (rb.Choice({"mu": SPIKE}, selection=WEIGHTS),)),
+                rb.Hypotheses("bias", (rb.Choice(),)),
+            ],
+            "priors of unknowns of effect; got one of omega, which is of bias",
+        ),
+        (
+            [rb.Hypotheses("effect", (rb.Choice({"mean": SPIKE}),))],
+            "priors: expected names of mu, tau, .*; got 'mean'",
+        ),
     ],
 )
 def test_components_that_cannot_be_crossed_are_refused(hypotheses, message):
