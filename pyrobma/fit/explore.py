@@ -221,8 +221,7 @@ def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArr
         if place == "intercept":
             data = [weighted, float(np.median(y)), float(y.min()), float(y.max())]
         elif place == "sd":
-            centre = next(r.name for r in task.unknowns if r.enters == "intercept")
-            far = abs(weighted - _typical(spec.prior(centre))[0])
+            far = abs(weighted - _typical(spec.prior("mu"))[0])
             data = [spread, far, float(se.min()) / 3, float(se.max())]
         choices.append(_inside(prior, _typical(prior) + data))
     grid = _crossed(choices)

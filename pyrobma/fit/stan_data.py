@@ -13,7 +13,7 @@ from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import ModelSpec, Task
-from pyrobma.parameters import Enters, Parameter
+from pyrobma.parameters import Parameter
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
 
 MEASURE_CODES: dict[Measure, int] = {
@@ -29,15 +29,9 @@ ON_CUT = 1e-8
 """Standard errors within which an estimate is on a critical value, whatever rounding
 has done to either: it counts as significant there, as in the Stan program."""
 
-_PLACES: tuple[Enters, ...] = ("intercept", "sd", "correlation")
-"""Unknowns in the first rows of the programs' table; coefficients follow."""
-
-_OWN: dict[Enters, str] = {
-    "intercept": "mu_free[1]",
-    "sd": "tau_free[1]",
-    "correlation": "rho_logit[1]",
-}
-"""The programs' own parameters behind these."""
+_OWN = {"mu": "mu_free[1]", "tau": "tau_free[1]", "rho": "rho_logit[1]"}
+"""The unknowns of the first rows of the programs' table, where coefficients follow, and
+the programs' own parameters behind them."""
 
 
 def program(spec: ModelSpec) -> str:
@@ -100,11 +94,11 @@ class ProgramNames:
 
 def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     """Return what the program calls the unknowns of a model."""
-    first, terms = _first(task), _terms(task, spec)
-    outputs = {row.name: row.name for row in first}
+    terms = _terms(task, spec)
+    outputs = {name: name for name in _OWN}
     outputs |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
     free = [row.name for row in terms if not spec.prior(row.name).is_spike]
-    own = {_OWN[row.enters]: row.name for row in first}
+    own = {column: name for name, column in _OWN.items()}
     own |= {f"coef_free[{f}]": name for f, name in enumerate(free[:-1], start=1)}
     if free:
         own["last_free[1]"] = free[-1]
@@ -114,7 +108,7 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
         outputs={n: c for n, c in outputs.items() if not spec.prior(n).is_spike},
         own=own | dict.fromkeys(logits, "omega"),
         weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
-        table=tuple(row.name for row in (*first, *terms)),
+        table=(*_OWN, *(row.name for row in terms)),
     )
 
 
@@ -140,17 +134,12 @@ def stan_data(
     order = np.argsort(task.effects.cluster, kind="stable")
     terms = _terms(task, spec)
     data = _estimates_data(task, order) | _terms_data(task, terms, order)
-    data |= _priors_data([spec.prior(row.name) for row in (*_first(task), *terms)])
+    table = program_names(task, spec).table
+    data |= _priors_data([spec.prior(name) for name in table])
     if spec.selection is not None:
         data |= _selection_data(task, spec.selection, order)
         data |= _quadrature_data(rule)
     return data
-
-
-def _first(task: Task) -> list[Parameter]:
-    """Return the unknowns that every program has, in the order of its table."""
-    rows = {row.enters: row for row in task.unknowns}
-    return [rows[place] for place in _PLACES]
 
 
 def _terms(task: Task, spec: ModelSpec) -> list[Parameter]:
