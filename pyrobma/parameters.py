@@ -262,6 +262,12 @@ class Unknowns:
         kinds = (row.component for row in self.rows)
         return tuple(dict.fromkeys(kind for kind in kinds if kind.kind_of == component))
 
+    @property
+    def by_component(self) -> dict[str, Component]:
+        """Components of a model, then the kinds of them, by name."""
+        every = (*self.components, *(row.component for row in self.rows))
+        return {component.name: component for component in every}
+
     def component(self, name: str) -> Component:
         """Return the component, or kind of one, of a name.
 
@@ -270,12 +276,12 @@ class Unknowns:
         DataError
             If there is none.
         """
-        known = (*self.components, *(row.component for row in self.rows))
-        for component in known:
-            if component.name == name:
-                return component
-        names = ", ".join(dict.fromkeys(component.name for component in known))
-        raise DataError(f"component: expected one of {names}; got {name!r}.")
+        known = self.by_component
+        if name not in known:
+            raise DataError(
+                f"component: expected one of {', '.join(known)}; got {name!r}."
+            )
+        return known[name]
 
     def of_component(self, name: str) -> tuple[Parameter, ...]:
         """Return the unknowns of a component."""
@@ -295,8 +301,7 @@ class Unknowns:
             If a name is taken, by an unknown or by a component that is another one.
         """
         every = list(self.rows)
-        components = {c.name: c for c in COMPONENTS}
-        components |= {row.component.name: row.component for row in self.rows}
+        components = self.by_component
         for row in rows:
             known = {other.name for other in every}
             if not row.name or row.name in known or "[" in row.name:

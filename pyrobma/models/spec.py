@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from pyrobma.effects import Measure
 from pyrobma.errors import PriorError
-from pyrobma.parameters import COMPONENTS, SELECTION, UNKNOWNS, Unknowns
+from pyrobma.parameters import SELECTION, UNKNOWNS, Unknowns
 from pyrobma.priors import (
     PEESE,
     PET,
@@ -236,7 +236,7 @@ def legal(spec: ModelSpec, unknowns: Unknowns, scale: Measure, where: str) -> Mo
         given[name] = inside_support(
             checked_prior(name, given[name]), unknowns[name], f"{where}, {name}", scale
         )
-    known = {row.component.name for row in unknowns} | {c.name for c in COMPONENTS}
+    known = unknowns.by_component.keys()
     if spec.alternative - known:
         raise PriorError(
             f"{where}, alternative: expected names of {', '.join(sorted(known))}; got "
