@@ -136,7 +136,9 @@ class Ensemble:
         return tuple(
             kind.name
             for kind in self.unknowns.kinds(BIAS.name)
-            if any(map(self.space.has, self._names_of(kind.name)))
+            if any(
+                self.space.has(r.name) for r in self.unknowns.of_component(kind.name)
+            )
         )
 
     @cached_property
@@ -217,10 +219,7 @@ class Ensemble:
         )
         return pd.DataFrame(
             {
-                **{
-                    component: [self._prior_text(m, component) for m in self.space]
-                    for component in (c.name for c in self.unknowns.components)
-                },
+                **{c.name: self._prior_texts(c.name) for c in self.unknowns.components},
                 "prior_prob": self.prior_prob,
                 "logml": self.logml,
                 "logml_mcse": self.logml_errors.sd,
@@ -551,22 +550,23 @@ class Ensemble:
                     f"parameter: expected one of {', '.join(known)}; got {name!r}."
                 )
 
-    def _names_of(self, component: str) -> list[str]:
-        return [row.name for row in self.unknowns.of_component(component)]
-
-    def _prior_text(self, model: ModelSpec, component: str) -> str:
-        """Return the priors that a model has of a component and of its kinds."""
+    def _prior_texts(self, component: str) -> list[str]:
+        """Return the priors that every model has of a component and of its kinds."""
         kinds = (component, *(k.name for k in self.unknowns.kinds(component)))
-        names = [name for kind in kinds for name in self._names_of(kind)]
-        parts = []
-        for name in names:
-            if not self.unknowns[name].scalar:
-                parts += [] if model.selection is None else [str(model.selection)]
-            elif model.has(name):
-                text = str(model.prior(name))
-                named = len(kinds) > 1 or len(names) > 1
-                parts.append(f"{name} ~ {text}" if named else text)
-        return ", ".join(parts)
+        rows = [row for kind in kinds for row in self.unknowns.of_component(kind)]
+        named = len(kinds) > 1 or len(rows) > 1
+
+        def text(model: ModelSpec) -> str:
+            parts = []
+            for row in rows:
+                if not row.scalar:
+                    parts += [] if model.selection is None else [str(model.selection)]
+                elif model.has(row.name):
+                    own = str(model.prior(row.name))
+                    parts.append(f"{row.name} ~ {own}" if named else own)
+            return ", ".join(parts)
+
+        return [text(model) for model in self.space]
 
     def _compare(self, member: BoolArray) -> Inclusion:
         return inclusion(
