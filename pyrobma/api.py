@@ -390,7 +390,7 @@ def _own_space(
             f"{', '.join(beside)}: expected defaults beside models, which have priors "
             "of their own. Give one of the two."
         )
-    space = models if isinstance(models, ModelSpace) else ModelSpace(models)  # type: ignore[arg-type]
+    space = ModelSpace(models)  # type: ignore[arg-type]
     if not len(space):
         raise PriorError("models: expected at least one model; got none.")
     legal_models = []

@@ -10,7 +10,27 @@ from pyrobma.priors.distributions import Prior, prior
 
 
 @dataclass(frozen=True, slots=True)
-class PET:
+class Regression:
+    """A prior of the coefficient of a power of the standard error: `PET` or `PEESE`."""
+
+    prior: Prior
+
+    @property
+    def prior_weight(self) -> float:
+        """Weight of models with this prior against those with other bias priors."""
+        return self.prior.prior_weight
+
+    def same_density(self, other: object) -> bool:
+        """Whether both are one prior, whatever their prior weights."""
+        return isinstance(other, type(self)) and self.prior.same_density(other.prior)
+
+    def __str__(self) -> str:
+        """Print as in ``PET ~ Cauchy(0, 1)[0, Inf]``."""
+        return f"{type(self).__name__} ~ {self.prior}"
+
+
+@dataclass(frozen=True, slots=True)
+class PET(Regression):
     """A prior of the coefficient of the standard error; made by `prior_PET`.
 
     Attributes
@@ -20,24 +40,9 @@ class PET:
         direction.
     """
 
-    prior: Prior
-
-    @property
-    def prior_weight(self) -> float:
-        """Weight of models with this prior against those with other bias priors."""
-        return self.prior.prior_weight
-
-    def same_density(self, other: object) -> bool:
-        """Whether both are one prior, whatever their prior weights."""
-        return isinstance(other, PET) and self.prior.same_density(other.prior)
-
-    def __str__(self) -> str:
-        """Print as in ``PET ~ Cauchy(0, 1)[0, Inf]``."""
-        return f"PET ~ {self.prior}"
-
 
 @dataclass(frozen=True, slots=True)
-class PEESE:
+class PEESE(Regression):
     """A prior of the coefficient of the squared standard error; see `prior_PEESE`.
 
     Attributes
@@ -46,21 +51,6 @@ class PEESE:
         Of the coefficient, per unit of the prior scale; positive values inflate
         effects in the expected direction.
     """
-
-    prior: Prior
-
-    @property
-    def prior_weight(self) -> float:
-        """Weight of models with this prior against those with other bias priors."""
-        return self.prior.prior_weight
-
-    def same_density(self, other: object) -> bool:
-        """Whether both are one prior, whatever their prior weights."""
-        return isinstance(other, PEESE) and self.prior.same_density(other.prior)
-
-    def __str__(self) -> str:
-        """Print as in ``PEESE ~ Cauchy(0, 5)[0, Inf]``."""
-        return f"PEESE ~ {self.prior}"
 
 
 def prior_PET(
