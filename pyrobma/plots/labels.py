@@ -157,10 +157,13 @@ def _selection_name(selection: WeightFunction) -> str:
 
 def _told(component: Component, space: ModelSpace, unknowns: Unknowns) -> bool:
     """Whether a component says more of a model than the one that it needs."""
-    needs = {row.needs for row in unknowns.of_component(component.name)} - {None}
-    if not needs:
+    needed = {
+        unknowns[row.needs].component.name
+        for row in unknowns.of_component(component.name)
+        if row.needs is not None
+    }
+    if not needed:
         return True
-    needed = {unknowns[name].component.name for name in needs if name is not None}
     # E.g. some model is heterogeneous without correlation within clusters.
     return any(
         needed <= model.alternative and component.name not in model.alternative
