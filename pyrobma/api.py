@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
@@ -14,11 +15,15 @@ from pyrobma._validate import is_whole
 from pyrobma.effects import (
     DATA_SCALES,
     MEASURES,
+    Contrasts,
     EffectSizes,
     Measure,
+    Moderators,
     effect_sizes,
+    read_moderators,
     transform_effect,
 )
+from pyrobma.effects.moderators import Centre, Missing, Mods
 from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
 from pyrobma.fit import (
     Executor,
@@ -32,10 +37,17 @@ from pyrobma.fit import (
 from pyrobma.models import (
     EffectDirection,
     EffectMapping,
+    Hypotheses,
     ModelSpace,
     ModelSpec,
+    ModsPrior,
     Task,
+    beta_binomial,
+    check_mods_prior,
     model_space,
+    moderator_columns,
+    term_hypotheses,
+    with_heredity,
 )
 from pyrobma.models.spec import legal
 from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
@@ -55,6 +67,9 @@ PriorsArgument: TypeAlias = Mapping[str, Any]
 
 TYPICAL_UNITS = (0.03, 3.0)
 """Sizes of effects in their own units outside which default priors are doubtful."""
+
+MANY_MODELS = 200
+"""Number of models above which a message says so before they are fitted."""
 
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
@@ -92,6 +107,15 @@ def robma(
     priors_bias_null: BiasArgument = DEFAULT,
     model_type: str | None = None,
     rescale_priors: float = 1.0,
+    mods: Mods | None = None,
+    contrasts: Contrasts = "meandif",
+    standardize: bool = True,
+    center: Centre = "rows",
+    missing: Missing = "error",
+    priors_mods: Mapping[str, Any] | None = None,
+    test_mods: bool | Iterable[str] | None = True,
+    heredity: bool = True,
+    mods_prior: ModsPrior = "independent",
     models: ModelSpace | Iterable[ModelSpec] | None = None,
     settings: SamplerSettings | None = None,
     chains: int | None = None,
@@ -164,6 +188,37 @@ def robma(
         Factor on the scale of the default priors of effect and heterogeneity; that of
         PEESE is divided by it. Default priors are made for Cohen's d and used as they
         are on any other `prior_scale`.
+    mods : str, list of str, DataFrame, mapping or Moderators, optional
+        Moderators of the effect: a formula over columns of `data`, e.g. ``"measure +
+        age"``, with transformations, interactions and factors as formulaic reads them;
+        names of columns; or the columns. Every model is fitted with and without each
+        term. See `read_moderators`. None: none.
+    contrasts : {"meandif", "orthonormal", "treatment"}
+        How factors are coded. "meandif": mu is the unweighted mean of the levels, and
+        each level's deviation from it has the prior of the term. "treatment": mu is
+        the effect at the first level, so that the test of an effect is of that one.
+    standardize : bool
+        Whether numbers are centred and divided by their standard deviation over the
+        rows, so that mu is the effect at their mean and priors are per sd.
+    center : {"rows", "clusters"} or mapping of str to float
+        What numbers are centred at: the mean of rows, the mean of clusters' means, or
+        numbers by name.
+    missing : {"error", "drop"}
+        What to do with rows that lack a moderator.
+    priors_mods : mapping, optional
+        Priors by term: that of the alternative, or a mapping with "alternative" and
+        "null", of which a side that is not there is left out. For a factor it is the
+        prior of each coefficient. None: Normal(0, 0.25 rescale_priors) against a spike
+        at 0.
+    test_mods : bool or list of str
+        Which terms are tested; others are in every model.
+    heredity : bool
+        Whether an interaction is only in models that have what it is made of. What
+        models without heredity say depends on the coding of the variables.
+    mods_prior : {"independent", "beta-binomial"}
+        Each tested term is in with probability 1/2, or every number of tested terms is
+        as probable as any other. Probabilities of models that `heredity` leaves out go
+        to the others in proportion.
     models : ModelSpace or iterable of ModelSpec, optional
         The models themselves, if they are not all combinations of some priors: made
         by `model`, or spaces of `model_space` added up. No prior is given then.
@@ -255,7 +310,15 @@ def robma(
         uCI=uCI, study_names=study_names, study_ids=study_ids,
         transformation=transformation,
     )  # fmt: skip
-    task = _task(effects, prior_scale, effect_mapping, effect_direction)
+    effects, moderators = _moderators(
+        data, effects, mods, contrasts=contrasts, standardize=standardize,
+        center=center, missing=missing,
+    )  # fmt: skip
+    task = _task(effects, prior_scale, effect_mapping, effect_direction, moderators)
+    terms = _terms(
+        task, rescale_priors, mods=mods, priors_mods=priors_mods, test_mods=test_mods,
+        models=models, heredity=heredity, mods_prior=mods_prior,
+    )  # fmt: skip
     given = _given_priors(
         priors,
         effect=priors_effect,
@@ -268,12 +331,14 @@ def robma(
         bias_null=priors_bias_null,
     )
     if models is None:
-        space = _full_space(task, given, rescale_priors, model_type)
+        space = _full_space(task, given, rescale_priors, model_type, terms)
+        space = _weighted(space, task, terms, heredity, mods_prior)
     else:
         space = _own_space(task, models, given, rescale_priors, model_type)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     chosen = settings.resolved(len(space))
+    _announce(space, progress)
     try:
         fitted = fit_models(
             task, space, settings=settings, seed=seed, cores=cores, executor=executor,
@@ -325,14 +390,90 @@ def _given_priors(
     return given
 
 
-def _full_space(
-    task: Task, given: dict[str, Any], rescale: float, model_type: str | None
+def _moderators(
+    data: Any, effects: EffectSizes, mods: Mods | None, **options: Any
+) -> tuple[EffectSizes, Moderators | None]:
+    """Code the moderators, and return them with the estimates that have them all."""
+    if mods is None:
+        return effects, None
+    table = data if isinstance(data, pd.DataFrame) else None
+    moderators, rows = read_moderators(
+        mods, table, K=effects.K, cluster=effects.cluster, **options
+    )
+    return (effects if rows.all() else effects.kept(rows)), moderators
+
+
+def _terms(
+    task: Task,
+    rescale: float,
+    *,
+    mods: Mods | None,
+    priors_mods: Mapping[str, Any] | None,
+    test_mods: bool | Iterable[str] | None,
+    models: Any,
+    heredity: bool,
+    mods_prior: ModsPrior,
+) -> tuple[Hypotheses, ...]:
+    """Return the hypotheses of the moderators; refuse their priors without any."""
+    check_mods_prior(mods_prior)
+    own = {"priors_mods": priors_mods is not None, "test_mods": test_mods is not True}
+    own |= {"mods_prior": mods_prior != "independent", "heredity": heredity is not True}
+    beside = ", ".join(name for name, is_given in own.items() if is_given)
+    if mods is None or models is not None:
+        if beside:
+            reason = "without mods" if mods is None else "beside models"
+            raise PriorError(f"{beside}: expected defaults {reason}.")
+        return ()
+    assert task.moderators is not None
+    _check_rescale(rescale)
+    return term_hypotheses(
+        task.moderators, task.unknowns, priors=priors_mods, test=test_mods,
+        rescale=rescale, scale=task.prior_scale,
+    )  # fmt: skip
+
+
+def _weighted(
+    space: ModelSpace,
+    task: Task,
+    terms: Sequence[Hypotheses],
+    heredity: bool,
+    mods_prior: ModsPrior,
 ) -> ModelSpace:
-    """Combine the priors of all components."""
-    if not (isinstance(rescale, Real) and 0 < rescale < np.inf):
+    """Leave out models without heredity, and weigh models by their number of terms."""
+    if task.moderators is None:
+        return space
+    if heredity:
+        space = with_heredity(space, task.moderators)
+    tested = [one.component for one in terms if one.null and one.alternative]
+    return beta_binomial(space, tested) if mods_prior == "beta-binomial" else space
+
+
+def _announce(space: ModelSpace, progress: bool | None) -> None:
+    """Say before a long run that it will be one."""
+    count = len(set(space.first))
+    if count > MANY_MODELS and progress is not False:
+        sys.stderr.write(
+            f"pyrobma: {count} models will be fitted. Fewer: test_mods, "
+            "model_type='PP', or priors_bias=None.\n"
+        )
+
+
+def _check_rescale(rescale: Any) -> None:
+    if not (isinstance(rescale, Real) and 0 < float(rescale) < np.inf):
         raise PriorError(
             f"rescale_priors: expected a positive number; got {rescale!r}."
         )
+
+
+def _full_space(
+    task: Task,
+    given: dict[str, Any],
+    rescale: float,
+    model_type: str | None,
+    terms: Sequence[Hypotheses],
+) -> ModelSpace:
+    """Combine the priors of all components."""
+    _check_rescale(rescale)
     if model_type is not None and not isinstance(given["bias"], Default):
         raise PriorError(
             f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
@@ -371,7 +512,7 @@ def _full_space(
         )
     if not clustered:
         sides[rho] = sides[f"{rho}_null"] = ()
-    return model_space(**sides, unknowns=task.unknowns)
+    return model_space(*terms, **sides, unknowns=task.unknowns)
 
 
 def _own_space(
@@ -436,6 +577,7 @@ def _task(
     prior_scale: Measure | None,
     effect_mapping: EffectMapping,
     effect_direction: EffectDirection,
+    moderators: Moderators | None,
 ) -> Task:
     if prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
@@ -458,7 +600,10 @@ def _task(
             "effect_direction: expected 'positive' or 'negative'; got "
             f"{effect_direction!r}."
         )
-    return Task(effects, prior_scale, effect_mapping, effect_direction)
+    columns = () if moderators is None else moderator_columns(moderators)
+    return Task(
+        effects, prior_scale, effect_mapping, effect_direction, columns, moderators
+    )
 
 
 def _check_units(effects: EffectSizes, *priors: object) -> None:

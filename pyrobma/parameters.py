@@ -288,6 +288,12 @@ class Unknowns:
         return tuple(row for row in self.rows if row.component.name == name)
 
     @property
+    def terms(self) -> tuple[Component, ...]:
+        """Components that are moderators of the mean, in order."""
+        rows = (row.component for row in self.rows if row.enters == "moderator")
+        return tuple(dict.fromkeys(rows))
+
+    @property
     def regressions(self) -> tuple[str, ...]:
         """Names of the coefficients of powers of the standard error."""
         return tuple(row.name for row in self.rows if row.se_power)
@@ -304,7 +310,9 @@ class Unknowns:
         components = self.by_component
         for row in rows:
             known = {other.name for other in every}
-            if not row.name or row.name in known or "[" in row.name:
+            stem = row.name.partition("[")[0]
+            vector = any(o.name == stem and not o.scalar for o in self.rows)
+            if not row.name or row.name in known or vector:
                 raise DataError(
                     f"parameter: expected a name of its own; got {row.name!r}, which "
                     "another unknown has or could have. Rename the column."

@@ -1,5 +1,6 @@
 """Stage 1: effect sizes read, checked and converted; bundled data sets."""
 
+from pyrobma.effects.contrasts import CONTRASTS, Contrasts, contrast_matrix
 from pyrobma.effects.convert import (
     MEASURE_NAMES,
     MEASURES,
@@ -60,17 +61,25 @@ from pyrobma.effects.measures import (
     risk_difference,
     smd,
 )
+from pyrobma.effects.moderators import Coding, Moderators, Source, Term, read_moderators
 
 __all__ = [
+    "CONTRASTS",
     "DATA_SCALES",
     "MEASURES",
     "MEASURE_NAMES",
+    "Coding",
+    "Contrasts",
     "EffectSizes",
     "Measure",
+    "Moderators",
     "OR2d",
     "OR2logOR",
     "OR2r",
     "OR2z",
+    "Source",
+    "Term",
+    "contrast_matrix",
     "correlation_z",
     "d2OR",
     "d2logOR",
@@ -94,6 +103,7 @@ __all__ = [
     "r2d",
     "r2logOR",
     "r2z",
+    "read_moderators",
     "risk_difference",
     "scale_factor",
     "se_d",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._format import counted
-from pyrobma._types import FloatArray, IntArray
+from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma.effects._clusters import number_clusters
 from pyrobma.effects._numbers import DOMAINS, as_floats
 from pyrobma.effects.convert import (
     LETTERS,
@@ -137,6 +138,27 @@ class EffectSizes:
             names=self.names,
             cluster=self.cluster,
             cluster_labels=self.cluster_labels,
+        )
+
+    def kept(self, rows: BoolArray) -> EffectSizes:
+        """Return some of the estimates; clusters of one that remain are independent.
+
+        Parameters
+        ----------
+        rows : array of bool, shape (K,)
+            Which; at least one.
+        """
+        ids = [self.cluster_labels[number] for number in self.cluster[rows]]
+        cluster, cluster_labels = number_clusters(ids)
+        chosen = np.flatnonzero(rows)
+        return replace(
+            self,
+            y=self.y[rows],
+            se=self.se[rows],
+            original=tuple(self.original[i] for i in chosen),
+            names=tuple(self.names[i] for i in chosen),
+            cluster=cluster,
+            cluster_labels=cluster_labels,
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -8,7 +8,21 @@ from pyrobma.models.space import (
     model_space,
 )
 from pyrobma.models.spec import ABSENT, ModelSpec, model
-from pyrobma.models.task import Column, EffectDirection, EffectMapping, Task
+from pyrobma.models.task import (
+    Column,
+    EffectDirection,
+    EffectMapping,
+    Task,
+    moderator_columns,
+)
+from pyrobma.models.terms import (
+    ModsPrior,
+    beta_binomial,
+    check_mods_prior,
+    default_term_prior,
+    term_hypotheses,
+    with_heredity,
+)
 
 __all__ = [
     "ABSENT",
@@ -19,8 +33,15 @@ __all__ = [
     "Hypotheses",
     "ModelSpace",
     "ModelSpec",
+    "ModsPrior",
     "Task",
+    "beta_binomial",
+    "check_mods_prior",
     "combine",
+    "default_term_prior",
     "model",
     "model_space",
+    "moderator_columns",
+    "term_hypotheses",
+    "with_heredity",
 ]

@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from pyrobma._format import listed
 from pyrobma._types import FloatArray
-from pyrobma.effects import EffectSizes, Measure, scale_factor
+from pyrobma.effects import EffectSizes, Measure, Moderators, Term, scale_factor
 from pyrobma.errors import DataError
-from pyrobma.parameters import UNKNOWNS, Parameter, Unknowns
+from pyrobma.parameters import REALS, UNKNOWNS, Component, Parameter, Unknowns
 
 EffectMapping: TypeAlias = Literal["linear", "exact"]
 """How mu goes from the prior scale to the measure of the likelihood."""
@@ -60,6 +61,51 @@ class Column:
         object.__setattr__(self, "values", values)
 
 
+def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
+    """Return the columns of moderators, each with its coefficient.
+
+    Parameters
+    ----------
+    moderators : Moderators
+        As `read_moderators` makes them.
+
+    Returns
+    -------
+    tuple of Column
+        A component for each term, and an unknown for each of its columns: a difference
+        of effects, per unit of the coded column.
+    """
+    return tuple(
+        Column(_coefficient(term, label), values)
+        for term in moderators.terms
+        for label, values in zip(term.labels, term.columns.T, strict=True)
+    )
+
+
+def _coefficient(term: Term, label: str) -> Parameter:
+    component = Component(term.name, term.name, _words(term), term.name)
+    several = len(term.labels) > 1
+    title = f"Coefficient of {label}"
+    words = f"the coefficient {label}" if several else f"the coefficient of {label}"
+    latex = rf"$\beta_{{\text{{{_escaped(label)}}}}}$"
+    return Parameter(
+        label, component, "spread", "moderator", REALS, f"β {label}", title, words,
+        latex,
+    )  # fmt: skip
+
+
+def _words(term: Term) -> str:
+    if len(term.variables) > 1:
+        return f"an interaction of {listed(list(term.variables))}"
+    if term.factor:
+        return f"differences between levels of {term.name}"
+    return f"an association with {term.name}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "_%&#$" else c for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What is fitted: the data, and how parameters are mapped to their measure.
@@ -76,6 +122,8 @@ class Task:
         Sign of the effects that publication bias favours.
     columns : tuple of Column
         Columns of the mean that came with the data, each with its coefficient.
+    moderators : Moderators or None
+        What columns were made from, so that new rows can be coded as these.
 
     Raises
     ------
@@ -89,6 +137,7 @@ class Task:
     effect_mapping: EffectMapping = "linear"
     effect_direction: EffectDirection = "positive"
     columns: tuple[Column, ...] = ()
+    moderators: Moderators | None = None
 
     def __post_init__(self) -> None:
         """Compare the columns with the data and with the table of unknowns."""

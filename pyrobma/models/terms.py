@@ -1,0 +1,283 @@
+"""Stage 3: moderators as hypotheses, and which models respect their hierarchy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from pyrobma.effects import Measure, Moderators, Term
+from pyrobma.errors import PriorError
+from pyrobma.models.space import Choice, Hypotheses, ModelSpace
+from pyrobma.models.spec import ABSENT, ModelSpec, checked_prior
+from pyrobma.parameters import Unknowns
+from pyrobma.priors import Prior, inside_support, prior
+
+ModsPrior: TypeAlias = Literal["independent", "beta-binomial"]
+"""How probable it is before the data that terms are in a model.
+
+"independent": each by the weights of its own priors, 1/2 if they are equal.
+"beta-binomial": every number of terms is as probable as any other (Scott and Berger,
+2010), so that many terms are no evidence that some act.
+"""
+
+TERM_SD: Final = 0.25
+"""Default prior standard deviation of a coefficient, on Cohen's d."""
+
+_SYMMETRIC: Final = ("normal", "student_t", "cauchy")
+
+
+def default_term_prior(rescale: float = 1.0) -> Prior:
+    """Return the default prior of the coefficients of a term: Normal(0, 0.25).
+
+    Parameters
+    ----------
+    rescale : float
+        Factor on its standard deviation, positive.
+
+    Notes
+    -----
+    Of a number, per standard deviation; of a factor with "meandif" contrasts, of the
+    deviation of each level from the mean of all (Bartos, Maier, Stanley and
+    Wagenmakers, 2025).
+    """
+    return prior("normal", mean=0, sd=TERM_SD * rescale)
+
+
+def term_hypotheses(
+    moderators: Moderators,
+    unknowns: Unknowns,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    test: bool | Iterable[str] | None = True,
+    rescale: float = 1.0,
+    scale: Measure = "cohens_d",
+) -> tuple[Hypotheses, ...]:
+    """Return the hypotheses of every term: in a model or not.
+
+    Parameters
+    ----------
+    moderators : Moderators
+        The terms.
+    unknowns : Unknowns
+        The table, with the coefficients of the terms.
+    priors : mapping of str to prior, list or mapping, optional
+        By term. A prior, or a list of them, is the alternative; a mapping has
+        "alternative" and "null", and a side that is not there is left out. None:
+        Normal(0, 0.25) against a spike at 0.
+    test : bool or iterable of str
+        Whether terms may be absent: all, none, or those that are named. A term with
+        priors for both sides is tested.
+    rescale : float
+        Factor on the scale of the default prior.
+    scale : str
+        Measure of the priors.
+
+    Returns
+    -------
+    tuple of Hypotheses
+        In the order of the terms.
+
+    Raises
+    ------
+    PriorError
+        On a name that is no term, or a prior that does not fit the term.
+    """
+    given = _by_term(moderators, priors)
+    tested = _tested(moderators, test)
+    made = []
+    for term in moderators.terms:
+        value = given.get(term.name)
+        default = default_term_prior(rescale)
+        null: tuple[Prior, ...] = (ABSENT,) if term.name in tested else ()
+        if isinstance(value, Mapping):
+            alternative = _listed(value.get("alternative", ()), term)
+            null = _listed(value.get("null", ()), term)
+        else:
+            alternative = (default,) if value is None else _listed(value, term)
+        made.append(
+            Hypotheses(
+                term.name,
+                _choices(null, term, moderators, unknowns, scale),
+                _choices(alternative, term, moderators, unknowns, scale),
+            )
+        )
+    return tuple(made)
+
+
+def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
+    """Return the models that have an interaction only beside what it is made of.
+
+    Parameters
+    ----------
+    space : ModelSpace
+        Models with terms.
+    moderators : Moderators
+        The terms.
+
+    Returns
+    -------
+    ModelSpace
+        Fewer models, with the weights that they had.
+
+    References
+    ----------
+    .. [1] Chipman H. (1996). Bayesian variable selection with related predictors.
+       Canadian Journal of Statistics 24(1). doi:10.2307/3315687
+    """
+    parents = {term.name: set(moderators.parents(term)) for term in moderators.terms}
+    kept = [
+        model
+        for model in space
+        if all(
+            own <= model.alternative
+            for name, own in parents.items()
+            if name in model.alternative
+        )
+    ]
+    return ModelSpace(tuple(kept))
+
+
+def beta_binomial(space: ModelSpace, terms: Sequence[str]) -> ModelSpace:
+    """Return the models with each number of terms as probable as any other.
+
+    Parameters
+    ----------
+    space : ModelSpace
+        Models with terms.
+    terms : sequence of str
+        Those that are tested.
+
+    Returns
+    -------
+    ModelSpace
+        The weight of a model with k of p terms is divided by (p + 1) C(p, k), which is
+        a Beta-binomial(1, 1) distribution of k.
+
+    References
+    ----------
+    .. [1] Scott J. G., Berger J. O. (2010). Bayes and empirical-Bayes multiplicity
+       adjustment in the variable-selection problem. Annals of Statistics 38(5).
+       doi:10.1214/10-AOS792
+    """
+    p = len(terms)
+
+    def weighted(model: ModelSpec) -> ModelSpec:
+        k = sum(name in model.alternative for name in terms)
+        factor = 1.0 / ((p + 1) * math.comb(p, k))
+        log = model.log_prior_weight
+        return replace(
+            model,
+            prior_weight=model.prior_weight * factor,
+            log_prior_weight=None if log is None else log + math.log(factor),
+        )
+
+    return ModelSpace(tuple(weighted(model) for model in space))
+
+
+def check_mods_prior(value: object) -> None:
+    """Refuse a distribution of the number of terms that there is not."""
+    if value not in get_args(ModsPrior):
+        raise PriorError(
+            f"mods_prior: expected one of {', '.join(get_args(ModsPrior))}; got "
+            f"{value!r}."
+        )
+
+
+def _by_term(
+    moderators: Moderators, priors: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if priors is None:
+        return {}
+    if not isinstance(priors, Mapping):
+        raise PriorError(
+            f"priors_mods: expected a mapping by term; got {priors!r}. Write "
+            'priors_mods={"age": prior("normal", mean=0, sd=0.5)}.'
+        )
+    found: dict[str, Any] = {}
+    for name, value in priors.items():
+        term = _named(name, moderators, "priors_mods")
+        if isinstance(value, Mapping) and not (
+            value and {"alternative", "null"}.issuperset(value)
+        ):
+            raise PriorError(
+                f'priors_mods: expected "alternative" and "null" for {name}; got '
+                f"{', '.join(map(repr, value)) or 'neither'}."
+            )
+        found[term.name] = value
+    return found
+
+
+def _named(name: object, moderators: Moderators, argument: str) -> Term:
+    for term in moderators.terms:
+        if term.name == name or sorted(term.variables) == sorted(str(name).split(":")):
+            return term
+    close = difflib.get_close_matches(str(name), moderators.names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise PriorError(
+        f"{argument}: expected names of terms, {', '.join(moderators.names)}; got "
+        f"{name!r}.{hint}"
+    )
+
+
+def _tested(
+    moderators: Moderators, test: bool | Iterable[str] | None
+) -> frozenset[str]:
+    if isinstance(test, bool) or test is None:
+        return frozenset(moderators.names if test else ())
+    names = (test,) if isinstance(test, str) else tuple(test)
+    return frozenset(_named(name, moderators, "test_mods").name for name in names)
+
+
+def _listed(value: Any, term: Term) -> tuple[Prior, ...]:
+    if value is None:
+        return ()
+    items = (value,) if isinstance(value, Prior) else value
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        items = (items,)
+    return tuple(checked_prior(f"priors_mods, {term.name}", item) for item in items)
+
+
+def _choices(
+    priors: Sequence[Prior],
+    term: Term,
+    moderators: Moderators,
+    unknowns: Unknowns,
+    scale: Measure,
+) -> tuple[Choice, ...]:
+    where = f"priors_mods, {term.name}"
+    found = []
+    for one in priors:
+        _check_fits(one, term, moderators, where)
+        inside = inside_support(one, unknowns[term.labels[0]], where, scale)
+        found.append(
+            Choice(
+                tuple((label, inside) for label in term.labels),
+                prior_weight=one.prior_weight,
+            )
+        )
+    return tuple(found)
+
+
+def _check_fits(one: Prior, term: Term, moderators: Moderators, where: str) -> None:
+    """Refuse a prior that would depend on an arbitrary choice of columns."""
+    if one.is_spike and one.location == 0:
+        return
+    codings = [moderators.coding(name) for name in term.variables]
+    if not any(coding.deviations for coding in codings):
+        return
+    plain = math.isinf(one.lower) and math.isinf(one.upper)
+    if one.family not in _SYMMETRIC or one.values[0] != 0 or not plain:
+        raise PriorError(
+            f"{where}: expected a prior that is symmetric around 0 and not truncated, "
+            f"for deviations from a mean; got {one}. Give normal(mean=0, sd=...), or "
+            "choose contrasts='treatment'."
+        )
+    if len(term.labels) > 1 and one.family != "normal":
+        raise PriorError(
+            f"{where}: expected a normal prior for the deviations of more than two "
+            f"levels, which have one prior in all directions; got {one}. Give "
+            "normal(mean=0, sd=...)."
+        )
