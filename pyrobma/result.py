@@ -9,6 +9,7 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import (
     Ensemble,
     cluster_effects,
+    predict,
     save,
     to_datatree,
     true_effects,
@@ -28,7 +29,15 @@ from pyrobma.plots import (
     plot_weightfunction,
 )
 from pyrobma.report import report_html
-from pyrobma.summary import heterogeneity_summary, interpret, pooled_effect, summarise
+from pyrobma.summary import (
+    contrasts,
+    heterogeneity_summary,
+    hypothesis,
+    interpret,
+    marginal_means,
+    pooled_effect,
+    summarise,
+)
 
 if TYPE_CHECKING:
     from plotnine import ggplot
@@ -42,6 +51,10 @@ class RobmaFit(Ensemble):
     pooled_effect = pooled_effect
     true_effects = true_effects
     cluster_effects = cluster_effects
+    marginal_means = marginal_means
+    contrasts = contrasts
+    hypothesis = hypothesis
+    predict = predict
     interpret = interpret
     plot_forest = plot_forest
     plot_funnel = plot_funnel

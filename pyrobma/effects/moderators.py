@@ -98,6 +98,23 @@ class Coding:
         return int(self.matrix.shape[1])
 
     @property
+    def reference(self) -> FloatArray:
+        """Coded columns of a typical row, shape (n,): numbers at their mean.
+
+        A factor is at the mean of its levels, or at the first for treatment contrasts.
+        """
+        if self.factor or (self.sd != 1).any() or (self.centre != 0).any():
+            return np.zeros(self.n)
+        return self.raw.mean(axis=0)
+
+    @property
+    def spread(self) -> FloatArray:
+        """One standard deviation of numbers, in coded columns, shape (n,)."""
+        if (self.sd != 1).any():
+            return np.ones(self.n)
+        return self.raw.std(axis=0, ddof=1)
+
+    @property
     def deviations(self) -> bool:
         """Whether levels are deviations from their unweighted mean."""
         sums = np.abs(self.matrix.sum(axis=0))
@@ -217,8 +234,7 @@ class Moderators:
         Parameters
         ----------
         coded : mapping of str to array of shape (size, n)
-            By variable. Others are at 0: numbers at their centre, factors at the mean
-            of their levels, or at the first one for treatment contrasts.
+            By variable. Others are at their `Coding.reference`.
         size : int
             Number of rows.
 
@@ -226,7 +242,8 @@ class Moderators:
         -------
         array of shape (size, P)
         """
-        every = {c.name: np.zeros((size, c.n)) for c in self.codings} | dict(coded)
+        every = {c.name: np.tile(c.reference, (size, 1)) for c in self.codings}
+        every |= coded
         return np.column_stack(
             [_products([every[name] for name in t.variables]) for t in self.terms]
         )
@@ -617,7 +634,7 @@ def _term(names: Sequence[str], codings: Sequence[Coding]) -> Term:
     name = ":".join(names)
     only = own[0] if len(own) == 1 else None
     if only is not None and only.contrasts == "treatment":
-        parts: list[str] = list(only.levels[1:])
+        parts = [f"dif: {level}" for level in only.levels[1:]]
     else:
         parts = [str(j) for j in range(1, columns.shape[1] + 1)]
     factor = any(c.factor for c in own)

@@ -21,6 +21,7 @@ from pyrobma.ensemble.probabilities import (
     posterior_probabilities,
     posterior_probability_errors,
 )
+from pyrobma.ensemble.regression import predict
 from pyrobma.ensemble.storage import load, save
 from pyrobma.ensemble.true_effects import cluster_effects, true_effects
 
@@ -41,6 +42,7 @@ __all__ = [
     "pooling_weights",
     "posterior_probabilities",
     "posterior_probability_errors",
+    "predict",
     "prediction_interval",
     "save",
     "to_datatree",

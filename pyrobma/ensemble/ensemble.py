@@ -131,6 +131,12 @@ class Ensemble:
         )
 
     @cached_property
+    def tested_terms(self) -> tuple[str, ...]:
+        """The moderators that some models have and some have not."""
+        members = {t.name: self.members(t.name) for t in self.unknowns.terms}
+        return tuple(n for n, some in members.items() if some.any() and not some.all())
+
+    @cached_property
     def bias_kinds(self) -> tuple[str, ...]:
         """The kinds of publication bias that some model has, as alternative or null."""
         return tuple(
@@ -460,6 +466,13 @@ class Ensemble:
         if given is None:
             return self.prior_prob
         return self.space.prior_prob_given(given)
+
+    def posterior_given(self, given: BoolArray | None) -> FloatArray:
+        """Return posterior model probabilities, given that a model is one of some.
+
+        Parameters and return value are as those of `prior_given`.
+        """
+        return self._probabilities(given)
 
     def component_of(self, parameter: str) -> str:
         """Return the component, or kind of bias, that a parameter belongs to."""

@@ -16,6 +16,8 @@ from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.ensemble.quantities import Quantity
+from pyrobma.ensemble.scales import data_mean
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 # Nodes in pairs of opposite sign: the mean of a symmetric distribution is exact.
@@ -161,6 +163,7 @@ def prediction_interval(
     output_scale: Measure | None = None,
     probs: Sequence[float] = (0.025, 0.975),
     given: BoolArray | None = None,
+    quantity: Quantity | None = None,
 ) -> dict[str, float]:
     """Return mean, median and quantiles of the true effect of a new study.
 
@@ -177,6 +180,8 @@ def prediction_interval(
         prediction interval.
     given : array of bool, shape (number of models,), optional
         Only over these models.
+    quantity : Quantity, optional
+        The mean effect of the population that the study is from. None: mu.
 
     Returns
     -------
@@ -206,7 +211,10 @@ def prediction_interval(
         member = ensemble.alternatives("effect", member)
 
     def expectation(study: Predictor) -> FloatArray:
-        mean, away = study.new_mean[..., None], study.new_sd[..., None] * _NODES
+        centre = study.new_mean
+        if quantity is not None:
+            centre = data_mean(ensemble.task, quantity.value(study.draws))
+        mean, away = centre[..., None], study.new_sd[..., None] * _NODES
         with np.errstate(invalid="ignore"):
             pairs = convert(mean + away) + convert(mean - away)
             return np.asarray(pairs @ _WEIGHTS)
@@ -214,7 +222,9 @@ def prediction_interval(
     # By draw, not from the mixture: the mean then has a Monte Carlo error.
     average = ensemble.predicted(expectation, given=member)
     quantiles = convert(
-        new_effect(ensemble, given=member).quantiles([0.5, *levels.values()])
+        new_effect(ensemble, given=member, quantity=quantity).quantiles(
+            [0.5, *levels.values()]
+        )
     )
     exists = mean_exists(ensemble, output_scale, member) and all(
         np.isfinite(d).all()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pyrobma._types import BoolArray
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.normal_mixture import NormalMixture
 from pyrobma.ensemble.predictor import Predictor
+from pyrobma.ensemble.quantities import Quantity
+from pyrobma.ensemble.scales import data_mean
 
 
-def new_effect(ensemble: Ensemble, *, given: BoolArray | None = None) -> NormalMixture:
+def new_effect(
+    ensemble: Ensemble,
+    *,
+    given: BoolArray | None = None,
+    quantity: Quantity | None = None,
+) -> NormalMixture:
     """Return the predictive distribution of the true effect of a new study.
 
     Parameters
@@ -17,6 +26,8 @@ def new_effect(ensemble: Ensemble, *, given: BoolArray | None = None) -> NormalM
         Its models and draws are averaged.
     given : array of bool, shape (number of models,), optional
         Only over these models.
+    quantity : Quantity, optional
+        The mean effect of the population that the study is from. None: mu.
 
     Returns
     -------
@@ -27,4 +38,8 @@ def new_effect(ensemble: Ensemble, *, given: BoolArray | None = None) -> NormalM
     """
     draws = ensemble.joint(given=given, size=20_000)
     study = Predictor(ensemble.task, draws)
-    return NormalMixture(draws.weights, study.new_mean, study.new_sd)
+    mean = study.new_mean
+    if quantity is not None:
+        values = np.broadcast_to(quantity.value(draws), (1, len(mean)))[0]
+        mean = data_mean(ensemble.task, values)
+    return NormalMixture(draws.weights, mean, study.new_sd)

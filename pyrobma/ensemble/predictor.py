@@ -89,6 +89,27 @@ class Predictor:
         return self._added(columns)
 
     # ---- studies to come -----------------------------------------------------
+    def mean_at(self, design: FloatArray) -> FloatArray:
+        """Return the mean true effect of studies with some moderators.
+
+        Parameters
+        ----------
+        design : array of shape (n, P)
+            Coded columns, as `Moderators.design` returns them.
+
+        Returns
+        -------
+        array of shape (n, ...)
+        """
+        assert self.task.moderators is not None
+        linear = np.broadcast_to(
+            self.draws["mu"], (len(design), *self.draws["mu"].shape)
+        )
+        for name, column in zip(self.task.moderators.labels, design.T, strict=True):
+            if self.draws[name].any():
+                linear = linear + _across(column, self.draws[name])
+        return data_mean(self.task, linear)
+
     @property
     def new_mean(self) -> FloatArray:
         """Mean true effect of a new study with moderators of 0, of the draws' shape."""

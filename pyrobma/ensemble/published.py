@@ -97,16 +97,44 @@ def predicted_quantiles(
     draws = ensemble.joint(given=given, size=_DRAWS)
     study = Predictor(ensemble.task, draws)
     mean = np.tile(study.new_mean, (len(se), 1))
-    spread = study.new_sd * heterogeneity
-    cuts, omega = np.empty((len(se), 0)), np.ones((len(draws.weights), 1))
+    sd = np.hypot(se[:, None], study.new_sd * heterogeneity)
     if bias:
-        mean += study.bias_at(se)
-        if ensemble.p_values is not None:
-            z, omega = _selection(ensemble, ensemble.p_values, draws)
-            cuts = np.outer(se, z)
-    return published_quantiles(
-        draws.weights, mean, np.hypot(se[:, None], spread), cuts, omega, probs
-    )
+        return published_at(ensemble, draws, mean + study.bias_at(se), sd, se, probs)
+    cuts, omega = np.empty((len(se), 0)), np.ones((len(draws.weights), 1))
+    return published_quantiles(draws.weights, mean, sd, cuts, omega, probs)
+
+
+def published_at(
+    ensemble: Ensemble,
+    draws: JointDraws,
+    mean: FloatArray,
+    sd: FloatArray,
+    se: FloatArray,
+    probs: tuple[float, ...],
+) -> FloatArray:
+    """Return quantiles of estimates that are published as the models of each draw say.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    draws : JointDraws
+        S of all unknowns.
+    mean, sd : arrays of shape (G, S)
+        Of estimates before selection.
+    se : array of shape (G,)
+        Their standard errors.
+    probs : tuple of float in (0, 1)
+
+    Returns
+    -------
+    array of shape (len(probs), G)
+        On the measure of the likelihood.
+    """
+    cuts, omega = np.empty((len(se), 0)), np.ones((len(draws.weights), 1))
+    if ensemble.p_values is not None:
+        z, omega = _selection(ensemble, ensemble.p_values, draws)
+        cuts = np.outer(se, z)
+    return published_quantiles(draws.weights, mean, sd, cuts, omega, probs)
 
 
 def _selection(

@@ -28,7 +28,7 @@ import numpy as np
 
 from pyrobma.bridge import BridgeResult
 from pyrobma.bridge.iterate import Iteration
-from pyrobma.effects import EffectSizes
+from pyrobma.effects import Coding, EffectSizes, Moderators, Source, Term
 from pyrobma.ensemble._archive import Damage, check_members, read_array, read_json
 from pyrobma.ensemble._values import check_fits, check_values
 from pyrobma.ensemble.ensemble import Ensemble
@@ -47,9 +47,9 @@ FORMAT: Final = 3
 CLASSES: Final[dict[str, type[Any]]] = {
     cls.__name__: cls
     for cls in (
-        BridgeResult, Chains, Column, Component, Diagnostics, EffectSizes, Fit,
-        Iteration, ModelSpace, ModelSpec, Parameter, Prior, Provenance, Rule,
-        SamplerSettings, Second, Task, WeightFunction,
+        BridgeResult, Chains, Coding, Column, Component, Diagnostics, EffectSizes, Fit,
+        Iteration, ModelSpace, ModelSpec, Moderators, Parameter, Prior, Provenance,
+        Rule, SamplerSettings, Second, Source, Task, Term, WeightFunction,
     )
 }  # fmt: skip
 """The only classes that a file can hold."""

@@ -309,6 +309,11 @@ def _job(
     return _Job(scaled(task, spec), spec, settings, seed, parallel)
 
 
+def job_of(task: Task, fit: Fit) -> _Job:
+    """Return what is needed to evaluate the density of a fitted model."""
+    return _job(task, fit.spec, SamplerSettings().resolved(1), fit.seed, 1)
+
+
 def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) -> Survey:
     """Find where a model's posterior has its mass, and integrate it, without chains.
 

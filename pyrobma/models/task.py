@@ -155,6 +155,16 @@ class Task:
                     "1 and -1. Choose prior_scale='fishers_z'."
                 )
         _ = self.unknowns
+        if self.moderators is not None:
+            own = {column.parameter.name: column.values for column in self.columns}
+            for label, values in zip(
+                self.moderators.labels, self.moderators.columns.T, strict=True
+            ):
+                if label not in own or not np.array_equal(own[label], values):
+                    raise DataError(
+                        f"moderators: expected their columns among columns; got none "
+                        f"or another one for {label!r}. Use moderator_columns()."
+                    )
 
     @property
     def unknowns(self) -> Unknowns:

@@ -15,6 +15,13 @@ from pyrobma.ensemble import (
     true_effects,
 )
 from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.ensemble.quantities import (
+    adjusted,
+    converted,
+    intercept,
+    pooled,
+    posterior,
+)
 from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.estimates import estimate, estimate_formats
 from pyrobma.summary.heading import heading
@@ -48,7 +55,9 @@ def pooled_effect(
     Summary
         Table ``pooled``, with `conditional` also ``pooled_conditional``. Rows:
         ``estimate``, the mean effect mu, and ``PI``, the true effect of a new study
-        (`prediction_interval`).
+        (`prediction_interval`). With moderators the estimate is the mean over the rows
+        of the data, and ``adjusted`` that at the means of numbers with all levels
+        counting the same.
 
     Raises
     ------
@@ -127,18 +136,33 @@ def _pooled(
 ) -> Table:
     if conditional and not ensemble.members("effect").any():
         return Table(title, pd.DataFrame(), notes=("No model has an effect.",))
-    mixed = ensemble.mixture("mu", conditional=conditional, output_scale=output_scale)
+    given = ensemble.alternatives("effect") if conditional else None
+    moderators = ensemble.task.moderators
+    effects = {"estimate": intercept()}
+    if moderators is not None:
+        effects = {"estimate": pooled(moderators), "adjusted": adjusted(moderators)}
     rows = {
-        "estimate": estimate(mixed, probs),
-        "PI": prediction_interval(
-            ensemble, conditional=conditional, output_scale=output_scale, probs=probs
-        ),
+        name: estimate(
+            converted(ensemble, one, posterior(ensemble, one, given), output_scale),
+            probs,
+        )
+        for name, one in effects.items()
     }
+    rows["PI"] = prediction_interval(
+        ensemble, conditional=conditional, output_scale=output_scale, probs=probs,
+        quantity=effects["estimate"],
+    )  # fmt: skip
     frame = pd.DataFrame.from_dict(rows, orient="index")
     notes = (
         prediction_note(rows["PI"]),
         *scale_notes(ensemble, output_scale, linear=""),
     )
+    if moderators is not None:
+        notes += (
+            "estimate: the mean effect of studies with the moderators of these rows, "
+            "and PI the true effect of such a study. adjusted: at the means of "
+            "numbers, all levels counting the same.",
+        )
     return Table(title, frame, estimate_formats(frame), notes)
 
 

@@ -23,7 +23,8 @@ def estimates_table(
     conditional: bool = False,
 ) -> Table:
     """Tabulate averaged (or conditional) estimates of every parameter."""
-    shown = ensemble.parameters
+    terms = [row.name for row in ensemble.unknowns if row.enters == "moderator"]
+    shown = tuple(name for name in ensemble.parameters if name not in terms)
     if conditional:
         tested = {c for model in ensemble.space.models for c in model.alternative}
         shown = tuple(p for p in shown if ensemble.component_of(p) in tested)
@@ -39,7 +40,7 @@ def estimates_table(
     if not rows:
         return Table(title, frame, notes=("No model has an alternative prior.",))
     grid = ensemble.p_values
-    notes = scale_notes(ensemble, output_scale)
+    notes = scale_notes(ensemble, output_scale, without=terms)
     notes += weight_notes(None if grid is None else grid.sides)
     symbols = ensemble.unknowns.latex
     return Table(title, frame, estimate_formats(frame), notes, symbols)

@@ -14,8 +14,23 @@ def components_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table:
     """Tabulate prior and posterior probability and Bayes factor of each component."""
+    terms = [term.name for term in ensemble.unknowns.terms]
+    found = ensemble.inclusion
     return _evidence_table(
-        "Components summary:", ensemble, ensemble.inclusion, log_bf, bf01
+        "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01
+    )
+
+
+def terms_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table | None:
+    """Tabulate the same for each term that some models have and some have not."""
+    found = ensemble.inclusion
+    tested = [term for term in ensemble.tested_terms if term in found.index]
+    if not tested:
+        return None
+    return _evidence_table(
+        "Meta-regression components summary:", ensemble, found.loc[tested], log_bf, bf01
     )
 
 

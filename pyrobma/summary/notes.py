@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pyrobma._format import listed, sided
 from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import Ensemble
@@ -12,6 +14,7 @@ def scale_notes(
     output_scale: Measure | None,
     *,
     linear: str | None = None,
+    without: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Say on which scale estimates and priors are.
 
@@ -24,6 +27,8 @@ def scale_notes(
     linear : str, optional
         What is on a linear scale where the effect is on none; "" for nothing. None:
         the parameters that convert linearly: tau, PEESE, ...
+    without : collection of str
+        Parameters that are not shown.
     """
     prior_scale = ensemble.task.prior_scale
     shown = output_scale or prior_scale
@@ -35,7 +40,8 @@ def scale_notes(
         if linear is None:
             units = ("spread", "per_effect")
             rows = [row for row in ensemble.unknowns if row.unit in units]
-            names = [row.name for row in rows if row.name in ensemble.parameters]
+            present = set(ensemble.parameters).difference(without)
+            names = [row.name for row in rows if row.name in present]
             linear = listed(names)
         if linear:
             note += f" ({linear} on the {MEASURE_NAMES[other]} scale)"

@@ -12,10 +12,11 @@ from pyrobma.errors import DataError
 from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.diagnostics import diagnostics_table
 from pyrobma.summary.estimates import estimates_table
-from pyrobma.summary.evidence import bias_table, components_table
+from pyrobma.summary.evidence import bias_table, components_table, terms_table
 from pyrobma.summary.heading import heading
 from pyrobma.summary.individual import individual_tables
 from pyrobma.summary.models import models_table
+from pyrobma.summary.moderators import coefficients_table
 from pyrobma.summary.table import Summary, Table
 
 SummaryType: TypeAlias = Literal["ensemble", "models", "diagnostics", "individual"]
@@ -31,6 +32,7 @@ def summarise(
     log_bf: bool = False,
     bf01: bool = False,
     bias_components: bool = False,
+    standardized: bool = True,
 ) -> Summary:
     """Tabulate an ensemble.
 
@@ -53,12 +55,16 @@ def summarise(
         Show natural logs of Bayes factors; show evidence for the absence.
     bias_components : bool
         Add the evidence for each kind of publication bias ("ensemble").
+    standardized : bool
+        Show coefficients of numeric moderators per standard deviation and the
+        intercept at their means; else per unit, and where they are 0 ("ensemble").
 
     Returns
     -------
     Summary
         Printable; each table is also a DataFrame attribute, e.g. ``.components`` and
-        ``.estimates``.
+        ``.estimates``. With moderators also ``.components_mods``, ``.estimates_mods``
+        and, with `conditional`, ``.estimates_mods_conditional``.
 
     Raises
     ------
@@ -74,12 +80,29 @@ def summarise(
             "components": components_table(ensemble, log_bf=log_bf, bf01=bf01),
             "estimates": estimates_table(ensemble, output_scale, levels),
         }
+        with_mods = ensemble.task.moderators is not None
+        options = {"standardized": standardized}
+        if with_mods:
+            terms = terms_table(ensemble, log_bf=log_bf, bf01=bf01)
+            if terms is not None:
+                tables = {
+                    "components": tables["components"],
+                    "components_mods": terms,
+                    "estimates": tables["estimates"],
+                }
+            tables["estimates_mods"] = coefficients_table(
+                ensemble, output_scale, levels, **options
+            )
         if bias_components and ensemble.bias_components:
             tables["components_bias"] = bias_table(ensemble, log_bf=log_bf, bf01=bf01)
         if conditional:
             tables["estimates_conditional"] = estimates_table(
                 ensemble, output_scale, levels, conditional=True
             )
+            if with_mods:
+                tables["estimates_mods_conditional"] = coefficients_table(
+                    ensemble, output_scale, levels, conditional=True, **options
+                )
     elif kind == "models":
         tables = {"models": models_table(ensemble, log_bf=log_bf, bf01=bf01)}
     elif kind == "diagnostics":

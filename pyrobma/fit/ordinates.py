@@ -1,0 +1,203 @@
+"""Stage 4: the posterior density of a sum of coefficients at a value.
+
+Both ways ask the Stan program: no density is smoothed from draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import norm
+
+from pyrobma._types import FloatArray
+from pyrobma.fit.model import Fit, fit_model, job_of, survey
+from pyrobma.fit.settings import SamplerSettings
+from pyrobma.fit.stan_data import column_centres, program_names
+from pyrobma.models import ABSENT, Column, ModelSpec, Task
+from pyrobma.parameters import REALS, Component, Parameter
+from pyrobma.priors import prior
+
+_RELIABLE_ERROR = 0.005
+_DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ConstrainedModel:
+    """The log marginal likelihood of a model in which a sum has a fixed value.
+
+    Attributes
+    ----------
+    log_prior : float
+        Natural log of the prior density of the sum at the value.
+    logml, error : float
+        Of the data given that the sum has the value, and its Monte Carlo error.
+    """
+
+    log_prior: float
+    logml: float
+    error: float
+
+
+def ordinate_ratios(
+    task: Task, fit: Fit, weights: Mapping[str, float], value: float
+) -> FloatArray | None:
+    """Return numbers, one per draw, whose mean is a sum's posterior density.
+
+    Parameters
+    ----------
+    task : Task
+        The data.
+    fit : Fit
+        A model with draws.
+    weights : mapping of str to float
+        What mu and coefficients of moderators are multiplied by; some is free.
+    value : float
+        Where the density is wanted, on the prior scale.
+
+    Returns
+    -------
+    array of shape (chains, n), or None
+        Of about 2000 of the draws. None where a coefficient's prior has ends, so that
+        the program's own parameters are no linear functions of it.
+
+    Notes
+    -----
+    With θ the sum, ψ what is left of the program's parameters, and w a density,
+    f(v | y) = E[w(θ | ψ) p(v, ψ | y) / p(θ, ψ | y)], the importance-weighted marginal
+    density estimate [1]_. Draws are moved along the direction in which the posterior
+    leaves ψ independent of θ, as far as it is normal, and w is normal: of a normal
+    posterior every ratio is the density itself.
+
+    References
+    ----------
+    .. [1] Chen M.-H. (1994). Importance-weighted marginal Bayesian posterior density
+       estimation. JASA 89(427). doi:10.1080/01621459.1994.10476815
+    """
+    job = job_of(task, fit)
+    chains = fit.chains
+    assert chains is not None
+    own_task, own_spec = job.scaled.task, job.scaled.spec
+    names = program_names(own_task, own_spec)
+    centres = column_centres(own_task, own_spec)
+    priors = [own_spec.prior(name) for name in (*weights, *centres)]
+    if any(p.lower > -np.inf or p.upper < np.inf for p in priors if not p.is_spike):
+        return None
+    # Evenly spaced draws: a selection model takes long for all of them.
+    step = max(1, chains.size // _DRAWS)
+    constrained, lp = chains.constrained[:, ::step], chains.lp[:, ::step]
+    with job.density(fit.rule, float(chains.lp.max())) as density:
+        points = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
+        where = {names.own[c]: j for j, c in enumerate(density.own_columns)}
+        total = dict(weights)
+        if "mu" in where:  # the program's own is mu plus what the terms add
+            for name, centre in centres.items():
+                total[name] = total.get(name, 0.0) - weights.get("mu", 0.0) * centre
+        slope, start = np.zeros(points.shape[1]), 0.0
+        for name, weight in total.items():
+            if name in where:
+                slope[where[name]] = weight
+            else:
+                start += weight * own_spec.prior(name).location
+        unit = job.scaled.unit
+        theta = points @ slope + start
+        covariance = np.atleast_2d(np.cov(points, rowvar=False))
+        spread = float(np.sqrt(slope @ covariance @ slope))
+        direction = covariance @ slope / spread**2
+        moved = points + np.outer(value / unit - theta, direction)
+        there = density(moved)
+    w = norm.logpdf(theta, theta.mean(), spread)
+    logs = w + there - lp.ravel() - math.log(unit)
+    return np.exp(np.where(np.isnan(logs), -np.inf, logs)).reshape(lp.shape)
+
+
+def constrained_model(
+    task: Task,
+    spec: ModelSpec,
+    weights: Mapping[str, float],
+    value: float,
+    settings: SamplerSettings,
+    seed: int,
+) -> ConstrainedModel:
+    """Fit a model given that a sum of its coefficients has a value.
+
+    Parameters
+    ----------
+    task : Task
+        The data.
+    spec : ModelSpec
+        A model whose mu and coefficients are fixed or normal without ends.
+    weights : mapping of str to float
+        What mu and the coefficients are multiplied by; some is free.
+    value : float
+        Of the sum, on the prior scale.
+    settings : SamplerSettings
+        The checks.
+    seed : int
+        Not negative.
+
+    Returns
+    -------
+    ConstrainedModel
+        The posterior density of the sum at the value is its prior density times this
+        marginal likelihood, over that of the model itself.
+
+    Notes
+    -----
+    The coefficients b = a + D^½ u, u ~ N(0, I), lie in a plane: u = u0 + N v with N an
+    orthonormal basis of what is orthogonal to D^½ c, and v ~ N(0, I). These v take the
+    place of the coefficients, in the same Stan program.
+    """
+    rows = [row for row in task.unknowns if row.enters in ("intercept", "moderator")]
+    columns = {
+        row.name: np.ones(task.effects.K)
+        if row.enters == "intercept"
+        else task.column(row.name)
+        for row in rows
+    }
+    free = [row.name for row in rows if not spec.prior(row.name).is_spike]
+    fixed = {n: spec.prior(n).location for n in columns if n not in free}
+    a = np.array([spec.prior(n).values[0] for n in free])
+    root = np.array([spec.prior(n).values[1] for n in free])
+    c = np.array([weights.get(n, 0.0) for n in free])
+    away = value - c @ a - sum(weights.get(n, 0.0) * x for n, x in fixed.items())
+    steep = root * c
+    length = float(np.linalg.norm(steep))
+    u0 = steep * away / length**2
+    basis = np.linalg.svd(steep[None])[2][1:].T
+    X = np.column_stack([columns[n] for n in free])
+    offset = X @ (a + root * u0) + sum(
+        (columns[n] * x for n, x in fixed.items()), np.zeros(task.effects.K)
+    )
+    kept = [col for col in task.columns if col.parameter.enters != "moderator"]
+    made = [_column("offset", offset)]
+    priors = {"offset": prior("spike", location=1)}
+    for j, column in enumerate((X * root @ basis).T):
+        made.append(_column(f"free_{j}", column))
+        priors[f"free_{j}"] = prior("normal", mean=0, sd=1)
+    others = {n: p for n, p in spec.priors if n not in columns}
+    own = replace(task, columns=(*kept, *made), moderators=None)
+    given = {"mu": ABSENT, **others, **priors}
+    ordered = tuple((n, given[n]) for n in own.unknowns.names if n in given)
+    model = replace(spec, priors=ordered, alternative=frozenset())
+    log_prior = float(norm.logpdf(away / length) - math.log(length))
+    if not model.free:
+        found = fit_model(own, model, settings, seed)
+        return ConstrainedModel(log_prior, found.logml, found.logml_mcse)
+    seen = survey(own, model, settings, seed)
+    if seen.second.reliable and seen.second.error < _RELIABLE_ERROR:
+        return ConstrainedModel(log_prior, seen.second.logml, seen.second.error)
+    found = fit_model(own, model, settings, seed, found=seen)
+    return ConstrainedModel(log_prior, found.logml, found.logml_mcse)
+
+
+def _column(name: str, values: FloatArray) -> Column:
+    component = Component(name, name, name, name)
+    return Column(
+        Parameter(
+            name, component, "spread", "moderator", REALS, name, name, name, name
+        ),
+        values,
+    )
