@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from pyrobma._mcmc import effective_sample_size
 from pyrobma._types import BoolArray, FloatArray
+from pyrobma.bridge.diagnostics import pareto_k
 from pyrobma.ensemble.conditionals import (
     conditional,
     conjugate,
@@ -34,8 +35,11 @@ from pyrobma.priors.density import density, random
 
 _WANTED: Final = 0.02
 """Relative error of a density above which models are fitted again at the value."""
-_FEWEST: Final = 100.0
+_FEWEST: Final = 400.0
 """Draws that must carry a density for its error to be believed."""
+_MOST_PARETO_K: Final = 0.4
+"""Tail of what is averaged beyond which its error is not believed: at 0.5 the variance
+is infinite."""
 _NEGLIGIBLE: Final = 1e-15
 """Posterior probability of a model below which no density makes it count."""
 _RARE: Final = 1e-6
@@ -378,7 +382,7 @@ def _from_draws(
     if np.ptp(ratios) == 0:
         return _Ordinate(log, 0.0)
     carrying = float(ratios.sum() ** 2 / (ratios**2).sum())
-    if carrying < _FEWEST:
+    if carrying < _FEWEST or pareto_k(ratios.ravel()) > _MOST_PARETO_K:
         return _Ordinate(log, np.inf)
     size = float(effective_sample_size(ratios[:, :, None])[0])
     return _Ordinate(log, float(ratios.std(ddof=1)) / math.sqrt(size) / mean)
