@@ -16,14 +16,19 @@ def heading(ensemble: Ensemble) -> str:
     clusters = f" in {counted(shared, 'cluster')}" if shared else ""
     if shared and alone:
         clusters += f" and {alone} independent"
-    count = len(ensemble.fits)
+    count, kind = len(ensemble.fits), method_name(ensemble)
     if count == 1:
-        method = "Bayesian meta-analysis (one model)"
+        method = f"Bayesian {kind} (one model)"
     elif "bias" in ensemble.components:
-        method = f"Robust Bayesian meta-analysis ({count} models)"
+        method = f"Robust Bayesian {kind} ({count} models)"
     else:
-        method = f"Bayesian model-averaged meta-analysis ({count} models)"
+        method = f"Bayesian model-averaged {kind} ({count} models)"
     return f"{method}: {counted(effects.K, 'estimate')}{clusters}"
+
+
+def method_name(ensemble: Ensemble) -> str:
+    """Return "meta-regression" if there are moderators, else "meta-analysis"."""
+    return "meta-regression" if ensemble.unknowns.terms else "meta-analysis"
 
 
 def cluster_counts(effects: EffectSizes) -> tuple[int, int]:

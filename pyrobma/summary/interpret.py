@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,16 +17,23 @@ from pyrobma._format import (
     listed,
     true_minus,
 )
-from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
+from pyrobma.effects import MEASURE_NAMES, Measure, Moderators, Term, linear_measure
 from pyrobma.ensemble import (
     Ensemble,
     Inclusion,
     heterogeneity,
     prediction_interval,
 )
+from pyrobma.ensemble.quantities import (
+    Quantity,
+    coefficients,
+    converted,
+    marginal,
+    posterior,
+)
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.parameters import BIAS
-from pyrobma.summary.heading import cluster_counts
+from pyrobma.summary.heading import cluster_counts, method_name
 
 _GRADES: Final = (
     (100.0, "extreme"),
@@ -53,8 +61,9 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
     str
         Plain sentences for a results section: the models, the evidence for each
         component that some but not all models have, averaged estimates with 95 %
-        credible intervals, the 95 % prediction interval of the true effect of a new
-        study, Monte Carlo errors, and models that missed a check.
+        credible intervals, how the effect differs with each moderator, the 95 %
+        prediction interval of the true effect of a new study, Monte Carlo errors, and
+        models that missed a check.
 
     Raises
     ------
@@ -75,6 +84,7 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
             _fitted(ensemble),
             *_evidence(ensemble),
             _estimates(ensemble, target),
+            *_moderation(ensemble, target),
             *_prediction(ensemble, target),
             *_precision(ensemble, target),
             _checks(ensemble),
@@ -86,9 +96,11 @@ def _fitted(ensemble: Ensemble) -> str:
     count, data = len(ensemble.fits), _data(ensemble)
     if count == 1:
         spec = ensemble.fits[0].spec
-        return f"A Bayesian meta-analysis of {data} was fitted with one model: {spec}."
+        kind = method_name(ensemble)
+        return f"A Bayesian {kind} of {data} was fitted with one model: {spec}."
     robust = "bias" in ensemble.components
-    method = f"{'robust ' if robust else ''}Bayesian model-averaged meta-analysis"
+    kind = method_name(ensemble)
+    method = f"{'robust ' if robust else ''}Bayesian model-averaged {kind}"
     text = f"A {method} of {data} combined {count} models"
     if robust:
         number = int(ensemble.members("bias").sum())
@@ -180,6 +192,8 @@ def _estimates(ensemble: Ensemble, scale: Measure) -> str:
         mean, low, high, *given_effect = _written(
             mu.mean(), *mu.quantiles([0.025, 0.975]), *given
         )
+        at = ", at the mean of the moderators," if ensemble.unknowns.terms else ""
+        adjusted = f"{adjusted.removesuffix(',')}{at}" if at else adjusted
         text = (
             f"The {averaged}{adjusted} was {mean}{where}, 95 % credible interval "
             f"[{low}, {high}]"
@@ -189,6 +203,64 @@ def _estimates(ensemble: Ensemble, scale: Measure) -> str:
             text += f" ({mean} [{low}, {high}] given that there is an effect)"
         parts = [text]
     return ". ".join([*parts, _spread(ensemble, scale)]) + "."
+
+
+def _moderation(ensemble: Ensemble, scale: Measure) -> list[str]:
+    """Say how the effect differs with each moderator, given that it does."""
+    moderators = ensemble.task.moderators
+    if moderators is None:
+        return []
+    sentences = []
+    for term in moderators.terms:
+        members = ensemble.members(term.name)
+        if len(term.variables) > 1 or not members.any():
+            continue
+        if term.factor:
+            sentences.append(_levels(ensemble, marginal(moderators, term), scale))
+        elif len(term.labels) == 1:
+            sentences.append(_slope(ensemble, moderators, term, scale))
+    return sentences
+
+
+def _levels(ensemble: Ensemble, rows: Sequence[Quantity], scale: Measure) -> str:
+    """Say where the effect is highest and where it is lowest."""
+    term = rows[0].term
+    members = ensemble.members(term)
+    found = [
+        converted(ensemble, row, posterior(ensemble, row, members), scale)
+        for row in rows
+    ]
+    means = [mixed.mean() for mixed in found]
+    parts = []
+    for place in (int(np.argmax(means)), int(np.argmin(means))):
+        low, high = found[place].quantiles([0.025, 0.975])
+        mean, low, high = _written(means[place], low, high)
+        level = rows[place].label.removeprefix(term)[1:-1]
+        parts.append(f"at {level} ({mean} [{low}, {high}])")
+    given = "" if members.all() else ", given that they differ,"
+    return (
+        f"Of the levels of {term}{given} the mean effect was highest {parts[0]} and "
+        f"lowest {parts[1]}."
+    )
+
+
+def _slope(
+    ensemble: Ensemble, moderators: Moderators, term: Term, scale: Measure
+) -> str:
+    """Say how the effect goes with a number."""
+    members = ensemble.members(term.name)
+    (row,) = (q for q in coefficients(moderators) if q.term == term.name)
+    mixed = converted(ensemble, row, posterior(ensemble, row, members), scale)
+    mean, low, high = _written(mixed.mean(), *mixed.quantiles([0.025, 0.975]))
+    coding = moderators.coding(term.variables[0])
+    unit = "unit" if coding.sd[0] == 1 else f"standard deviation ({coding.sd[0]:.4g})"
+    given = "" if members.all() else "Given that there is an association, "
+    text = (
+        f"{given}the effect changed by {mean} [{low}, {high}] per {unit} of {term.name}"
+    )
+    other = linear_measure(scale)
+    where = "" if other == scale else _scale(other)
+    return f"{text[0].upper()}{text[1:]}{where}."
 
 
 def _spread(ensemble: Ensemble, scale: Measure) -> str:
