@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -189,8 +189,56 @@ class Ensemble:
         """Evidence for each kind of publication bias; columns as in `inclusion`."""
         return self._evidence_frame(self.bias_components)
 
+    def joint_inclusion(
+        self, *components: str, how: Literal["any", "all"] = "any"
+    ) -> pd.Series[float]:
+        """Return the evidence for several components together.
+
+        Parameters
+        ----------
+        *components : str
+            Two or more, such as terms: collinear moderators share the evidence that
+            each of them gets alone.
+        how : {"any", "all"}
+            Models with at least one of them, or with all of them; both against models
+            with none.
+
+        Returns
+        -------
+        Series
+            What `inclusion` has as columns. For "all" probabilities are among models
+            that have all of them or none.
+
+        Raises
+        ------
+        DataError
+            On an unknown component or `how`, or if no model is left on either side.
+        """
+        if how not in ("any", "all"):
+            raise DataError(f"how: expected 'any' or 'all'; got {how!r}.")
+        if not components:
+            raise DataError("components: expected two or more; got none.")
+        members = np.array([self.members(name) for name in components])
+        some, every = members.any(axis=0), members.all(axis=0)
+        member = some if how == "any" else every
+        given = member | ~some
+        if not member.any() or some.all():
+            raise DataError(
+                f"components: expected models with {how} of {', '.join(components)} "
+                "and models with none; got one kind only."
+            )
+        log_prior = self.space.log_prior_prob_given(given)
+        found = inclusion(
+            member[given], self.logml[given], self.prior_given(given)[given],
+            self.logml_errors.of_some(given), log_prior=log_prior[given],
+        )  # fmt: skip
+        frame = self._frame_of({f"{how} of {', '.join(components)}": found})
+        return frame.iloc[0]
+
     def _evidence_frame(self, names: tuple[str, ...]) -> pd.DataFrame:
-        rows = {name: self.evidence(name) for name in names}
+        return self._frame_of({name: self.evidence(name) for name in names})
+
+    def _frame_of(self, rows: Mapping[str, Inclusion]) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 "models": [e.n_models for e in rows.values()],

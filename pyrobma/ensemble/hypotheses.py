@@ -33,7 +33,7 @@ from pyrobma.models.spec import ordered
 from pyrobma.priors import prior
 from pyrobma.priors.density import density, random
 
-_WANTED: Final = 0.02
+_WANTED: Final = 0.03
 """Relative error of a density above which models are fitted again at the value."""
 _FEWEST: Final = 400.0
 """Draws that must carry a density for its error to be believed."""
@@ -151,7 +151,7 @@ def point_evidence(
     for g, some in places.items():
         share = math.exp(logs[g] - total)
         own = found[g]
-        from_density += (share * own.error) ** 2
+        from_density += (share * min(own.error, 1.0)) ** 2
         if not own.exact:
             shares[some] = share * posts[some] / weights[g]
     with np.errstate(divide="ignore"):

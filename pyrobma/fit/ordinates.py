@@ -20,7 +20,7 @@ from pyrobma.models import ABSENT, Column, ModelSpec, Task
 from pyrobma.parameters import REALS, Component, Parameter
 from pyrobma.priors import prior
 
-_RELIABLE_ERROR = 0.005
+_RELIABLE_ERROR = 0.015
 _DRAWS = 2000
 
 
@@ -68,8 +68,8 @@ def ordinate_ratios(
     With θ the sum, ψ what is left of the program's parameters, and w a density,
     f(v | y) = E[w(θ | ψ) p(v, ψ | y) / p(θ, ψ | y)], the importance-weighted marginal
     density estimate [1]_. Draws are moved along the direction in which the posterior
-    leaves ψ independent of θ, as far as it is normal, and w is normal: of a normal
-    posterior every ratio is the density itself.
+    leaves ψ independent of θ, given PET and PEESE and as far as it is normal, and w is
+    normal: of a normal posterior every ratio is the density itself.
 
     References
     ----------
@@ -81,35 +81,48 @@ def ordinate_ratios(
     assert chains is not None
     own_task, own_spec = job.scaled.task, job.scaled.spec
     names = program_names(own_task, own_spec)
-    centres = column_centres(own_task, own_spec)
-    priors = [own_spec.prior(name) for name in (*weights, *centres)]
-    if any(p.lower > -np.inf or p.upper < np.inf for p in priors if not p.is_spike):
+    mean = {
+        row.name
+        for row in own_task.unknowns
+        if row.enters in ("intercept", "moderator")
+    }
+    if any(
+        math.isfinite(p.lower) or math.isfinite(p.upper)
+        for name, p in own_spec.priors
+        if name in mean and not p.is_spike
+    ):
         return None
     # Evenly spaced draws: a selection model takes long for all of them.
     step = max(1, chains.size // _DRAWS)
     constrained, lp = chains.constrained[:, ::step], chains.lp[:, ::step]
+    # The program's own mu is mu plus what the terms add.
+    slopes = dict(weights)
+    for name, centre in column_centres(own_task, own_spec).items():
+        if weights.get("mu") and not own_spec.prior("mu").is_spike:
+            slopes[name] = slopes.get(name, 0.0) - weights["mu"] * centre
+    unit = job.scaled.unit
+    values: FloatArray = sum(
+        (weight * fit.values(name) for name, weight in weights.items()),
+        np.zeros(chains.lp.shape),
+    )
+    theta = values[:, ::step].ravel() / unit
     with job.density(fit.rule, float(chains.lp.max())) as density:
         points = density.unconstrain(constrained.reshape(-1, constrained.shape[2]))
-        where = {names.own[c]: j for j, c in enumerate(density.own_columns)}
-        total = dict(weights)
-        if "mu" in where:  # the program's own is mu plus what the terms add
-            for name, centre in centres.items():
-                total[name] = total.get(name, 0.0) - weights.get("mu", 0.0) * centre
-        slope, start = np.zeros(points.shape[1]), 0.0
-        for name, weight in total.items():
-            if name in where:
-                slope[where[name]] = weight
-            else:
-                start += weight * own_spec.prior(name).location
-        unit = job.scaled.unit
-        theta = points @ slope + start
-        covariance = np.atleast_2d(np.cov(points, rowvar=False))
-        spread = float(np.sqrt(slope @ covariance @ slope))
+        own = [names.own[column] for column in density.own_columns]
+        # PET and PEESE, which may have ends, stay: what they share with the others is
+        # taken away.
+        moves = np.array([own_task.unknowns[n].enters != "bias" for n in own])
+        slope = np.array([slopes.get(name, 0.0) for name in own])[moves]
+        others = np.column_stack([np.ones(len(points)), points[:, ~moves]])
+        left = points[:, moves] - others @ np.linalg.lstsq(others, points[:, moves])[0]
+        covariance = np.atleast_2d(left.T @ left / len(left))
+        spread = math.sqrt(slope @ covariance @ slope)
+        expected = others @ np.linalg.lstsq(others, theta)[0]
+        moved = points.copy()
         direction = covariance @ slope / spread**2
-        moved = points + np.outer(value / unit - theta, direction)
+        moved[:, moves] += np.outer(value / unit - theta, direction)
         there = density(moved)
-    w = norm.logpdf(theta, theta.mean(), spread)
-    logs = w + there - lp.ravel() - math.log(unit)
+    logs = norm.logpdf(theta, expected, spread) + there - lp.ravel() - math.log(unit)
     return np.exp(np.where(np.isnan(logs), -np.inf, logs)).reshape(lp.shape)
 
 
