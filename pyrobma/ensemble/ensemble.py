@@ -219,7 +219,8 @@ class Ensemble:
         if not components:
             raise DataError("components: expected two or more; got none.")
         members = np.array([self.members(name) for name in components])
-        some, every = members.any(axis=0), members.all(axis=0)
+        some: BoolArray = np.asarray(members.any(axis=0))
+        every: BoolArray = np.asarray(members.all(axis=0))
         member = some if how == "any" else every
         given = member | ~some
         if not member.any() or some.all():

@@ -33,11 +33,11 @@ from pyrobma.models.spec import ordered
 from pyrobma.priors import prior
 from pyrobma.priors.density import density, random
 
-_WANTED: Final = 0.03
+_WANTED: Final = 0.02
 """Relative error of a density above which models are fitted again at the value."""
-_FEWEST: Final = 400.0
+_FEWEST: Final = 1000.0
 """Draws that must carry a density for its error to be believed."""
-_MOST_PARETO_K: Final = 0.4
+_MOST_PARETO_K: Final = 0.25
 """Tail of what is averaged beyond which its error is not believed: at 0.5 the variance
 is infinite."""
 _NEGLIGIBLE: Final = 1e-15
