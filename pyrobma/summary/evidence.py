@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from pyrobma._format import bayes_factor_of_log, error, fixed
 from pyrobma.ensemble import Ensemble
+from pyrobma.parameters import EFFECT
 from pyrobma.summary.table import Table
 
 
@@ -29,9 +32,34 @@ def terms_table(
     tested = [term for term in ensemble.tested_terms if term in found.index]
     if not tested:
         return None
-    return _evidence_table(
+    table = _evidence_table(
         "Meta-regression components summary:", ensemble, found.loc[tested], log_bf, bf01
     )
+    return replace(table, notes=(*table.notes, *_term_notes(ensemble)))
+
+
+def _term_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    """Say what the tests of terms, and that of the effect beside them, mean."""
+    moderators = ensemble.task.moderators
+    effect = ensemble.members("effect")
+    notes = []
+    if moderators is not None and effect.any() and not effect.all():
+        notes.append(
+            "Models without an effect have a mean of 0 at the reference of the "
+            "moderators, around which it may vary; joint_inclusion() tests several "
+            "components together."
+        )
+    if moderators is None:
+        return tuple(notes)
+    parents = {t.name: moderators.parents(t) for t in moderators.terms}
+    if any(parents.values()) and all(
+        set(own) <= model.alternative
+        for model in ensemble.space
+        for name, own in parents.items()
+        if name in model.alternative
+    ):
+        notes.append("Interactions are only in models that have all of their parts.")
+    return tuple(notes)
 
 
 def bias_table(
@@ -56,7 +84,7 @@ def _evidence_table(
             name: values,
             "error(log BF)": found["log_bf_mcse"],
         }
-    ).rename(index=lambda name: ensemble.unknowns.component(name).title)
+    ).rename(index=lambda name: _title(ensemble, name))
     return Table(
         title,
         frame,
@@ -69,6 +97,17 @@ def _evidence_table(
         },
         ("error(log BF): Monte Carlo standard error of the log Bayes factor.",),
     )
+
+
+def _title(ensemble: Ensemble, name: str) -> str:
+    """Return the title of a component; of the effect with the levels it is at."""
+    title = ensemble.unknowns.component(name).title
+    moderators = ensemble.task.moderators
+    if name != EFFECT.name or moderators is None:
+        return title
+    coded = [c for c in moderators.codings if c.contrasts == "treatment"]
+    at = ", ".join(f"{c.name} = {c.levels[0]}" for c in coded)
+    return f"{title} ({at})" if at else title
 
 
 def bayes_factors(

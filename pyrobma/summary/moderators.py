@@ -122,19 +122,6 @@ def _coding_notes(moderators: Moderators, standardized: bool) -> tuple[str, ...]
     return tuple(notes)
 
 
-def effect_title(ensemble: Ensemble, title: str) -> str:
-    """Say at which levels an effect is tested, if that is not their mean."""
-    moderators = ensemble.task.moderators
-    if moderators is None:
-        return title
-    at = [
-        f"{c.name} = {c.levels[0]}"
-        for c in moderators.codings
-        if c.contrasts == "treatment"
-    ]
-    return f"{title} ({', '.join(at)})" if at else title
-
-
 def marginal_means(
     ensemble: Ensemble,
     *terms: str,
