@@ -15,9 +15,10 @@ def information_criteria(
     loglik : float
         Maximised log likelihood.
     parameters : int
-        Number of parameters, mu and the variance components.
+        Number of parameters, coefficients and variance components.
     n : int
-        Number of observations: K, or K - 1 for a restricted likelihood.
+        Number of observations: K, or K less the coefficients for a restricted
+        likelihood.
 
     Notes
     -----

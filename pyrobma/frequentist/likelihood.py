@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
+from pyrobma.frequentist.covariance import ClusterCovariance
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
+
+_LOG_2PI = math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterLikelihood:
-    """Log likelihood of two variance components, the mean profiled out.
+    """Log likelihood of two variance components, the coefficients profiled out.
 
     Parameters
     ----------
@@ -25,21 +28,33 @@ class ClusterLikelihood:
         Their sampling variances, positive.
     cluster : array of int, shape (K,)
         Cluster of each estimate, 0 .. L - 1, each one used.
+    design : array of shape (K, P), or None
+        Columns X of the mean, linearly independent. None means the intercept only.
+
+    Attributes
+    ----------
+    x : array of shape (K, P)
+        The columns.
+    unit : float
+        A variance of the data's order of magnitude, for starts and steps.
 
     Notes
     -----
-    The estimates of a cluster have covariance ``diag(v + within) + between``. Its
-    inverse and determinant follow from those of the diagonal. With
-    ``d = 1 / (v + within)``, ``D`` the sum of d over a cluster and ``m`` the cluster's
-    mean weighted by d, a cluster informs about mu only through m, which has variance
-    ``1 / t = 1 / D + between``. So
+    The estimates have mean X b and, in a cluster, covariance ``diag(v + within) +
+    between``, together S. `ClusterCovariance` has a root R of its inverse in linear
+    time, so that b comes from the ordinary least squares of R y on R X, whose residuals
+    e give
 
-        -2 l = K log 2π + Σ log(v + within) + Σ_c log(1 + between D)
-               + Σ d (y - m)² + Σ_c t (m - mu)²,   mu = Σ t m / Σ t,
+        -2 l = K log 2π + log|S| + e'e,
 
-    to which the restricted likelihood adds ``log Σ t - log K - log 2π`` (Harville,
-    1974; the term log K makes it a density of error contrasts, as metafor has it).
-    With `between` 0 this is the univariate random-effects model, tau² = `within`.
+    to which the restricted likelihood adds ``log|X'S⁻¹X| - log|X'X| - P log 2π``
+    (Harville, 1974; the term in X'X makes it a density of error contrasts, as metafor
+    has it). With `between` 0 this is the univariate model, tau² = `within`.
+
+    With a derivative S' of S (the identity for `within`, the indicator of a common
+    cluster for `between`) the slope of -2 l is ``tr(S⁻¹S') - u'S'u``, ``u = S⁻¹(y - Xb)
+    = R'e``; that of the restricted one is less by ``tr((X'S⁻¹X)⁻¹ G'S'G)``, ``G = S⁻¹X
+    = R'(R X)``.
 
     References
     ----------
@@ -50,6 +65,21 @@ class ClusterLikelihood:
     y: FloatArray
     v: FloatArray
     cluster: IntArray
+    design: InitVar[FloatArray | None] = None
+    x: FloatArray = field(init=False)
+    unit: float = field(init=False)
+    _rows: FloatArray = field(init=False)
+
+    def __post_init__(self, design: FloatArray | None) -> None:
+        """Derive what does not depend on the variance components."""
+        x = np.ones((self.y.size, 1)) if design is None else design
+        # with orthonormal columns log|X'X| is 0, and X'S⁻¹X as well conditioned as S
+        basis = np.ascontiguousarray(np.linalg.qr(x)[0].T)
+        residual = self.y - (basis @ self.y) @ basis
+        set_ = object.__setattr__
+        set_(self, "x", x)
+        set_(self, "unit", float(np.mean(self.v) + np.mean(residual**2)))
+        set_(self, "_rows", np.vstack([basis, self.y]))
 
     @property
     def n_estimates(self) -> int:
@@ -62,21 +92,31 @@ class ClusterLikelihood:
         return int(self.cluster.max()) + 1
 
     @property
-    def unit(self) -> float:
-        """A variance of the data's order of magnitude, for starts and steps."""
-        return float(np.mean(self.v) + np.var(self.y))
+    def n_coefficients(self) -> int:
+        """Number of coefficients of the mean, P."""
+        return int(self.x.shape[1])
 
-    def total(self, x: FloatArray) -> FloatArray:
-        """Sum `x`, shape (K,), over each cluster: shape (L,)."""
-        return np.asarray(np.bincount(self.cluster, weights=x), float)
+    def covariance(self, within: float, between: float) -> ClusterCovariance:
+        """Covariance of the estimates with these variance components."""
+        return ClusterCovariance(self.v + within, between, self.cluster)
 
-    def mean(self, within: float, between: float) -> tuple[float, float]:
-        """Generalised least squares estimate of mu and its variance."""
-        d = 1.0 / (self.v + within)
-        precision = self.total(d)
-        m = self.total(d * self.y) / precision
-        t = precision / (1.0 + between * precision)
-        return float(t @ m / t.sum()), float(1.0 / t.sum())
+    def coefficients(
+        self, within: float, between: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Generalised least squares estimates, and a factor of their covariance.
+
+        Returns
+        -------
+        array of shape (P,)
+            The estimates b.
+        array of shape (P, P)
+            A matrix F with ``F F' = (X'S⁻¹X)⁻¹``: tests and predictions lose fewer
+            digits with it than with the covariance.
+        """
+        root = self.covariance(within, between)
+        q, r = np.linalg.qr(root.whitened(self.x.T).T)
+        factor = np.linalg.inv(r)
+        return factor @ (q.T @ root.whitened(self.y)), factor
 
     def evaluate(
         self, within: float, between: float, *, reml: bool
@@ -93,38 +133,27 @@ class ClusterLikelihood:
         Returns
         -------
         float
-            Log likelihood at the best mu.
+            Log likelihood at the best coefficients.
         array of shape (2,)
             Derivatives with respect to `within` and `between`.
         """
-        variance = self.v + within
-        d = 1.0 / variance
-        precision = self.total(d)
-        shrink = 1.0 / (1.0 + between * precision)
-        m = self.total(d * self.y) / precision
-        t = precision * shrink
-        t_sum = float(t.sum())
-        offset = m - float(t @ m) / t_sum
-        deviation = self.y - m[self.cluster]
+        root = self.covariance(within, between)
+        rows = root.whitened(self._rows)
+        x, z = rows[:-1], rows[-1]
+        information = x @ x.T
+        inverse = np.linalg.inv(information)
+        z -= (inverse @ (x @ z)) @ x
+        entries, sums = root.unwhitened(rows if reml else rows[-1:])
 
-        deviance = (
-            self.n_estimates * math.log(2.0 * math.pi)
-            + np.log(variance).sum()
-            + np.log1p(between * precision).sum()
-            + d @ deviation**2
-            + t @ offset**2
-        )
-        # inverse covariance times residuals, entry by entry
-        u = d * (deviation + (shrink * offset)[self.cluster])
-        d2 = self.total(d**2)
-        slope_within = d.sum() - between * (d2 @ shrink) - u @ u
-        slope_between = t.sum() - t**2 @ offset**2
+        deviance = self.n_estimates * _LOG_2PI + root.log_determinant + z @ z
+        slopes = np.array(root.inverse_traces)
+        slopes -= entries[-1] @ entries[-1], sums[-1] @ sums[-1]
         if reml:
-            deviance += math.log(t_sum / self.n_estimates / (2.0 * math.pi))
-            slope_within -= d2 @ shrink**2 / t_sum
-            slope_between -= t @ t / t_sum
-        gradient = np.array([-0.5 * slope_within, -0.5 * slope_between])
-        return float(-0.5 * deviance), gradient
+            g, g_sums = entries[:-1], sums[:-1]
+            deviance += np.linalg.slogdet(information)[1]
+            deviance -= self.n_coefficients * _LOG_2PI
+            slopes -= np.vdot(inverse, g @ g.T), np.vdot(inverse, g_sums @ g_sums.T)
+        return float(-0.5 * deviance), -0.5 * slopes
 
 
 def maximise(

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from scipy.special import chdtrc
 
 from pyrobma._numerics import typical_variance
-from pyrobma._types import FloatArray, IntArray
+from pyrobma._types import IntArray
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
+from pyrobma.frequentist.components import (
+    component_intervals,
+    correlation,
+    fit_components,
+)
 from pyrobma.frequentist.criteria import information_criteria
 from pyrobma.frequentist.intervals import (
     HeterogeneityIntervals,
     Interval,
     around,
     check_level,
-    profile_interval,
     wald,
 )
-from pyrobma.frequentist.likelihood import ClusterLikelihood, maximise, maximum_on_line
+from pyrobma.frequentist.likelihood import ClusterLikelihood
+from pyrobma.frequentist.multilevel_regression import (
+    MultilevelRegressionFit,
+    fit_multilevel_regression,
+)
 from pyrobma.frequentist.report import Report, number, p_value, percent, table
 from pyrobma.frequentist.robust import RobustEstimate, cluster_robust
 
 if TYPE_CHECKING:
-    from pyrobma.effects.data import EffectSizes
+    import pandas as pd
 
-_Profile = Callable[[float], float]
+    from pyrobma.effects.data import EffectSizes
+    from pyrobma.effects.moderators import Mods
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,61 +123,13 @@ class MultilevelFit(Report):
         Ends are solved for to about ten digits; metafor stops its root finder at
         1.2e-4 by default, so that the last digits of its intervals can differ.
         """
-        level = check_level(self.level if level is None else level)
-        unit = self._likelihood.unit
-        total = self.tau2 or 0.1 * unit
-        variances = [total * factor for factor in (0.0, 0.1, 0.4, 1.0, 2.5)]
-        correlations = [0.0, 0.1, 0.35, 0.65, 0.9, 1.0]
-        reml = self.method == "REML"
-
-        def loglik(within: float, between: float) -> float:
-            return self._likelihood.evaluate(within, between, reml=reml)[0]
-
-        def at_tau2(tau2: float) -> float:
-            return maximum_on_line(
-                lambda rho: loglik((1.0 - rho) * tau2, rho * tau2),
-                correlations,
-                bounded=True,
-            )
-
-        def at_rho(rho: float) -> float:
-            return maximum_on_line(
-                lambda tau2: loglik((1.0 - rho) * tau2, rho * tau2),
-                variances,
-                bounded=False,
-            )
-
-        def at_between(between: float) -> float:
-            return maximum_on_line(
-                lambda within: loglik(within, between), variances, bounded=False
-            )
-
-        def at_within(within: float) -> float:
-            return maximum_on_line(
-                lambda between: loglik(within, between), variances, bounded=False
-            )
-
-        def interval(
-            estimate: float, profile: _Profile, upper: float = math.inf
-        ) -> Interval:
-            return profile_interval(
-                profile, estimate, self.loglik, level=level, unit=unit, upper=upper
-            )
-
-        rho = 0.5 if math.isnan(self.rho) else self.rho
-        tau2 = interval(self.tau2, at_tau2)
-        found = {
-            "tau2": tau2,
-            "tau": Interval(math.sqrt(tau2.lower), math.sqrt(tau2.upper)),
-            "rho": interval(rho, at_rho, 1.0),
-            "sigma2_between": interval(self.sigma2_between, at_between),
-            "sigma2_within": interval(self.sigma2_within, at_within),
-        }
-        return HeterogeneityIntervals(
-            method="profile likelihood",
-            level=level,
-            estimates={name: getattr(self, name) for name in found},
-            intervals=found,
+        return component_intervals(
+            self._likelihood,
+            self.sigma2_within,
+            self.sigma2_between,
+            self.loglik,
+            reml=self.method == "REML",
+            level=check_level(self.level if level is None else level),
         )
 
     def robust(
@@ -179,7 +140,7 @@ class MultilevelFit(Report):
         Parameters
         ----------
         correction : {"CR1", "CR2", "CR0"}
-            Small-sample correction: see `cluster_robust`.
+            Small-sample correction: see `sandwich`.
         level : float or None
             Coverage, 0 to 1; None means the level of the fit.
 
@@ -225,14 +186,42 @@ class MultilevelFit(Report):
         )
 
 
+@overload
 def rma_mv(
     effects: EffectSizes,
     cluster: Collection[Any] | None = None,
     method: str = "REML",
     *,
+    mods: None = None,
+    data: None = None,
     level: float = 0.95,
-) -> MultilevelFit:
+) -> MultilevelFit: ...
+
+
+@overload
+def rma_mv(
+    effects: EffectSizes,
+    cluster: Collection[Any] | None = None,
+    method: str = "REML",
+    *,
+    mods: Mods,
+    data: pd.DataFrame | None = None,
+    level: float = 0.95,
+) -> MultilevelRegressionFit: ...
+
+
+def rma_mv(
+    effects: EffectSizes,
+    cluster: Collection[Any] | None = None,
+    method: str = "REML",
+    *,
+    mods: Mods | None = None,
+    data: pd.DataFrame | None = None,
+    level: float = 0.95,
+) -> MultilevelFit | MultilevelRegressionFit:
     """Fit the two-level model: true effects of a cluster share a correlation.
+
+    With moderators, the two-level meta-regression.
 
     Parameters
     ----------
@@ -243,19 +232,26 @@ def rma_mv(
         own. None means the clusters of `effects`.
     method : {"REML", "ML"}
         Restricted or full maximum likelihood.
+    mods : str, sequence of str, DataFrame, mapping, Moderators, or None
+        Moderators of the mean, of estimates or of clusters, as of `rma`.
+    data : DataFrame or None
+        Table of the moderators, one row an estimate in the order of `effects`.
     level : float
         Coverage of the intervals, 0 to 1.
 
     Returns
     -------
-    MultilevelFit
-        Estimates, tests, intervals and fit statistics; prints as a table.
+    MultilevelFit or MultilevelRegressionFit
+        Estimates, tests, intervals and fit statistics; prints as a table. The latter
+        with moderators.
 
     Raises
     ------
     DataError
         If `method` or `level` is not known, `cluster` has the wrong length, there is
-        one cluster only, or every cluster has one estimate (use `rma`).
+        one cluster only, every cluster has one estimate (use `rma`), or moderators
+        cannot be read, depend on each other, are as many as the estimates, or leave
+        nothing to differ between clusters.
 
     Notes
     -----
@@ -266,7 +262,8 @@ def rma_mv(
     parameterises the covariance itself lets it fall to -1 / (n - 1).
 
     The sampling errors are independent. The likelihood is closed form and costs a time
-    linear in K. I² uses the typical sampling variance of Higgins and Thompson (2002).
+    linear in K. I² uses the typical sampling variance of Higgins and Thompson (2002),
+    and with moderators that of `rma`.
 
     References
     ----------
@@ -278,14 +275,24 @@ def rma_mv(
         raise DataError(
             f"method: expected 'REML' or 'ML'; got {method!r}. Use one of these."
         )
+    codes = _clusters(effects, cluster)
+    if mods is not None:
+        return fit_multilevel_regression(
+            effects, codes, mods, data, method=method, level=level
+        )
+    if data is not None:
+        raise DataError(
+            "mods: expected moderators, since data was given; got None. Name the "
+            "columns of data that are moderators."
+        )
     y, v = effects.y, effects.se**2
     k = y.size
-    likelihood = ClusterLikelihood(y, v, _clusters(effects, cluster))
+    likelihood = ClusterLikelihood(y, v, codes)
     reml = method == "REML"
-    within, between, loglik = _fit(likelihood, reml=reml)
+    within, between, loglik = fit_components(likelihood, reml=reml)
     tau2 = within + between
-    estimate, variance = likelihood.mean(within, between)
-    se = math.sqrt(variance)
+    estimate, se = (part.item() for part in likelihood.coefficients(within, between))
+    se = abs(se)
     statistic, p, ci = wald(estimate, se, level=level)
     q = heterogeneity.cochran_q(y, v)
     share = 100.0 / (tau2 + typical_variance(v))
@@ -304,7 +311,7 @@ def rma_mv(
         prediction=around(estimate, math.hypot(se, math.sqrt(tau2)), level=level),
         tau2=tau2,
         tau=math.sqrt(tau2),
-        rho=between / tau2 if tau2 > 0.0 else math.nan,
+        rho=correlation(within, between),
         sigma2_between=between,
         sigma2_within=within,
         I2=share * tau2,
@@ -319,22 +326,6 @@ def rma_mv(
         AICc=aicc,
         _likelihood=likelihood,
     )
-
-
-def _fit(likelihood: ClusterLikelihood, *, reml: bool) -> tuple[float, float, float]:
-    """`within`, `between` and the maximum of the log likelihood."""
-    unit = likelihood.unit
-
-    def objective(x: FloatArray) -> tuple[float, FloatArray]:
-        return likelihood.evaluate(float(x[0]), float(x[1]), reml=reml)
-
-    starts = [
-        total * unit * np.array([1.0 - rho, rho])
-        for total in (0.05, 0.3, 1.0)
-        for rho in (0.05, 0.35, 0.65, 0.95)
-    ]
-    x, maximum = maximise(objective, starts, unit=unit)
-    return float(x[0]), float(x[1]), maximum
 
 
 def _clusters(effects: EffectSizes, cluster: Collection[Any] | None) -> IntArray:

@@ -1,20 +1,25 @@
-"""Cluster-robust (sandwich) standard errors with small-sample corrections."""
+"""Cluster-robust results: the mean effect, or coefficients of a meta-regression."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pyrobma._types import FloatArray
-from pyrobma.errors import DataError
+from pyrobma.frequentist.coefficients import (
+    coefficient_lines,
+    covariance_table,
+    term_tests,
+    test_lines,
+)
+from pyrobma.frequentist.design import Design
 from pyrobma.frequentist.intervals import Interval, wald
 from pyrobma.frequentist.likelihood import ClusterLikelihood
 from pyrobma.frequentist.report import Report, p_value, percent, table
+from pyrobma.frequentist.sandwich import Correction, Sandwich, sandwich
+from pyrobma.frequentist.wald import WaldTest, coefficient_table, standard_errors
 
-Correction = Literal["CR0", "CR1", "CR2"]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,6 +72,69 @@ class RobustEstimate(Report):
         return f"Cluster-robust {self.correction}, {self.clusters} clusters\n\n{body}"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class RobustCoefficients(Report):
+    """Coefficients of a meta-regression with cluster-robust tests.
+
+    Attributes
+    ----------
+    correction : {"CR1", "CR2", "CR0"}
+        Small-sample correction.
+    clusters : int
+        Number of clusters.
+    level : float
+        Coverage of the intervals, 0 to 1.
+    QM, QM_df, QM_df2, QM_p : float
+        F test of all coefficients but the intercept, with `QM_df` and `QM_df2` degrees
+        of freedom; nan if there are too few clusters for it.
+    """
+
+    correction: Correction
+    clusters: int
+    level: float
+    QM: float
+    QM_df: int
+    QM_df2: float
+    QM_p: float
+    _design: Design = field(compare=False)
+    _sandwich: Sandwich = field(compare=False)
+
+    @property
+    def coefficients(self) -> pd.DataFrame:
+        """One row a coefficient: estimate, se, statistic (t), df, p, lower, upper."""
+        found = self._sandwich
+        return coefficient_table(
+            self._design.labels,
+            found.estimate,
+            standard_errors(found.factor),
+            found.df,
+            self.level,
+        )
+
+    @property
+    def covariance(self) -> pd.DataFrame:
+        """Robust covariance of the coefficients, labels on both axes."""
+        return covariance_table(self._design, self._sandwich.factor)
+
+    @property
+    def terms(self) -> pd.DataFrame:
+        """F tests of the coefficients of each term: statistic, df, df2, p."""
+        return term_tests(self._design, self._sandwich.test)
+
+    def __str__(self) -> str:
+        """Return the table."""
+        overall = WaldTest(self.QM, self.QM_df, self.QM_df2, self.QM_p)
+        return "\n".join(
+            [
+                f"Cluster-robust {self.correction}, {self.clusters} clusters",
+                "",
+                coefficient_lines(self.coefficients, self.level, letter="t", df=True),
+                "",
+                test_lines(overall, self.terms),
+            ]
+        )
+
+
 def cluster_robust(
     likelihood: ClusterLikelihood,
     within: float,
@@ -75,70 +143,17 @@ def cluster_robust(
     correction: str,
     level: float,
 ) -> RobustEstimate:
-    """Sandwich standard error of mu under a working covariance.
+    """Sandwich standard error of mu; arguments and errors as of `sandwich`.
 
-    Parameters
-    ----------
-    likelihood : ClusterLikelihood
-        Data and clusters.
-    within, between : float
-        Working variance components: a cluster's covariance is
-        ``diag(v + within) + between``.
-    correction : {"CR1", "CR2", "CR0"}
-        "CR0" has no correction; "CR1" multiplies the variance by L / (L - 1). Both
-        test with L - 1 degrees of freedom. "CR2" makes the variance unbiased if the
-        working covariance is right, with Satterthwaite degrees of freedom; it costs
-        the cube of the largest cluster's size, where the others are linear.
-    level : float
-        Coverage, 0 to 1.
-
-    Returns
-    -------
-    RobustEstimate
-        Estimate, robust standard error, test and interval.
-
-    Raises
-    ------
-    DataError
-        If there is one cluster only, or the correction is not known.
-
-    Notes
-    -----
-    The variance is ``M² Σ_c (g_c' e_c)²`` with residuals e, model-based variance M of
-    mu, and ``g = A Σ⁻¹ 1``. A is the identity but for CR2, where
-    ``A = U' B^(-1/2) U`` with ``Σ = U'U`` (Cholesky) and ``B = U (Σ - M 1 1') U'``.
-
-    References
-    ----------
-    .. [1] Pustejovsky, Tipton (2018). J. Bus. Econ. Stat. 36(4), 672-683.
-       doi:10.1080/07350015.2016.1247004
+    `level` is the coverage of the interval, 0 to 1.
     """
-    if correction not in ("CR0", "CR1", "CR2"):
-        raise DataError(
-            f"correction: expected 'CR0', 'CR1' or 'CR2'; got {correction!r}. "
-            "Use one of these."
-        )
-    n = likelihood.n_clusters
-    if n < 2:
-        raise DataError(
-            "cluster: expected at least two clusters; got one. "
-            "A robust standard error needs independent clusters."
-        )
-    mu, variance = likelihood.mean(within, between)
-    d = 1.0 / (likelihood.v + within)
-    g = d / (1.0 + between * likelihood.total(d))[likelihood.cluster]
-    df = float(n - 1)
-    if correction == "CR2":
-        g = _bias_reduced(likelihood, within, between, variance, g)
-        df = _satterthwaite(likelihood, within, between, variance, g)
-    scores = likelihood.total(g * (likelihood.y - mu))
-    se = variance * math.sqrt(float(scores @ scores))
-    if correction == "CR1":
-        se *= math.sqrt(n / (n - 1))
+    found = sandwich(likelihood, within, between, correction=correction)
+    mu, df = found.estimate.item(), found.df.item()
+    se = standard_errors(found.factor).item()
     statistic, p, ci = wald(mu, se, level=level, df=df)
     return RobustEstimate(
-        correction=correction,  # type: ignore[arg-type]
-        clusters=n,
+        correction=found.correction,
+        clusters=found.clusters,
         estimate=mu,
         se=se,
         statistic=statistic,
@@ -149,47 +164,26 @@ def cluster_robust(
     )
 
 
-def _bias_reduced(
+def robust_coefficients(
     likelihood: ClusterLikelihood,
+    design: Design,
     within: float,
     between: float,
-    variance: float,
-    weights: FloatArray,
-) -> FloatArray:
-    """Return g of every cluster, shape (K,), from ``weights = Σ⁻¹ 1``."""
-    cluster = likelihood.cluster
-    rows = np.argsort(cluster, kind="stable")
-    sizes = np.bincount(cluster)
-    first = np.cumsum(sizes) - sizes
-    result = np.empty_like(weights)
-    # clusters of one size go through the matrix routines in one batch
-    for size in np.unique(sizes):
-        index = rows[first[sizes == size][:, None] + np.arange(size)]
-        sigma = between + (likelihood.v[index] + within)[..., None] * np.eye(size)
-        lower = np.linalg.cholesky(sigma)
-        upper = np.swapaxes(lower, 1, 2)
-        values, vectors = np.linalg.eigh(upper @ (sigma - variance) @ lower)
-        right = np.swapaxes(vectors, 1, 2) @ upper @ weights[index][..., None]
-        root = vectors @ (right / np.sqrt(values)[..., None])
-        result[index] = (lower @ root)[..., 0]
-    return result
-
-
-def _satterthwaite(
-    likelihood: ClusterLikelihood,
-    within: float,
-    between: float,
-    variance: float,
-    g: FloatArray,
-) -> float:
-    """Degrees of freedom of ``Σ (g' e)²``; its matrix is diagonal plus rank one."""
-    sums = likelihood.total(g)
-    diagonal = likelihood.total(g**2 * (likelihood.v + within)) + between * sums**2
-    squares = sums**2
-    trace = diagonal.sum() - variance * squares.sum()
-    norm = (
-        diagonal @ diagonal
-        - 2.0 * variance * (diagonal @ squares)
-        + (variance * squares.sum()) ** 2
+    *,
+    correction: str,
+    level: float,
+) -> RobustCoefficients:
+    """Sandwich tests of all coefficients; the same for a `design`."""
+    found = sandwich(likelihood, within, between, correction=correction)
+    overall = found.test(design.slopes)
+    return RobustCoefficients(
+        correction=found.correction,
+        clusters=found.clusters,
+        level=level,
+        QM=overall.statistic,
+        QM_df=overall.df,
+        QM_df2=overall.df2,
+        QM_p=overall.p,
+        _design=design,
+        _sandwich=found,
     )
-    return float(trace**2 / norm)

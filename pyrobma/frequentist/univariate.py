@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
-from scipy.special import chdtrc
 
-from pyrobma._numerics import typical_variance
-from pyrobma._types import FloatArray
 from pyrobma.errors import DataError
-from pyrobma.frequentist import heterogeneity
-from pyrobma.frequentist.criteria import information_criteria
+from pyrobma.frequentist.heterogeneity import COMMON, METHODS, tau2_intervals
+from pyrobma.frequentist.independent import check_options, fit_independent
 from pyrobma.frequentist.intervals import (
     HeterogeneityIntervals,
     Interval,
     around,
     check_level,
-    profile_interval,
     wald,
 )
 from pyrobma.frequentist.likelihood import ClusterLikelihood
+from pyrobma.frequentist.regression import RegressionFit, fit_regression
 from pyrobma.frequentist.report import Report, number, p_value, percent, table
 from pyrobma.frequentist.robust import RobustEstimate, cluster_robust
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyrobma.effects.data import EffectSizes
+    from pyrobma.effects.moderators import Mods
 
-METHODS = ("REML", "ML", "DL", "HE", "SJ", "PM", "EB", "FE", "EE")
-"""Estimators of tau²; "FE" and "EE" both mean the common-effect model."""
-
-_MOMENT = {
-    "DL": heterogeneity.dersimonian_laird,
-    "HE": heterogeneity.hedges,
-    "SJ": heterogeneity.sidik_jonkman,
-    "PM": heterogeneity.paule_mandel,
-    "EB": heterogeneity.paule_mandel,
-}
+__all__ = ["METHODS", "RandomEffectsFit", "rma"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,49 +122,12 @@ class RandomEffectsFit(Report):
         Ends are solved for to about ten digits; metafor stops its root finder at
         1.2e-4 by default, so that the last digits of its intervals can differ.
         """
-        level = check_level(self.level if level is None else level)
-        if self.method in ("FE", "EE"):
-            raise DataError(
-                f"method: expected a random-effects model; got {self.method!r}. "
-                "Fit with method='REML' to have an interval of tau2."
-            )
-        y, v = self._likelihood.y, self._likelihood.v
-        if method == "QP":
-            interval = heterogeneity.q_profile(y, v, level)
-        elif method == "PL" and self.method in ("ML", "REML"):
-            interval = self._profile(level)
-        else:
-            raise DataError(
-                "method: expected 'QP', or 'PL' with tau2 by ML or REML; "
-                f"got {method!r} with tau2 by {self.method}. Use 'QP'."
-            )
-        typical = typical_variance(v)
-
-        def derived(tau2: float) -> tuple[float, float, float, float]:
-            return (
-                tau2,
-                math.sqrt(tau2),
-                heterogeneity.i_squared(tau2, typical),
-                heterogeneity.h_squared(tau2, typical),
-            )
-
-        names = ("tau2", "tau", "I2", "H2")
-        ends = map(Interval, derived(interval.lower), derived(interval.upper))
-        return HeterogeneityIntervals(
-            method={"QP": "Q-profile", "PL": "profile likelihood"}[method],
-            level=level,
-            estimates=dict(zip(names, derived(self.tau2), strict=True)),
-            intervals=dict(zip(names, ends, strict=True)),
-        )
-
-    def _profile(self, level: float) -> Interval:
-        reml = self.method == "REML"
-        return profile_interval(
-            lambda tau2: self._likelihood.evaluate(tau2, 0.0, reml=reml)[0],
+        return tau2_intervals(
+            self._likelihood,
             self.tau2,
-            self.loglik,
-            level=level,
-            unit=self._likelihood.unit,
+            estimator=self.method,
+            method=method,
+            level=check_level(self.level if level is None else level),
         )
 
     def robust(
@@ -184,7 +138,7 @@ class RandomEffectsFit(Report):
         Parameters
         ----------
         correction : {"CR1", "CR2", "CR0"}
-            Small-sample correction: see `cluster_robust`.
+            Small-sample correction: see `sandwich`.
         level : float or None
             Coverage, 0 to 1; None means the level of the fit.
 
@@ -203,7 +157,7 @@ class RandomEffectsFit(Report):
 
     def __str__(self) -> str:
         """Return the table."""
-        common = self.method in ("FE", "EE")
+        common = self.method in COMMON
         model = "Common-effect" if common else "Random-effects"
         knha = ", Knapp-Hartung test" if self.test == "knha" else ""
         title = f"{model} model ({self.method}{knha}), {self.k} estimates"
@@ -234,14 +188,42 @@ class RandomEffectsFit(Report):
         return "\n".join(lines)
 
 
+@overload
 def rma(
     effects: EffectSizes,
     method: str = "REML",
     *,
+    mods: None = None,
+    data: None = None,
     test: str = "z",
     level: float = 0.95,
-) -> RandomEffectsFit:
+) -> RandomEffectsFit: ...
+
+
+@overload
+def rma(
+    effects: EffectSizes,
+    method: str = "REML",
+    *,
+    mods: Mods,
+    data: pd.DataFrame | None = None,
+    test: str = "z",
+    level: float = 0.95,
+) -> RegressionFit: ...
+
+
+def rma(
+    effects: EffectSizes,
+    method: str = "REML",
+    *,
+    mods: Mods | None = None,
+    data: pd.DataFrame | None = None,
+    test: str = "z",
+    level: float = 0.95,
+) -> RandomEffectsFit | RegressionFit:
     """Fit the common-effect or random-effects model, ignoring clusters.
+
+    With moderators, the meta-regression.
 
     Parameters
     ----------
@@ -251,22 +233,32 @@ def rma(
         Estimator of tau²: "REML" (default), "ML", "DL" (DerSimonian-Laird), "HE"
         (Hedges), "SJ" (Sidik-Jonkman), "PM" (Paule-Mandel), "EB" (empirical Bayes, the
         same as "PM"); "FE" or "EE" for the common-effect model, tau² = 0.
+    mods : str, sequence of str, DataFrame, mapping, Moderators, or None
+        Moderators of the mean: a formula over the columns of `data` ("ablat + alloc"),
+        names of its columns, or the columns themselves. Numbers stay as they are;
+        factors are coded by treatment contrasts, differences from the first level. A
+        `Moderators` keeps its own coding. None means no moderators.
+    data : DataFrame or None
+        Table of the moderators, one row an estimate in the order of `effects`.
     test : {"z", "knha"}
         Normal test and intervals, or those of Knapp and Hartung (2003): standard error
-        from the weighted residuals, t with K - 1 degrees of freedom.
+        from the weighted residuals, t with K - P degrees of freedom, P the number of
+        coefficients.
     level : float
         Coverage of the intervals, 0 to 1.
 
     Returns
     -------
-    RandomEffectsFit
-        Estimates, tests, intervals and fit statistics; prints as a table.
+    RandomEffectsFit or RegressionFit
+        Estimates, tests, intervals and fit statistics; prints as a table. The latter
+        with moderators.
 
     Raises
     ------
     DataError
-        If `method`, `test` or `level` is not known, or one estimate is to give tau² or
-        a Knapp-Hartung test.
+        If `method`, `test` or `level` is not known, one estimate is to give tau² or
+        a Knapp-Hartung test, or moderators cannot be read, depend on each other, or
+        are as many as the estimates.
 
     Notes
     -----
@@ -276,7 +268,12 @@ def rma(
     Higgins and Thompson (2002); for the common-effect model I² and H² are from Q.
     Standard errors of tau² are of the expected information (ML, REML) or of the
     quadratic form in y that defines the estimator. The restricted likelihood counts
-    K - 1 observations in BIC and AICc.
+    K - P observations in BIC and AICc.
+
+    With moderators mu is X b, X the intercept and their columns; s² is (K - P) over the
+    trace of the residual projection W - W X (X'W X)⁻¹ X'W with weights 1 / v; R² is the
+    share of the tau² of the model without moderators, by the same estimator, that is
+    gone (for the common-effect model the adjusted R² of weighted least squares).
 
     References
     ----------
@@ -285,31 +282,32 @@ def rma(
     .. [2] Knapp, Hartung (2003). Stat. Med. 22(17), 2693-2710. doi:10.1002/sim.1482
     .. [3] Higgins, Thompson (2002). Stat. Med. 21(11), 1539-1558. doi:10.1002/sim.1186
     """
+    check_level(level)
+    check_options(method, test)
+    if mods is not None:
+        return fit_regression(
+            effects, mods, data, method=method, test=test, level=level
+        )
+    if data is not None:
+        raise DataError(
+            "mods: expected moderators, since data was given; got None. Name the "
+            "columns of data that are moderators."
+        )
     y, v = effects.y, effects.se**2
     k = y.size
-    check_level(level)
-    _check(method, test, k)
+    common = method in COMMON
+    if k < 2 and (not common or test == "knha"):
+        raise DataError(
+            "effects: expected at least two estimates; got one. "
+            "Use method='FE' with test='z'."
+        )
     likelihood = ClusterLikelihood(y, v, np.arange(k))
-    reml = method == "REML"
-    common = method in ("FE", "EE")
-    if common:
-        tau2, se_tau2 = 0.0, math.nan
-    elif method in _MOMENT:
-        tau2, se_tau2 = _MOMENT[method](y, v)
-    else:
-        tau2, se_tau2 = heterogeneity.likelihood_tau2(likelihood, reml=reml)
-    loglik = likelihood.evaluate(tau2, 0.0, reml=reml)[0]
-    estimate, variance = likelihood.mean(tau2, 0.0)
-    df = None
-    if test == "knha":
-        df = float(k - 1)
-        variance *= heterogeneity.cochran_q(y, v, tau2) / df
-    se = math.sqrt(variance)
-    statistic, p, ci = wald(estimate, se, level=level, df=df)
-    prediction = around(estimate, math.hypot(se, math.sqrt(tau2)), level=level, df=df)
-    q = heterogeneity.cochran_q(y, v)
-    i2, h2 = _inconsistency(tau2, v, q, common=common)
-    aic, bic, aicc = information_criteria(loglik, 1 if common else 2, k - reml)
+    fit = fit_independent(likelihood, method, test)
+    estimate, se = fit.estimate.item(), abs(fit.factor.item())
+    statistic, p, ci = wald(estimate, se, level=level, df=fit.df)
+    prediction = around(
+        estimate, math.hypot(se, math.sqrt(fit.tau2)), level=level, df=fit.df
+    )
     return RandomEffectsFit(
         method=method,
         test=test,
@@ -322,51 +320,18 @@ def rma(
         p=p,
         ci=ci,
         prediction=Interval(math.nan, math.nan) if common else prediction,
-        tau2=tau2,
-        se_tau2=se_tau2,
-        tau=math.sqrt(tau2),
-        I2=i2,
-        H2=h2,
-        Q=q,
-        Q_df=k - 1,
-        Q_p=float(chdtrc(k - 1, q)) if k > 1 else 1.0,
-        loglik=loglik,
-        AIC=aic,
-        BIC=bic,
-        AICc=aicc,
+        tau2=fit.tau2,
+        se_tau2=fit.se_tau2,
+        tau=math.sqrt(fit.tau2),
+        I2=fit.I2,
+        H2=fit.H2,
+        Q=fit.Q,
+        Q_df=fit.Q_df,
+        Q_p=fit.Q_p,
+        loglik=fit.loglik,
+        AIC=fit.AIC,
+        BIC=fit.BIC,
+        AICc=fit.AICc,
         _likelihood=likelihood,
         _clusters=ClusterLikelihood(y, v, effects.cluster),
-    )
-
-
-def _check(method: str, test: str, k: int) -> None:
-    if method not in METHODS:
-        raise DataError(
-            f"method: expected one of {', '.join(METHODS)}; got {method!r}. "
-            "Use one of these."
-        )
-    if test not in ("z", "knha"):
-        raise DataError(
-            f"test: expected 'z' or 'knha'; got {test!r}. Use one of these."
-        )
-    if k < 2 and (method not in ("FE", "EE") or test == "knha"):
-        raise DataError(
-            "effects: expected at least two estimates; got one. "
-            "Use method='FE' with test='z'."
-        )
-
-
-def _inconsistency(
-    tau2: float, v: FloatArray, q: float, *, common: bool
-) -> tuple[float, float]:
-    """I² (per cent) and H²."""
-    df = v.size - 1
-    if df == 0:
-        return 0.0, 1.0
-    if common:
-        return (100.0 * max(1.0 - df / q, 0.0) if q > 0.0 else 0.0), q / df
-    typical = typical_variance(v)
-    return (
-        heterogeneity.i_squared(tau2, typical),
-        heterogeneity.h_squared(tau2, typical),
     )

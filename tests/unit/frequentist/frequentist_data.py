@@ -25,6 +25,20 @@ def bcg():
     )
 
 
+def bcg_table():
+    """Moderators of the thirteen trials."""
+    return load_dataset("bcg")
+
+
+def delinquency():
+    """Hundred standardised mean differences in seventeen studies, and their table."""
+    table = load_dataset("assink2016")
+    effects = effect_sizes(
+        table, d="yi", v="vi", study_ids="study", transformation="cohens_d"
+    )
+    return effects, table
+
+
 def effects_of(y, v, cluster=None):
     """Effect sizes on a scale of their own."""
     ids = None if cluster is None else [f"c{c}" for c in cluster]

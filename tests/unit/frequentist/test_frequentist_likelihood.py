@@ -17,10 +17,26 @@ ROUNDING = 1e-11
 DIFFERENCES = 2e-6
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+def moderators(cluster, seed):
+    """Intercept, a year that is not centred, and a moderator of clusters."""
+    rng = np.random.default_rng(seed)
+    years = rng.integers(1950, 2020, cluster.size).astype(float)
+    levels = rng.normal(size=cluster.max() + 1)
+    return np.column_stack([np.ones(cluster.size), years, levels[cluster]])
+
+
+@pytest.fixture(
+    scope="module", params=[(1, False), (2, False), (3, False), (1, True), (4, True)]
+)
 def likelihood(request):
-    effects = simulated(30, 9, within=0.05, between=0.1, seed=request.param)
-    return ClusterLikelihood(effects.y, effects.se**2, effects.cluster)
+    seed, moderated = request.param
+    effects = simulated(30, 9, within=0.05, between=0.1, seed=seed)
+    return ClusterLikelihood(
+        effects.y,
+        effects.se**2,
+        effects.cluster,
+        moderators(effects.cluster, seed) if moderated else None,
+    )
 
 
 def dense(likelihood, within, between):
@@ -29,21 +45,48 @@ def dense(likelihood, within, between):
 
 
 @pytest.mark.parametrize(("within", "between"), COMPONENTS)
-def test_mean_is_generalised_least_squares(likelihood, within, between):
+def test_the_root_of_the_inverse_covariance_is_one(likelihood, within, between):
+    sigma = dense(likelihood, within, between)
+    covariance = likelihood.covariance(within, between)
+    root = covariance.whitened(np.eye(30)).T
+    inverse, sums = covariance.unwhitened(root.T)
+    np.testing.assert_allclose(root.T @ root @ sigma, np.eye(30), atol=1e-9)
+    np.testing.assert_allclose(inverse @ sigma, np.eye(30), atol=1e-9)
+    indicators = likelihood.cluster[:, None] == np.arange(likelihood.n_clusters)
+    np.testing.assert_allclose(sums, inverse @ indicators, atol=1e-9)
+    expected = np.linalg.slogdet(sigma)[1]
+    assert covariance.log_determinant == pytest.approx(expected, rel=1e-9)
+    traces = np.trace(inverse), np.trace(inverse @ indicators @ indicators.T)
+    assert covariance.inverse_traces == pytest.approx(traces, rel=1e-9)
+
+
+@pytest.mark.parametrize(("within", "between"), COMPONENTS)
+def test_coefficients_are_generalised_least_squares(likelihood, within, between):
     precision = np.linalg.inv(dense(likelihood, within, between))
-    mu, variance = likelihood.mean(within, between)
-    assert variance == pytest.approx(1.0 / precision.sum(), rel=ROUNDING)
-    assert mu == pytest.approx(variance * (precision @ likelihood.y).sum(), rel=1e-9)
+    weighted = likelihood.x.T @ precision
+    estimate, factor = likelihood.coefficients(within, between)
+    # the matrix of the dense formula has the square of the columns' condition number
+    information = weighted @ likelihood.x
+    np.testing.assert_allclose(
+        factor.T @ information @ factor, np.eye(likelihood.n_coefficients), atol=1e-8
+    )
+    expected = np.linalg.solve(information, weighted @ likelihood.y)
+    np.testing.assert_allclose(
+        likelihood.x @ estimate, likelihood.x @ expected, rtol=1e-7, atol=1e-7
+    )
+
+
+def best_mean(likelihood, within, between):
+    return likelihood.x @ likelihood.coefficients(within, between)[0]
 
 
 @pytest.mark.parametrize(("within", "between"), COMPONENTS)
 def test_ml_is_the_multivariate_normal_density_at_the_best_mean(
     likelihood, within, between
 ):
-    mu, _ = likelihood.mean(within, between)
     expected = multivariate_normal.logpdf(
         likelihood.y,
-        np.full(likelihood.n_estimates, mu),
+        best_mean(likelihood, within, between),
         dense(likelihood, within, between),
     )
     value, _ = likelihood.evaluate(within, between, reml=False)
@@ -54,13 +97,25 @@ def test_ml_is_the_multivariate_normal_density_at_the_best_mean(
 def test_reml_is_the_density_of_orthonormal_error_contrasts(
     likelihood, within, between
 ):
-    contrasts = null_space(np.ones((1, likelihood.n_estimates))).T
+    contrasts = null_space(likelihood.x.T).T
     expected = multivariate_normal.logpdf(
         contrasts @ likelihood.y,
         cov=contrasts @ dense(likelihood, within, between) @ contrasts.T,
     )
     value, _ = likelihood.evaluate(within, between, reml=True)
     assert value == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_other_columns_with_the_same_span_change_no_likelihood(likelihood):
+    rng = np.random.default_rng(6)
+    p = likelihood.n_coefficients
+    mixed = likelihood.x @ rng.normal(size=(p, p))
+    other = ClusterLikelihood(likelihood.y, likelihood.v, likelihood.cluster, mixed)
+    for reml in (False, True):
+        value, gradient = likelihood.evaluate(0.1, 0.2, reml=reml)
+        again, other_gradient = other.evaluate(0.1, 0.2, reml=reml)
+        assert again == pytest.approx(value, rel=1e-9)
+        np.testing.assert_allclose(other_gradient, gradient, rtol=1e-7)
 
 
 @pytest.mark.parametrize("reml", [False, True])
@@ -81,7 +136,7 @@ def test_gradient_is_the_slope_of_the_value(likelihood, within, between, reml):
 @pytest.mark.parametrize("reml", [False, True])
 def test_without_clusters_only_the_sum_of_the_components_counts(likelihood, reml):
     alone = ClusterLikelihood(
-        likelihood.y, likelihood.v, np.arange(likelihood.n_estimates)
+        likelihood.y, likelihood.v, np.arange(likelihood.n_estimates), likelihood.x
     )
     value, gradient = alone.evaluate(0.3, 0.0, reml=reml)
     split, split_gradient = alone.evaluate(0.1, 0.2, reml=reml)
@@ -93,7 +148,10 @@ def test_without_clusters_only_the_sum_of_the_components_counts(likelihood, reml
 def test_order_of_the_estimates_does_not_matter(likelihood):
     order = np.random.default_rng(4).permutation(likelihood.n_estimates)
     shuffled = ClusterLikelihood(
-        likelihood.y[order], likelihood.v[order], likelihood.cluster[order]
+        likelihood.y[order],
+        likelihood.v[order],
+        likelihood.cluster[order],
+        likelihood.x[order],
     )
     assert shuffled.evaluate(0.1, 0.2, reml=True)[0] == pytest.approx(
         likelihood.evaluate(0.1, 0.2, reml=True)[0], rel=ROUNDING

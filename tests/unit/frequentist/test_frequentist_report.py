@@ -2,7 +2,7 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from frequentist_data import bcg, schools
+from frequentist_data import bcg, bcg_table, delinquency, schools
 
 from pyrobma.frequentist import rma, rma_mv
 from pyrobma.frequentist.report import number
@@ -53,6 +53,83 @@ def test_knapp_hartung_is_named_and_prints_t():
     text = str(rma(bcg(), test="knha"))
     assert "(REML, Knapp-Hartung test)" in text
     assert text.splitlines()[2].split()[2] == "t"
+
+
+@pytest.mark.parametrize(
+    ("test", "title", "statistic", "head"),
+    [
+        ("z", "(REML)", "z", ["QM", "df", "p"]),
+        ("knha", "(REML, Knapp-Hartung test)", "t", ["F", "df", "df2", "p"]),
+    ],
+)
+def test_a_meta_regression_prints_coefficients_tests_and_heterogeneity(
+    test, title, statistic, head
+):
+    fit = rma(bcg(), mods="alloc + year + ablat", data=bcg_table(), test=test)
+    lines = repr(fit).splitlines()
+    start = f"Mixed-effects meta-regression {title}, 13 estimates, measure none"
+    assert lines[0] == start
+    assert lines[2].split()[:4] == ["estimate", "se", statistic, "p"]
+    labels = [line.split(maxsplit=1)[0] for line in lines[3:8]]
+    assert labels == ["intercept", "alloc[dif:", "alloc[dif:", "year", "ablat"]
+    assert lines[9].split() == head
+    alloc = fit.terms.loc["alloc"]
+    df2 = ["8"] if test == "knha" else []
+    assert lines[10].split() == [
+        "all", "moderators", number(fit.QM), "4", *df2, number(fit.QM_p),
+    ]  # fmt: skip
+    assert lines[11].split() == [
+        "alloc", number(alloc.statistic), "2", *df2, number(alloc.p),
+    ]  # fmt: skip
+    assert lines[-4:] == [
+        "residual tau² 0.1796 (se 0.1425), tau 0.4238",
+        "I² 73.09 %, H² 3.72, R² 42.67 %",
+        "QE(8) = 26.2030, p 0.0010",
+        f"logLik {number(fit.loglik)}, AIC {number(fit.AIC)}, "
+        f"BIC {number(fit.BIC)}, AICc {number(fit.AICc)}",
+    ]
+
+
+def test_one_moderator_has_one_test_and_a_common_effect_no_tau2():
+    text = str(rma(bcg(), "FE", mods="ablat", data=bcg_table()))
+    assert text.startswith("Common-effect meta-regression (FE), 13 estimates")
+    assert "all moderators" not in text
+    assert "tau²" not in text
+
+
+def test_a_two_level_meta_regression_prints_its_components():
+    effects, table = delinquency()
+    fit = rma_mv(effects, mods="year + deltype", data=table)
+    lines = str(fit).splitlines()
+    assert lines[0] == (
+        "Two-level meta-regression (REML), 100 estimates in 17 clusters, measure "
+        "cohens_d"
+    )
+    assert lines[-5] == (
+        f"residual tau² {number(fit.tau2)}, tau {number(fit.tau)}, "
+        f"rho {number(fit.rho)}"
+    )
+    assert lines[-4] == "sigma² between clusters 0.1493, within 0.0853"
+    robust = fit.robust("CR2")
+    lines = str(robust).splitlines()
+    assert lines[0] == "Cluster-robust CR2, 17 clusters"
+    assert lines[2].split()[:5] == ["estimate", "se", "t", "df", "p"]
+    row = robust.terms.loc["deltype"]
+    assert lines[-1].split() == [
+        "deltype", number(row.statistic), "2", "0.84", number(row.p),
+    ]  # fmt: skip
+
+
+def test_the_frame_of_a_meta_regression_has_one_row_with_every_figure():
+    effects, table = delinquency()
+    for fit in (
+        rma(effects, mods="year", data=table),
+        rma_mv(effects, mods="year", data=table),
+    ):
+        public = [f.name for f in dataclasses.fields(fit) if f.name[0] != "_"]
+        assert fit.to_frame().columns.tolist() == public
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            fit.tau2 = 0.0
 
 
 def test_notebooks_show_the_escaped_table():
