@@ -12,6 +12,7 @@ from importlib.metadata import version as _version
 from pyrobma.api import robma
 from pyrobma.effects import (
     EffectSizes,
+    Moderators,
     OR2d,
     OR2logOR,
     OR2r,
@@ -38,6 +39,7 @@ from pyrobma.effects import (
     r2logOR,
     r2OR,
     r2z,
+    read_moderators,
     risk_difference,
     scale_factor,
     se_d,
@@ -100,6 +102,7 @@ from pyrobma.priors import (
     prior_weightfunction,
 )
 from pyrobma.result import RobmaFit, load
+from pyrobma.sensitivity import Sensitivity, sensitivity
 from pyrobma.summary import Summary, Table, compare
 
 __version__ = _version("pyrobma")
@@ -119,6 +122,7 @@ __all__ = [
     "Hypotheses",
     "ModelSpace",
     "ModelSpec",
+    "Moderators",
     "OR2d",
     "OR2logOR",
     "OR2r",
@@ -131,6 +135,7 @@ __all__ = [
     "RobmaFit",
     "SamplerSettings",
     "SamplingError",
+    "Sensitivity",
     "SettingsError",
     "Summary",
     "Table",
@@ -171,6 +176,7 @@ __all__ = [
     "r2d",
     "r2logOR",
     "r2z",
+    "read_moderators",
     "risk_difference",
     "rma",
     "rma_mv",
@@ -191,6 +197,7 @@ __all__ = [
     "se_z2se_d",
     "se_z2se_logOR",
     "se_z2se_r",
+    "sensitivity",
     "smd",
     "transform_effect",
     "transform_se",

@@ -12,6 +12,14 @@ _TIE = 1e-12
 """Sums of many weights miss a simple fraction by their rounding, less than this."""
 
 
+def normal_log_density(
+    x: FloatArray | float, mean: FloatArray | float, sd: FloatArray | float
+) -> FloatArray:
+    """Return log densities of normal distributions; scipy.stats is slow to import."""
+    z = (x - np.asarray(mean)) / sd
+    return np.asarray(-0.5 * z**2 - np.log(sd) - 0.5 * np.log(2 * np.pi))
+
+
 def weighted_quantiles(
     values: FloatArray, weights: FloatArray, probs: Sequence[float] | FloatArray
 ) -> FloatArray:

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import norm
 
 from pyrobma._mcmc import effective_sample_size
+from pyrobma._numerics import normal_log_density
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.bridge.diagnostics import pareto_k
 from pyrobma.ensemble.conditionals import (
@@ -308,7 +308,7 @@ def prior_log_density(
     """Return the log prior density of a sum that is free in a model."""
     mean, sd = _prior_moments(quantity, spec)
     if not math.isnan(sd):
-        return float(norm.logpdf(value, mean, sd))
+        return float(normal_log_density(value, mean, sd))
     free = [(n, w) for n, w in quantity.weights if not spec.prior(n).is_spike]
     (name, weight), *others = free
     rest = _prior_draws(ensemble, quantity, spec, [n for n, _ in others])
@@ -366,7 +366,7 @@ def _from_draws(
     task = ensemble.task
     if conjugate(task, fit.spec):
         own = conditional(task, fit, quantity)
-        logs = np.asarray(norm.logpdf(value, own.mean, own.sd))
+        logs = normal_log_density(value, own.mean, own.sd)
     else:
         ratios = ordinate_ratios(task, fit, dict(quantity.weights), value)
         if ratios is None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
 
+from pyrobma._numerics import normal_log_density
 from pyrobma._types import FloatArray
 from pyrobma.fit.model import Fit, fit_model, job_of, survey
 from pyrobma.fit.settings import SamplerSettings
@@ -122,7 +122,8 @@ def ordinate_ratios(
         direction = covariance @ slope / spread**2
         moved[:, moves] += np.outer(value / unit - theta, direction)
         there = density(moved)
-    logs = norm.logpdf(theta, expected, spread) + there - lp.ravel() - math.log(unit)
+    logs = normal_log_density(theta, expected, spread) + there - lp.ravel()
+    logs = logs - math.log(unit)
     return np.exp(np.where(np.isnan(logs), -np.inf, logs)).reshape(lp.shape)
 
 
@@ -195,7 +196,7 @@ def constrained_model(
     given = {"mu": ABSENT, **others, **priors}
     ordered = tuple((n, given[n]) for n in own.unknowns.names if n in given)
     model = replace(spec, priors=ordered, alternative=frozenset())
-    log_prior = float(norm.logpdf(away / length) - math.log(length))
+    log_prior = float(normal_log_density(away, 0.0, length))
     if not model.free:
         found = fit_model(own, model, settings, seed)
         return ConstrainedModel(log_prior, found.logml, found.logml_mcse)

@@ -52,9 +52,7 @@ class Table:
 
     def __str__(self) -> str:
         """Return the table as aligned text."""
-        shown = self.formatted()
-        shown.index.name = None
-        shown.columns.name = None
+        shown = self.formatted().rename_axis(index=None, columns=None)
         text = "" if shown.empty else shown.to_string().replace(PAD, " ")
         body = [line.rstrip() for line in text.splitlines()]
         return "\n".join([self.title, *body, *self.notes])
