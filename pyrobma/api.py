@@ -487,7 +487,8 @@ def _full_space(
         ),
         f"{BIAS.name}_null": bias_priors(given[f"{BIAS.name}_null"], null=True),
     }
-    for component in (c.name for c in COMPONENTS if c != BIAS):
+    single: list[Any] = [c.name for c in COMPONENTS if c != BIAS]
+    for component in single:
         for null in (False, True):
             name = f"{component}_null" if null else component
             sides[name] = component_priors(
