@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import bayes_factor_of_log, decimals, error, fixed
+from pyrobma._format import bayes_factor_of_log, decimals, error, fixed, listed
 from pyrobma._types import FloatArray
 from pyrobma._validate import is_whole
 from pyrobma.ensemble import (
@@ -52,7 +52,7 @@ class Sensitivity:
     ensemble : Ensemble
         The one that was given.
     component : str
-        The component, or kind of bias, whose priors were changed.
+        The component, or kind of bias, whose priors were changed; the first of several.
     unknowns : tuple of Parameter
         Its unknowns.
     frame : DataFrame
@@ -149,7 +149,8 @@ class Sensitivity:
     def _axis(self) -> str:
         """Return the title of the axis of scales."""
         row = self.unknowns[0]
-        of = row.symbol if len(self.unknowns) == 1 else row.component.title
+        titles = list(dict.fromkeys(row.component.title for row in self.unknowns))
+        of = row.symbol if len(self.unknowns) == 1 else listed(titles)
         names = set(self.frame["scale_name"])
         name = names.pop() if len(names) == 1 else ""
         if not name:
@@ -168,7 +169,7 @@ class Sensitivity:
 
 def sensitivity(
     ensemble: Ensemble,
-    component: str,
+    component: str | Sequence[str],
     *,
     scales: Iterable[float] | None = None,
     priors: Iterable[Prior | PET | PEESE] | None = None,
@@ -186,8 +187,8 @@ def sensitivity(
         What `robma` returns.
     component : str
         "effect", "heterogeneity", "hierarchical", "PET", "PEESE" or a moderator's term:
-        one that some model is the alternative for. If it has several unknowns, their
-        priors change together.
+        one that some model is the alternative for. If it has several unknowns, or if
+        several components are given, their priors change together.
     scales : iterable of float, optional
         Positive factors on the scales of the alternative's priors; 1 is added. None:
         nine from 1/8 to 8.
@@ -268,12 +269,19 @@ def sensitivity(
                 f"{value!r}."
             )
     space, measure = ensemble.space, ensemble.task.prior_scale
-    unknowns = varied_unknowns(space, component, ensemble.unknowns)
+    names = (component,) if isinstance(component, str) else tuple(component)
+    if not names:
+        raise DataError("component: expected one or more; got none.")
+    unknowns = tuple(
+        row
+        for name in dict.fromkeys(names)
+        for row in varied_unknowns(space, name, ensemble.unknowns)
+    )
     if priors is None:
         factors = SCALES if scales is None else scales
-        cases = with_scales(space, component, unknowns, factors, measure)
+        cases = with_scales(space, unknowns, factors, measure)
     elif scales is None:
-        cases = with_priors(space, component, unknowns, priors, measure)
+        cases = with_priors(space, unknowns, priors, measure)
     else:
         raise PriorError(
             "scales: expected None beside priors; got both. Give one of the two."
@@ -297,8 +305,8 @@ def sensitivity(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-    evidence, estimates = _tabulated(ensemble, component, cases, found)
-    return Sensitivity(ensemble, component, unknowns, evidence, estimates, again)
+    evidence, estimates = _tabulated(ensemble, names, cases, found)
+    return Sensitivity(ensemble, names[0], unknowns, evidence, estimates, again)
 
 
 def _from_draws(
@@ -340,7 +348,7 @@ def _probabilities(ensemble: Ensemble, logml: FloatArray) -> FloatArray:
 
 def _tabulated(
     ensemble: Ensemble,
-    component: str,
+    varied: Sequence[str],
     cases: Sequence[Varied],
     found: dict[Likelihood, Reweighted],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -348,7 +356,7 @@ def _tabulated(
     table = ensemble.unknowns
     components = {
         name: [row.name for row in table.of_component(name) if row.scalar]
-        for name in (*ensemble.components, component)
+        for name in (*ensemble.components, *varied)
     }
     evidence: list[dict[str, Any]] = []
     estimates: list[dict[str, Any]] = []

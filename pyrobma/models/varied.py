@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -98,7 +98,6 @@ def varied_unknowns(
 
 def with_scales(
     space: ModelSpace,
-    component: str,
     unknowns: Sequence[Parameter],
     scales: Iterable[float],
     measure: Measure,
@@ -109,10 +108,8 @@ def with_scales(
     ----------
     space : ModelSpace
         The models.
-    component : str
-        Some model is the alternative for it.
     unknowns : sequence of Parameter
-        Its scalar unknowns.
+        Scalar unknowns of components that some model is the alternative for.
     scales : iterable of float
         Positive factors, as in `pyrobma.priors.scaling.scaled`.
     measure : str
@@ -131,10 +128,11 @@ def with_scales(
         values.
     """
     rows = {row.name: row for row in unknowns}
-    own = [p for spec in space for _, p in _own(spec, component, rows)]
+    own = [p for spec in space for _, p in _own(spec, rows)]
     if all(prior.is_spike for prior in own):
+        names = listed(list(dict.fromkeys(row.component.name for row in unknowns)))
         raise PriorError(
-            f"component: expected one with a prior that has a scale; got {component!r} "
+            f"component: expected one with a prior that has a scale; got {names!r} "
             f"with {' and '.join(map(str, own))}. Give other priors as priors=[...]."
         )
 
@@ -149,14 +147,13 @@ def with_scales(
         return changed
 
     return tuple(
-        _described(_changed(space, component, rows, change(f)), component, rows, f)
+        _described(_changed(space, rows, change(f)), rows, f)
         for f in sorted({1.0, *_factors(scales)})
     )
 
 
 def with_priors(
     space: ModelSpace,
-    component: str,
     unknowns: Sequence[Parameter],
     priors: Iterable[Prior | PET | PEESE],
     measure: Measure,
@@ -165,7 +162,7 @@ def with_priors(
 
     Parameters
     ----------
-    space, component, unknowns, measure
+    space, unknowns, measure
         As in `with_scales`.
     priors : iterable of Prior, PET or PEESE
         Each for every unknown of the component; PET and PEESE for their own.
@@ -192,11 +189,11 @@ def with_priors(
             "priors=[prior('normal', mean=0, sd=0.5)]."
         )
     rows = {row.name: row for row in unknowns}
-    every = [_described(space, component, rows, 1.0)]
+    every = [_described(space, rows, 1.0)]
     for place, given in enumerate(priors):
         where = f"priors, position {place}"
         named: object = given
-        if isinstance(given, PET | PEESE) and type(given).__name__ == component:
+        if isinstance(given, PET | PEESE) and type(given).__name__ in rows:
             named = given.prior
         one = checked_prior(where, named)
         if one.is_spike and one.location == 0:
@@ -209,8 +206,7 @@ def with_priors(
         def changed(name: str, _: Prior, new: dict[str, Prior] = new) -> Prior:
             return new[name]
 
-        models = _changed(space, component, rows, changed)
-        every.append(_described(models, component, rows, math.nan))
+        every.append(_described(_changed(space, rows, changed), rows, math.nan))
     return tuple(every)
 
 
@@ -223,22 +219,22 @@ def _factors(scales: Any) -> list[float]:
     return [positive("scales", one, remedy) for one in scales]
 
 
-def _own(
-    spec: ModelSpec, component: str, names: Iterable[str]
-) -> list[tuple[str, Prior]]:
-    """Return a model's priors of a component that it is the alternative for."""
-    if component not in spec.alternative:
-        return []
-    return [(name, prior) for name, prior in spec.priors if name in set(names)]
+def _own(spec: ModelSpec, rows: Mapping[str, Parameter]) -> list[tuple[str, Prior]]:
+    """Return a model's priors of components that it is the alternative for."""
+    return [
+        (name, prior)
+        for name, prior in spec.priors
+        if name in rows and rows[name].component.name in spec.alternative
+    ]
 
 
 def _changed(
-    space: ModelSpace, component: str, names: Iterable[str], change: _Change
+    space: ModelSpace, rows: Mapping[str, Parameter], change: _Change
 ) -> ModelSpace:
     """Return the models with other priors where they are the alternative."""
 
     def changed(spec: ModelSpec) -> ModelSpec:
-        new = {name: change(name, p) for name, p in _own(spec, component, names)}
+        new = {name: change(name, p) for name, p in _own(spec, rows)}
         kept = tuple((name, new.get(name, prior)) for name, prior in spec.priors)
         return replace(spec, priors=kept)
 
@@ -246,12 +242,12 @@ def _changed(
 
 
 def _described(
-    space: ModelSpace, component: str, names: Iterable[str], factor: float
+    space: ModelSpace, rows: Mapping[str, Parameter], factor: float
 ) -> Varied:
     """Say what the alternative's priors of a space are."""
     texts, scales = [], []
     for spec in space:
-        if own := _own(spec, component, names):
+        if own := _own(spec, rows):
             texts.append(_text(own))
             scales += [scale_of(prior) for _, prior in own]
     distinct = set(scales)

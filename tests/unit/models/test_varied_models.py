@@ -37,7 +37,7 @@ def space(**sides):
 
 def of(models, component, call, given):
     rows = varied_unknowns(models, component, TABLE)
-    return call(models, component, rows, given, "cohens_d")
+    return call(models, rows, given, "cohens_d")
 
 
 def test_only_priors_of_the_alternative_change():
@@ -181,3 +181,18 @@ def test_a_prior_that_reaches_outside_is_truncated():
     with pytest.warns(rb.PriorWarning, match="priors, position 0: Normal"):
         found = of(models, "heterogeneity", with_priors, [NARROW])
     assert found[1].prior == "Normal(0, 0.1)[0, Inf]"
+
+
+def test_several_components_change_together():
+    models = rb.model_space(
+        effect=EFFECTS[:1], heterogeneity=[rb.prior("inv_gamma", shape=1, scale=0.15)]
+    )
+    rows = [
+        row
+        for name in ("effect", "heterogeneity")
+        for row in varied_unknowns(models, name, TABLE)
+    ]
+    _, wide = with_scales(models, rows, [2], "cohens_d")
+    assert str(wide.space.models[0].prior("mu")) == "Normal(0, 2)"
+    assert str(wide.space.models[0].prior("tau")) == "InvGamma(1, 0.3)"
+    assert math.isnan(wide.scale)
