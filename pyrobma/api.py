@@ -50,6 +50,7 @@ from pyrobma.models import (
     with_heredity,
 )
 from pyrobma.models.spec import legal
+from pyrobma.models.terms import confounded_bias
 from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
 from pyrobma.priors import (
     DEFAULT,
@@ -70,6 +71,11 @@ TYPICAL_UNITS = (0.03, 3.0)
 
 MANY_MODELS = 200
 """Number of models above which a message says so before they are fitted."""
+
+_PLAIN = {
+    "contrasts": "meandif", "standardize": True, "center": "rows", "missing": "error",
+}  # fmt: skip
+"""Defaults of the arguments that say how moderators are read."""
 
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
@@ -335,6 +341,13 @@ def robma(
         space = _weighted(space, task, terms, heredity, mods_prior)
     else:
         space = _own_space(task, models, given, rescale_priors, model_type)
+    for name in confounded_bias(task, space):
+        warnings.warn(
+            f"mods: the moderators make up the column of {name}; the data cannot "
+            "tell them apart, and priors decide. Leave one of them out.",
+            DataWarning,
+            stacklevel=2,
+        )
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     chosen = settings.resolved(len(space))
@@ -395,11 +408,19 @@ def _moderators(
 ) -> tuple[EffectSizes, Moderators | None]:
     """Code the moderators, and return them with the estimates that have them all."""
     if mods is None:
+        given = [name for name, value in options.items() if value != _PLAIN[name]]
+        if given:
+            raise DataError(
+                f"{', '.join(given)}: expected defaults without mods. Give mods, or "
+                "leave them out."
+            )
         return effects, None
     table = data if isinstance(data, pd.DataFrame) else None
     moderators, rows = read_moderators(
-        mods, table, K=effects.K, cluster=effects.cluster, **options
-    )
+        mods, table, K=effects.K, names=effects.names,
+        cluster=effects.cluster if effects.clustered else None,
+        **options,
+    )  # fmt: skip
     return (effects if rows.all() else effects.kept(rows)), moderators
 
 
@@ -416,6 +437,8 @@ def _terms(
 ) -> tuple[Hypotheses, ...]:
     """Return the hypotheses of the moderators; refuse their priors without any."""
     check_mods_prior(mods_prior)
+    if not isinstance(heredity, bool):
+        raise PriorError(f"heredity: expected True or False; got {heredity!r}.")
     own = {"priors_mods": priors_mods is not None, "test_mods": test_mods is not True}
     own |= {"mods_prior": mods_prior != "independent", "heredity": heredity is not True}
     beside = ", ".join(name for name, is_given in own.items() if is_given)

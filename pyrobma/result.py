@@ -20,14 +20,19 @@ from pyrobma.errors import DataError
 from pyrobma.plots import (
     plot_forest,
     plot_funnel,
+    plot_levels,
+    plot_marginal_means,
     plot_mcmc,
     plot_models,
     plot_overview,
     plot_pet_peese,
     plot_posterior,
     plot_probabilities,
+    plot_regression,
+    plot_terms,
     plot_weightfunction,
 )
+from pyrobma.plots.levels import is_levels
 from pyrobma.report import report_html
 from pyrobma.summary import (
     contrasts,
@@ -62,6 +67,9 @@ class RobmaFit(Ensemble):
     plot_probabilities = plot_probabilities
     plot_mcmc = plot_mcmc
     plot_overview = plot_overview
+    plot_regression = plot_regression
+    plot_marginal_means = plot_marginal_means
+    plot_terms = plot_terms
     to_datatree = to_datatree
     save = save
 
@@ -81,7 +89,8 @@ class RobmaFit(Ensemble):
         parameter : str
             "mu", "tau", "rho", "PET" or "PEESE": its density, spikes as bars.
             "omega" (or "weightfunction"): publication probability by p-value.
-            "PET-PEESE": the regression of effects on standard errors.
+            "PET-PEESE": the regression of effects on standard errors. With moderators,
+            a term or a coefficient; of a factor the deviation of every level.
         conditional : bool
             Only over models with the parameter's component.
         prior : bool
@@ -89,7 +98,8 @@ class RobmaFit(Ensemble):
         output_scale : str, optional
             Measure of effects, as in `Ensemble.mixture`. None: the prior scale.
         **options
-            More of `plot_posterior`, `plot_weightfunction` or `plot_pet_peese`.
+            More of `plot_posterior`, `plot_weightfunction`, `plot_pet_peese` or
+            `plot_levels`.
 
         Returns
         -------
@@ -108,6 +118,8 @@ class RobmaFit(Ensemble):
         options["output_scale"] = output_scale
         if parameter == "PET-PEESE":
             return plot_pet_peese(self, **options)
+        if is_levels(self, parameter):
+            return plot_levels(self, parameter, **options)
         return plot_posterior(self, parameter, **options)
 
     def report(self, path: str | Path, **options: Any) -> None:

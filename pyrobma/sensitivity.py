@@ -150,7 +150,8 @@ class Sensitivity:
         """Return the title of the axis of scales."""
         row = self.unknowns[0]
         titles = list(dict.fromkeys(row.component.title for row in self.unknowns))
-        of = row.symbol if len(self.unknowns) == 1 else listed(titles)
+        own = len(self.unknowns) == 1 and row.enters != "moderator"
+        of = row.symbol if own else listed(titles)
         names = set(self.frame["scale_name"])
         name = names.pop() if len(names) == 1 else ""
         if not name:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import hypothesis
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import pyrobma as rb
 from pyrobma.fit import Chains
@@ -16,6 +17,10 @@ from pyrobma.models import Task
 # The same examples everywhere, and no failure because a machine is busy.
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("seeded")
+
+
+# Matrices are small: threads would wait for each other more than they compute.
+threadpool_limits(1, user_api="blas")
 
 
 @pytest.fixture(scope="session")

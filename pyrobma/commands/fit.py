@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +17,18 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pyrobma.api import robma
+from pyrobma.commands.extras import (
+    Extra,
+    check_components,
+    predictions,
+    read_newdata,
+    sensitivities,
+)
 from pyrobma.commands.folder import FINISHED, new_file, output_folder
+from pyrobma.commands.moderators import given_moderators, in_options, read_terms
 from pyrobma.commands.options import COLUMNS, add_options
 from pyrobma.commands.priors import check_output_scale, given_priors
 from pyrobma.commands.results import write_results
@@ -60,10 +69,13 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
             encoding=options.encoding,
         )
         say(f"{options.file}: {len(table.frame)} rows")
+        with in_options():
+            moderators = given_moderators(options)
+            newdata = _checked_newdata(options, table, moderators)
         told_to_end: list[int] = []
         try:
-            with _end_as_interrupt(told_to_end):
-                fit = _fit(options, table, say)
+            with _end_as_interrupt(told_to_end), in_options():
+                fit = _fit(options, table, moderators, say)
         except FitError as error:
             _say(f"Error: {error}")
             _keep(error.finished, options.out)
@@ -79,19 +91,53 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
         output_scale=options.output_scale,
         with_figures=not options.no_figures,
         remarks=remarks,
+        extras=_extras(options, fit, newdata, say),
         say=say,
     )
     say(f"Done: {options.out}")
     return 0 if all(model.ok for model in fit.fits) else 3
 
 
+def _checked_newdata(
+    options: argparse.Namespace, table: Table, moderators: Mapping[str, Any]
+) -> pd.DataFrame | None:
+    """Read new rows; refuse, before anything is fitted, what would fail after it."""
+    newdata = read_newdata(options)
+    terms = None
+    if moderators and (newdata is not None or options.sensitivity):
+        terms = read_terms(table.frame, moderators)
+    if newdata is not None and terms is not None:
+        terms.design(newdata)
+    check_components(options.sensitivity or (), terms)
+    return newdata
+
+
+def _extras(
+    options: argparse.Namespace,
+    fit: RobmaFit,
+    newdata: pd.DataFrame | None,
+    say: Callable[[str], None],
+) -> Iterator[Extra]:
+    if newdata is not None:
+        say(f"Predicting {len(newdata)} rows")
+        yield predictions(fit, newdata, options.output_scale)
+    if options.sensitivity:
+        say("Finding how results change with priors")
+        yield from sensitivities(
+            fit, options.sensitivity, cores=options.cores, quiet=options.quiet
+        )
+
+
 def _fit(
-    options: argparse.Namespace, table: Table, say: Callable[[str], None]
+    options: argparse.Namespace,
+    table: Table,
+    moderators: Mapping[str, Any],
+    say: Callable[[str], None],
 ) -> RobmaFit:
     arguments: dict[str, Any] = {
         name: getattr(options, name) for name in (*COLUMNS, *_PASSED_ON)
     }
-    arguments |= given_priors(options)
+    arguments |= given_priors(options) | dict(moderators)
     if options.no_bias:
         arguments["priors_bias"] = None
     if options.resume is not None:

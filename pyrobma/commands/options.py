@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pyrobma.models import ABSENT
+from pyrobma.effects import CONTRASTS
+from pyrobma.effects.moderators import Missing
+from pyrobma.models import ABSENT, ModsPrior
 from pyrobma.parameters import BIAS, COMPONENTS
 from pyrobma.priors import Prior, default_priors
 
@@ -35,12 +37,19 @@ _OPTIONS = {
     for null in (False, True)
 }
 PRIORS = tuple(_OPTIONS)
+MODERATORS = (
+    "mods", "contrasts", "no_standardize", "center", "missing", "test_mods",
+    "no_heredity", "mods_prior", "priors_mods", "priors_mods_null", "predict",
+)  # fmt: skip
+"""Options that say something of moderators; the first one is that there are some."""
 _EPILOG = """\
 examples:
   python -m pyrobma fit data.csv --d yi --v vi --study-ids district --out results
   python -m pyrobma fit data.csv --r r --n n --no-bias --output-scale r --out results
   python -m pyrobma fit data.csv --logOR lor --se se --prior-scale logOR \\
       --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results
+  python -m pyrobma fit data.csv --r r --se se --no-bias --mods "measure + age" \\
+      --priors-mods "age: Normal(0, 0.5)" --predict new.csv --out results
 
 The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
 (PNG and SVG), draws.nc (draws of every model, NetCDF for ArviZ), fit.pyrobma (for
@@ -142,6 +151,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         help="factor on the scale of the default priors (default: 1)",
     )  # fmt: skip
 
+    _add_moderators(parser)
+
     group = parser.add_argument_group("scales")
     group.add_argument(
         "--transformation", metavar="MEASURE",
@@ -178,10 +189,68 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "finished.pyrobma",
     )  # fmt: skip
     group.add_argument(
+        "--sensitivity", nargs="+", metavar="COMPONENT",
+        help="fit again with other scales of the priors of effect, heterogeneity, "
+        "hierarchical, PET, PEESE or a term of --mods; writes a table and a figure",
+    )  # fmt: skip
+    group.add_argument(
         "--no-figures", action="store_true", help="tables and draws only, no report"
     )
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(run=run)
+
+
+def _add_moderators(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("moderators")
+    group.add_argument(
+        "--mods", metavar="FORMULA",
+        help="of columns of the file, e.g. 'measure + age', 'measure * log(age)' or "
+        "'C(year)'; every model is fitted with and without each term",
+    )  # fmt: skip
+    group.add_argument(
+        "--contrasts", choices=CONTRASTS,
+        help="factors as deviations of levels from their mean (meandif, default; "
+        "orthonormal) or as differences from the first level (treatment)",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-standardize", action="store_true", default=None,
+        help="take numbers as they are; default: centred, and divided by their "
+        "standard deviation",
+    )  # fmt: skip
+    group.add_argument(
+        "--center", nargs="+", metavar="WHERE",
+        help="centre numbers at their mean over rows (default) or clusters, or at "
+        "numbers by name, e.g. year=2000",
+    )  # fmt: skip
+    group.add_argument(
+        "--missing", choices=get_args(Missing),
+        help="what to do with rows that lack a moderator (default: error)",
+    )  # fmt: skip
+    group.add_argument(
+        "--test-mods", nargs="+", metavar="TERM",
+        help="terms that models are fitted without too, all (default) or none",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-heredity", action="store_true", default=None,
+        help="fit models with an interaction and without what it is made of, too",
+    )  # fmt: skip
+    group.add_argument(
+        "--mods-prior", choices=get_args(ModsPrior),
+        help="each term is in with probability 1/2 (independent, default), or every "
+        "number of terms is as probable as any other (beta-binomial)",
+    )  # fmt: skip
+    for null in (False, True):
+        side, prior = ("without", "Spike(0)") if null else ("with", "Normal(0, 0.5)")
+        group.add_argument(
+            f"--priors-mods{'-null' if null else ''}", nargs="+",
+            metavar="'TERM: PRIOR'",
+            help=f"of models {side} a term, e.g. 'age: {prior}', or 'age: none'",
+        )  # fmt: skip
+    group.add_argument(
+        "--predict", type=Path, metavar="FILE",
+        help="a table with columns of moderators, of the same form as that of the "
+        "estimates; mean effects and prediction intervals go to tables/predictions.csv",
+    )  # fmt: skip
 
 
 def _example(component: Any, null: bool) -> Prior:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from pyrobma.commands.extras import Extra
 from pyrobma.commands.folder import (
     FINISHED,
     SETTINGS,
@@ -18,9 +19,10 @@ from pyrobma.commands.folder import (
     new_file,
 )
 from pyrobma.effects import Measure
-from pyrobma.report import figures, report_html, save_figure, tables
+from pyrobma.report import Figure, figures, report_html, save_figure, tables
+from pyrobma.report.tables import file_names
 from pyrobma.result import RobmaFit
-from pyrobma.summary import ensemble_warnings, interpret
+from pyrobma.summary import Table, ensemble_warnings, interpret
 
 _FORMATS = ("svg", "png")
 _FORMULA: Final = re.compile(r"[=+@\t\r\n-]")
@@ -35,6 +37,7 @@ def write_results(
     output_scale: Measure | None = None,
     with_figures: bool = True,
     remarks: Sequence[str] = (),
+    extras: Iterable[Extra] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
@@ -59,6 +62,8 @@ def write_results(
         Draw the figures and write the report, which holds them.
     remarks : sequence of str
         Warnings that were given while the models were fitted.
+    extras : iterable of Extra
+        More tables and figures. Asked for once the fit is saved.
     say : callable
         Told what is being written.
     """
@@ -75,6 +80,10 @@ def write_results(
         contents = {**settings, "warnings": list(remarks), "files": sorted(files)}
         _write(new_file(folder, SETTINGS), json.dumps(contents, indent=2) + "\n")
 
+    def write_table(name: str, table: Table, frame: pd.DataFrame) -> None:
+        without_formulas(frame).to_csv(file(f"tables/{name}.csv"))
+        _write(file(f"tables/{name}.html"), table.to_html())
+
     written.add(SETTINGS)
     try:
         # First: all else can be made again from it.
@@ -83,8 +92,12 @@ def write_results(
         say("Writing tables")
         contents = tables(fit, output_scale=output_scale)
         for name, table in contents.items():
-            without_formulas(table.frame).to_csv(file(f"tables/{name}.csv"))
-            _write(file(f"tables/{name}.html"), table.to_html())
+            write_table(name, table, table.frame)
+        drawings: list[Figure] = []
+        for extra in extras:
+            contents[extra.name] = extra.table
+            write_table(extra.name, extra.table, extra.frame)
+            drawings += [] if extra.figure is None else [extra.figure]
         text = "\n".join(
             [
                 interpret(fit, output_scale=output_scale),
@@ -94,12 +107,14 @@ def write_results(
         _write(file("interpretation.txt"), text + "\n")
         if with_figures:
             images: dict[str, str] = {}
-            for figure in figures(fit, output_scale=output_scale):
+            catalogue = (*figures(fit, output_scale=output_scale), *drawings)
+            names = file_names(figure.name for figure in catalogue)
+            for figure, name in zip(catalogue, names, strict=True):
                 say(f"Drawing {figure.name}")
                 drawn = figure.draw()
                 for ending in _FORMATS:
-                    save_figure(drawn, file(f"figures/{figure.name}.{ending}"))
-                svg = folder / "figures" / f"{figure.name}.svg"
+                    save_figure(drawn, file(f"figures/{name}.{ending}"))
+                svg = folder / "figures" / f"{name}.svg"
                 images[figure.name] = svg.read_text(encoding="utf-8")
             known = ensemble_warnings(fit)  # the report shows these itself
             page = report_html(
@@ -111,6 +126,7 @@ def write_results(
                 },
                 images=images,
                 contents=contents,
+                more_figures=drawings,
                 remarks=[remark for remark in remarks if remark not in known],
             )
             _write(file("report.html"), page)

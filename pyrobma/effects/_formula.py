@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,10 +18,11 @@ from pyrobma.errors import DataError
 
 _CALLS: Final = frozenset(
     (
-        "C", "I", "log", "log10", "log2", "exp", "exp10", "exp2", "sqrt", "abs",
+        "C", "I", "log", "log10", "log2", "exp", "exp2", "sqrt", "abs",
         "poly", "bs", "cr", "cs", "cc", "center", "scale",
     )
 )  # fmt: skip
+_OWN: Final = {"sqrt": np.sqrt}  # formulaic has the others
 _NUMPY: Final = frozenset(
     (
         "log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "square", "abs",
@@ -28,9 +30,7 @@ _NUMPY: Final = frozenset(
         "clip", "sign", "where", "power", "cbrt",
     )
 )  # fmt: skip
-_CONTRASTS: Final = frozenset(
-    ("treatment", "sum", "helmert", "diff", "poly", "SAS", "simple")
-)
+_CONTRASTS: Final = frozenset(("treatment", "sum", "helmert", "diff", "poly", "SAS"))
 _NODES: Final = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.List,
     ast.Tuple, ast.BinOp, ast.UnaryOp, ast.Compare, ast.operator, ast.unaryop,
@@ -38,7 +38,9 @@ _NODES: Final = (
 )  # fmt: skip
 
 
-_QUOTED: Final = re.compile(r"`([^`]*)`")
+# As formulaic finds names between backticks: not within texts. That both find the same
+# ones is why `_tree` refuses what could be read in two ways.
+_PIECES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,20 @@ class Expression:
     ----------
     name : str
         As it is printed.
+    sources : tuple of str
+        Columns of the table that it needs.
     factor : object
         What formulaic made of it.
     """
 
     name: str
+    sources: tuple[str, ...]
     factor: Any
+
+    @property
+    def column(self) -> bool:
+        """Whether it is a column as it is."""
+        return bool(self.factor.eval_method.value == "lookup")
 
     def evaluated(
         self, known: pd.DataFrame, fresh: pd.DataFrame
@@ -85,7 +95,9 @@ class Expression:
             # Levels that are new are found by their caller.
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                values = np.asarray(spec.get_model_matrix(fresh), dtype=float)
+                own = fresh[list(self.sources)]
+                made = spec.get_model_matrix(own, context=_OWN)
+                values = np.asarray(made, dtype=float)
         except Exception as error:  # whatever the functions in it raise
             raise _failed(self.name, error) from error
         state = spec.encoder_state.get(self.factor.expr, (None, {}))[1]
@@ -99,8 +111,8 @@ class Expression:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 made = model_matrix(
-                    Formula([Term([self.factor])]), known, na_action="ignore",
-                    context={},
+                    Formula([Term([self.factor])]), known[list(self.sources)],
+                    na_action="ignore", context=_OWN,
                 )  # fmt: skip
         except Exception as error:
             raise _failed(self.name, error) from error
@@ -111,7 +123,15 @@ class Expression:
 
         Of shape (levels, columns).
         """
-        if "contr." not in self.factor.expr:
+        if self.column:
+            return None
+        tree, _ = _tree(self.factor.expr)
+        if not any(
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "contr"
+            for node in ast.walk(tree)
+        ):
             return None
         spec = self._spec(known)
         (state,) = spec.factor_contrasts.values()
@@ -157,14 +177,18 @@ def parse_formula(formula: str) -> ParsedFormula:
         what it must not.
     """
     from formulaic import Formula, SimpleFormula
-    from formulaic.errors import FormulaParsingError
 
+    if "`1`" in formula:
+        raise DataError(
+            f"mods: expected names other than 1, which is the intercept; got "
+            f"{formula!r}. Rename the column."
+        )
     try:
         parsed = Formula(formula)
-    except FormulaParsingError as error:
+    except Exception as error:  # not only errors of its own
         hint = " Give clusters as study_ids." if "|" in formula else ""
-        # Its message goes on with the formula and marks the place in colours.
-        first = str(error).splitlines()[0]
+        # Its message goes on with hints, the formula, and the place in colours.
+        first = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
         raise DataError(
             f"mods: expected a formula such as 'measure + age'; got {formula!r}: "
             f"{first}{hint}"
@@ -189,11 +213,20 @@ def parse_formula(formula: str) -> ParsedFormula:
     for factor in factors.values():
         if factor.eval_method.value != "lookup":
             _check(factor.expr, formula)
-    sources = dict.fromkeys(name for f in factors.values() for name in _names(f))
+    variables = tuple(
+        Expression(name, tuple(dict.fromkeys(_names(factor))), factor)
+        for name, factor in factors.items()
+    )
+    for variable in variables:
+        if not variable.sources:
+            raise DataError(
+                f"mods: expected columns of the table; got {variable.name} in "
+                f"{formula!r}, which needs none. Leave it out."
+            )
     return ParsedFormula(
         tuple(tuple(f.expr for f in term.factors) for term in terms),
-        tuple(Expression(name, factor) for name, factor in factors.items()),
-        tuple(sources),
+        variables,
+        tuple(dict.fromkeys(name for v in variables for name in v.sources)),
     )
 
 
@@ -201,6 +234,8 @@ def _names(factor: Any) -> list[str]:
     """Return the columns that a variable needs."""
     if factor.eval_method.value == "lookup":
         return [factor.expr]
+    if factor.eval_method.value == "literal":
+        return []
     tree, quoted = _tree(factor.expr)
     functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     owners = {
@@ -218,12 +253,28 @@ def _tree(expression: str) -> tuple[ast.AST, Mapping[str, str]]:
     quoted: dict[str, str] = {}
 
     def plain(match: re.Match[str]) -> str:
+        piece = match.group()
+        if piece[0] != "`":
+            return piece
         name = f"quoted_{len(quoted)}_"
-        quoted[name] = match.group(1)
+        quoted[name] = piece[1:-1]
         return name
 
+    texts = [piece for piece in _PIECES.findall(expression) if piece[0] != "`"]
+    names = [piece[1:-1] for piece in _PIECES.findall(expression) if piece[0] == "`"]
+    if (
+        "\\" in expression
+        or "\n" in expression
+        or any("`" in text for text in texts)
+        or any("'" in name or '"' in name or keyword.iskeyword(name) for name in names)
+    ):
+        raise DataError(
+            "mods: expected calls without backslashes, names with quotes, texts with "
+            f"backticks, and words of Python as names; got {expression!r}. Rename the "
+            "column or level."
+        )
     try:
-        return ast.parse(_QUOTED.sub(plain, expression), mode="eval"), quoted
+        return ast.parse(_PIECES.sub(plain, expression), mode="eval"), quoted
     except SyntaxError as error:
         raise DataError(
             f"mods: expected a formula such as 'measure + age'; got {expression!r}, "
@@ -249,6 +300,8 @@ def _check(expression: str, formula: str) -> None:
             legal = isinstance(function, ast.Attribute) or (
                 isinstance(function, ast.Name) and function.id in _CALLS
             )
+        if isinstance(node, ast.BinOp):
+            legal = legal and not _endless(node)
         if not legal:
             raise DataError(
                 f"mods: expected arithmetic and functions among "
@@ -256,6 +309,14 @@ def _check(expression: str, formula: str) -> None:
                 f"{ast.unparse(node)!r} in {formula!r}. Make a column of the data from "
                 "it."
             )
+
+
+def _endless(node: ast.BinOp) -> bool:
+    """Whether a sum of constants alone, or of texts, could fill the memory."""
+    parts = [*ast.walk(node.left), *ast.walk(node.right)]
+    texts = any(isinstance(p, ast.Constant) and isinstance(p.value, str) for p in parts)
+    power = isinstance(node.op, ast.Pow | ast.LShift)
+    return texts or (power and not any(isinstance(p, ast.Name) for p in parts))
 
 
 def _failed(name: str, error: Exception) -> DataError:

@@ -2,60 +2,55 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import counted, listed
+from pyrobma._format import counted
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects._clusters import labels
 from pyrobma.effects._columns import Rows
 from pyrobma.effects._formula import Expression, parse_formula
+from pyrobma.effects._sources import (
+    Missing,
+    Source,
+    Where,
+    few,
+    formula_and_table,
+    holds_numerals,
+    named,
+    near,
+    new_values,
+    present,
+    read_source,
+)
 from pyrobma.effects.contrasts import check_contrasts, contrast_matrix
 from pyrobma.errors import DataError, DataWarning
+
+__all__ = [
+    "Centre",
+    "Coding",
+    "Missing",
+    "Moderators",
+    "Mods",
+    "Source",
+    "Term",
+    "read_moderators",
+]
 
 Mods: TypeAlias = "str | Sequence[str] | pd.DataFrame | Mapping[str, Any] | Moderators"
 """A formula, names of columns, the columns themselves, or what was made of them."""
 
-Missing: TypeAlias = Literal["error", "drop"]
-
 Centre: TypeAlias = "Literal['rows', 'clusters'] | Mapping[str, float]"
 
 _DEPENDENT: Final = 1e-9  # of a column's norm: what others leave of it
-_SHOWN: Final = 5
 _SPREAD: Final = 1e-12  # of the largest value: below it, a column is constant
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """A column of the table that the formula needs, in the rows that are used.
-
-    Attributes
-    ----------
-    name : str
-    values : array of shape (K,)
-        Numbers; for a factor the places of its levels, from 0.
-    levels : tuple of str
-        Of a factor; empty for numbers.
-    """
-
-    name: str
-    values: FloatArray
-    levels: tuple[str, ...] = ()
-
-    @property
-    def series(self) -> pd.Series[Any]:
-        """The column as it was: numbers, or categories."""
-        if not self.levels:
-            return pd.Series(self.values, name=self.name)
-        found = [self.levels[int(place)] for place in self.values]
-        return pd.Series(pd.Categorical(found, categories=list(self.levels)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,14 +100,14 @@ class Coding:
         """
         if self.factor or (self.sd != 1).any() or (self.centre != 0).any():
             return np.zeros(self.n)
-        return self.raw.mean(axis=0)
+        return np.asarray(self.raw.mean(axis=0))
 
     @property
     def spread(self) -> FloatArray:
         """One standard deviation of numbers, in coded columns, shape (n,)."""
         if (self.sd != 1).any():
             return np.ones(self.n)
-        return self.raw.std(axis=0, ddof=1)
+        return np.asarray(self.raw.std(axis=0, ddof=1))
 
     @property
     def deviations(self) -> bool:
@@ -203,7 +198,7 @@ class Moderators:
                 return term
         raise DataError(
             f"term: expected one of {', '.join(self.names)}; got {name!r}."
-            f"{_near(str(name), self.names)}"
+            f"{near(str(name), self.names)}"
         )
 
     def coding(self, name: str) -> Coding:
@@ -220,7 +215,7 @@ class Moderators:
         known = [coding.name for coding in self.codings]
         raise DataError(
             f"variable: expected one of {', '.join(known)}; got {name!r}."
-            f"{_near(str(name), known)}"
+            f"{near(str(name), known)}"
         )
 
     def parents(self, term: Term) -> tuple[str, ...]:
@@ -266,10 +261,11 @@ class Moderators:
             If a column is missing, or has missing values or levels that the fit does
             not have.
         """
-        where = Rows(len(data), tuple(data.index)).where
+        table = data.rename(columns=str)
+        where = Rows(len(table), tuple(table.index)).where
         known = pd.DataFrame({s.name: s.series for s in self.sources})
         fresh = {
-            s.name: _new_values(s, _named(data, s.name, "newdata"), where)
+            s.name: new_values(s, named(table, s.name, "newdata"), where)
             for s in self.sources
         }
         coded = {}
@@ -281,7 +277,7 @@ class Moderators:
             if coding.factor:
                 raw = _level_places(raw, coding, where)
             coded[coding.name] = coding.columns(raw)
-        return self.rows(coded, len(data))
+        return self.rows(coded, len(table))
 
 
 def read_moderators(
@@ -290,6 +286,7 @@ def read_moderators(
     *,
     K: int | None = None,
     cluster: IntArray | None = None,
+    names: tuple[str, ...] | None = None,
     contrasts: str = "meandif",
     standardize: bool = True,
     center: Centre = "rows",
@@ -303,7 +300,8 @@ def read_moderators(
         A formula as formulaic reads it: ``"measure + age"``, with transformations
         (``log(age)``), interactions (``measure * age``) and factors
         (``C(year, contr.treatment)``); or names of columns of `data`; or the columns
-        themselves, all of which are then terms. The intercept is always there.
+        themselves, all of which are then terms, in the order of the estimates. The
+        intercept is always there.
     data : DataFrame, optional
         Table with one row per estimate. Texts, categories and truth values are
         factors; levels of texts are sorted.
@@ -311,6 +309,8 @@ def read_moderators(
         Number of estimates that there must be rows for. None: any.
     cluster : array of shape (K,), optional
         Cluster of each row, for ``center="clusters"``.
+    names : tuple of str, length K, optional
+        Of the studies, for messages.
     contrasts : {"meandif", "orthonormal", "treatment"}
         How factors are coded; see `Contrasts`.
     standardize : bool
@@ -331,46 +331,54 @@ def read_moderators(
     Raises
     ------
     DataError
-        On a formula that cannot be read, an unknown column, missing values, a
-        constant, a factor with one level, or an interaction without its parents.
+        On a formula that cannot be read, an unknown column, missing or infinite
+        values, dates, a constant, a factor with one level, an interaction without its
+        parents, or names that are not unique.
 
     Warns
     -----
     DataWarning
-        On a level with one estimate, a number with two values, columns that depend
-        on each other, and rows that are dropped.
+        On a level with one estimate or none, levels that are the clusters, a number
+        with two values, numbers that are texts, columns that depend on each other,
+        and rows that are dropped.
     """
     if isinstance(mods, Moderators):
         _check_length(len(mods.terms[0].columns), K)
         return mods, np.ones(len(mods.terms[0].columns), dtype=bool)
     check_contrasts(contrasts)
-    if missing not in ("error", "drop"):
-        raise DataError(f"missing: expected 'error' or 'drop'; got {missing!r}.")
-    formula, table = _formula_and_table(mods, data)
+    _check_options(standardize, center, missing)
+    formula, table = formula_and_table(mods, data)
     _check_length(len(table), K)
     parsed = parse_formula(formula)
-    index = None if isinstance(table.index, pd.RangeIndex) else tuple(table.index)
-    columns = {name: _named(table, name, "mods") for name in parsed.sources}
-    keep = _present(columns, Rows(len(table), index), missing)
-    where = _Kept(Rows(len(table), index), np.flatnonzero(keep)).where
-    sources = tuple(_source(name, c[keep]) for name, c in columns.items())
-    known = pd.DataFrame({s.name: s.series for s in sources})
-    codings = tuple(
-        _coding(
-            expression, known, contrasts, standardize, center,
-            None if cluster is None else cluster[keep], where,
-        )
-        for expression in parsed.variables
-    )  # fmt: skip
-    if isinstance(center, Mapping):
-        unknown = sorted(set(center) - {c.name for c in codings if not c.factor})
-        if unknown:
-            raise DataError(
-                f"center: expected numeric moderators; got {listed(unknown)}."
+    plain = table.index.equals(pd.RangeIndex(len(table)))
+    rows = Rows(len(table), None if plain else tuple(table.index), names)
+    columns = {name: named(table, name, "mods") for name in parsed.sources}
+    keep = present(columns, rows, missing)
+    where = _Kept(rows, np.flatnonzero(keep)).where
+    sources = tuple(read_source(n, c[keep], where) for n, c in columns.items())
+    for variable in parsed.variables:
+        if variable.column and holds_numerals(columns[variable.name][keep]):
+            warnings.warn(
+                f"mods: {variable.name} has numbers that are texts, and is read as a "
+                "factor. Convert it with pandas.to_numeric, or write "
+                f"C({variable.name}).",
+                DataWarning,
+                stacklevel=2,
             )
+    known = pd.DataFrame({s.name: s.series for s in sources})
+    groups = None
+    if cluster is not None:
+        _, groups = np.unique(cluster[keep], return_inverse=True)
+    codings = tuple(
+        _coding(expression, known, contrasts, standardize, center, groups, where)
+        for expression in parsed.variables
+    )
+    if isinstance(center, Mapping):
+        _check_centred(center, codings)
     terms = tuple(_term(names, codings) for names in parsed.terms)
     made = Moderators(formula, sources, codings, terms)
     _refuse_orphans(made)
+    _refuse_namesakes(made)
     _warn_of_dependence(made)
     return made, keep
 
@@ -386,146 +394,51 @@ class _Kept:
         return self.rows.where(int(self.places[row]))
 
 
-def _formula_and_table(
-    mods: str | Sequence[str] | pd.DataFrame | Mapping[str, Any],
-    data: pd.DataFrame | None,
-) -> tuple[str, pd.DataFrame]:
-    if isinstance(mods, Mapping):
-        try:
-            mods = pd.DataFrame({str(k): np.asarray(v) for k, v in mods.items()})
-        except ValueError as error:
+def _check_options(standardize: object, center: Any, missing: object) -> None:
+    if missing not in ("error", "drop"):
+        raise DataError(f"missing: expected 'error' or 'drop'; got {missing!r}.")
+    if not isinstance(standardize, bool | np.bool_):
+        raise DataError(f"standardize: expected True or False; got {standardize!r}.")
+    if isinstance(center, Mapping):
+        for name, value in center.items():
+            if not (isinstance(value, Real) and np.isfinite(float(value))):
+                raise DataError(
+                    f"center: expected a finite number for {name}; got {value!r}."
+                )
+    elif not isinstance(center, str) or center not in ("rows", "clusters"):
+        raise DataError(
+            "center: expected 'rows', 'clusters', or a mapping of moderators to "
+            f"numbers; got {center!r}. Write center={{'year': 2000}}."
+        )
+    elif center == "clusters" and not standardize:
+        raise DataError(
+            "center: expected 'rows', or numbers by name, with standardize=False; got "
+            "'clusters', which has nothing to do."
+        )
+
+
+def _check_centred(center: Mapping[str, float], codings: Sequence[Coding]) -> None:
+    numbers = [c.name for c in codings if not c.factor and c.n == 1]
+    for name in center:
+        if name not in numbers:
             raise DataError(
-                f"mods: expected columns of one length; got {error}."
-            ) from error
-    if isinstance(mods, pd.DataFrame):
-        names: Iterable[Any] = mods.columns
-        data = mods.rename(columns=str)
-    elif data is None:
-        raise DataError(
-            "mods: expected columns, since no data was given; got "
-            f"{mods!r}. Give the DataFrame as the first argument, or mods as a "
-            "DataFrame."
-        )
-    elif isinstance(mods, str):
-        return mods, data
-    else:
-        names = mods
-    quoted = [f"`{name}`" for name in names]
-    if not quoted:
-        raise DataError(
-            f"mods: expected a formula or names of columns; got {mods!r}. Leave mods "
-            "out to fit without moderators."
-        )
-    return " + ".join(quoted), data
+                f"center: expected names of numeric moderators, "
+                f"{', '.join(numbers) or 'of which there is none'}; got {name!r}."
+                f"{near(str(name), numbers)}"
+            )
 
 
 def _check_length(found: int, K: int | None) -> None:
+    if not found:
+        raise DataError(
+            "mods: expected at least one estimate; got 0 rows. Check how the table was "
+            "read or filtered."
+        )
     if K is not None and found != K:
         raise DataError(
             f"mods: expected {K} rows, one per estimate; got {found}. Give the "
             "moderators of all estimates in their order."
         )
-
-
-def _named(table: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
-    if name not in table.columns:
-        columns = [str(column) for column in table.columns]
-        raise DataError(
-            f'{argument}: expected columns of the table; got "{name}", which is none.'
-            f"{_near(name, columns)} The columns are {', '.join(columns) or 'none'}."
-        )
-    column = table[name]
-    if isinstance(column, pd.DataFrame):
-        raise DataError(
-            f'{argument}: expected the name of one column; got "{name}", which '
-            f"{column.shape[1]} columns have. Rename them."
-        )
-    return column
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=2)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
-def _present(
-    columns: Mapping[str, pd.Series[Any]], rows: Rows, missing: Missing
-) -> BoolArray:
-    """Return which rows have all moderators; refuse others unless they are dropped."""
-    gone = {name: column.isna().to_numpy() for name, column in columns.items()}
-    lacking = np.any([*gone.values()], axis=0)
-    if not lacking.any():
-        return np.ones(rows.K, dtype=bool)
-    places = np.flatnonzero(lacking)
-    shown = ", ".join(rows.where(int(i)) for i in places[:_SHOWN])
-    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
-    by_column = listed([f"{n} ({m.sum()})" for n, m in gone.items() if m.any()])
-    if missing == "error":
-        names = [name for name, mask in gone.items() if mask.any()]
-        raise DataError(
-            f"mods: expected a value in every row; {len(places)} of {rows.K} rows lack "
-            f"one, in {by_column}: {shown}{more}. Drop them with missing='drop', or "
-            f"data.dropna(subset={names})."
-        )
-    if lacking.all():
-        raise DataError(f"mods: every row lacks a moderator, in {by_column}.")
-    warnings.warn(
-        f"mods: {len(places)} of {rows.K} rows are dropped, which lack a value in "
-        f"{by_column}: {shown}{more}.",
-        DataWarning,
-        stacklevel=4,
-    )
-    return np.asarray(~lacking)
-
-
-def _source(name: str, column: pd.Series[Any]) -> Source:
-    """Keep a column as numbers, or as places of levels."""
-    if _numeric(column):
-        return Source(name, column.to_numpy(dtype=float))
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        used = column.cat.remove_unused_categories().cat.categories
-        levels = tuple(map(str, labels(used)))
-    else:
-        levels = tuple(sorted({str(label) for label in labels(column)}))
-    place = {level: i for i, level in enumerate(levels)}
-    found = [place[str(label)] for label in labels(column)]
-    return Source(name, np.array(found, dtype=float), levels)
-
-
-def _numeric(column: pd.Series[Any]) -> bool:
-    if pd.api.types.is_bool_dtype(column):
-        return False
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    if column.dtype != object:
-        return False
-    kinds = {type(value) for value in column}
-    return kinds <= {int, float, np.float64, np.int64}
-
-
-def _new_values(source: Source, column: pd.Series[Any], where: Any) -> pd.Series[Any]:
-    """Return a column of new rows as the fit has it."""
-    lacking = np.flatnonzero(column.isna())
-    if lacking.size:
-        raise DataError(
-            f"newdata: expected a value of {source.name} in every row; got none at "
-            f"{where(int(lacking[0]))}. Fill it in, or drop the row."
-        )
-    if not source.levels:
-        try:
-            return pd.Series(column.to_numpy(dtype=float))
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"newdata: expected numbers for {source.name}; {error}."
-            ) from error
-    found = [str(label) for label in labels(column)]
-    for row, label in enumerate(found):
-        if label not in source.levels:
-            raise DataError(
-                f"newdata: expected one of {', '.join(source.levels)} for "
-                f"{source.name}; got {label!r} at {where(row)}."
-            )
-    return pd.Series(pd.Categorical(found, categories=list(source.levels)))
 
 
 def _coding(
@@ -535,7 +448,7 @@ def _coding(
     standardize: bool,
     center: Centre,
     cluster: IntArray | None,
-    where: Any,
+    where: Where,
 ) -> Coding:
     raw, levels = expression.evaluated(known, known)
     name = expression.name
@@ -555,15 +468,9 @@ def _coding(
             f"another one at {where(int(outside[0]))}. Name all levels, or drop rows."
         )
     codes = raw.argmax(axis=1)
-    counts = np.bincount(codes, minlength=len(levels))
-    if (counts == 1).any():
-        rare = [n for n, count in zip(names, counts, strict=True) if count == 1]
-        warnings.warn(
-            f"mods: {name} has one estimate only at {listed(rare)}; its effect there "
-            "rests on that estimate and on the prior.",
-            DataWarning,
-            stacklevel=4,
-        )
+    _warn_of_rare(name, names, codes)
+    if cluster is not None:
+        _warn_of_confounding(name, codes, cluster)
     own = expression.contrast_matrix(known)
     matrix = contrast_matrix(contrasts, len(levels)) if own is None else own
     n = matrix.shape[1]
@@ -578,6 +485,32 @@ def _coding(
     )
 
 
+def _warn_of_rare(name: str, levels: Sequence[str], codes: IntArray) -> None:
+    counts = np.bincount(codes, minlength=len(levels))
+    for count, words in ((0, "no estimate"), (1, "one estimate only")):
+        rare = [n for n, own in zip(levels, counts, strict=True) if own == count]
+        if rare:
+            rests = "that estimate and on the prior" if count else "the prior only"
+            warnings.warn(
+                f"mods: {name} has {words} at {few(rare)}; its effect there rests on "
+                f"{rests}.",
+                DataWarning,
+                stacklevel=5,
+            )
+
+
+def _warn_of_confounding(name: str, codes: IntArray, cluster: IntArray) -> None:
+    """Say that a factor has one level for each cluster, and one cluster for each."""
+    pairs = {*zip(codes.tolist(), cluster.tolist(), strict=True)}
+    if len(pairs) == len(set(codes)) == len(set(cluster)) < len(codes):
+        warnings.warn(
+            f"mods: the levels of {name} are the clusters; the data cannot tell them "
+            "from the clusters' own effects, and priors decide. Leave it out.",
+            DataWarning,
+            stacklevel=5,
+        )
+
+
 def _number(
     name: str,
     raw: FloatArray,
@@ -586,12 +519,12 @@ def _number(
     cluster: IntArray | None,
 ) -> Coding:
     n = raw.shape[1]
-    spread = np.ptp(raw, axis=0)
-    if (spread <= _SPREAD * np.abs(raw).max(axis=0)).any():
+    constant = _constant(raw)
+    if not n or constant.any():
+        found = f"{raw[0, int(constant.argmax())]:g} in every row" if n else "no column"
         raise DataError(
-            f"mods: expected a moderator that varies; got {name}, which is "
-            f"{raw[0, int(spread.argmin())]:g} in all {len(raw)} rows that are used. "
-            "Leave it out."
+            f"mods: expected a moderator that varies; got {name}, which has {found}"
+            f"{' that is used' if n else ''}. Leave it out."
         )
     if n == 1 and len(np.unique(raw)) == 2:
         low, high = np.unique(raw)
@@ -610,21 +543,24 @@ def _number(
             )
         sizes = np.bincount(cluster)
         basis = np.column_stack([np.bincount(cluster, x) / sizes for x in raw.T])
-    elif isinstance(center, str) and center != "rows":
-        raise DataError(
-            f"center: expected 'rows', 'clusters', or numbers by name; got {center!r}."
-        )
-    centre, sd = np.zeros(n), np.ones(n)
-    if standardize:
-        centre, sd = basis.mean(axis=0), basis.std(axis=0, ddof=1)
-        if (sd <= _SPREAD * np.abs(basis).max(axis=0)).any():
+        if _constant(basis).any():
             raise DataError(
                 f"center: expected a moderator that varies between clusters; got "
                 f"{name}. Use center='rows'."
             )
+    centre, sd = np.zeros(n), np.ones(n)
+    if standardize:
+        centre = basis.mean(axis=0)
+        # In a unit of their own, so that squares neither overflow nor vanish.
+        unit = np.abs(basis - centre).max(axis=0)
+        sd = unit * ((basis - centre) / unit).std(axis=0, ddof=1)
     if isinstance(center, Mapping) and name in center:
         centre = np.full(n, float(center[name]))
     return Coding(name, (), "", np.zeros((0, n)), centre, sd, raw)
+
+
+def _constant(columns: FloatArray) -> BoolArray:
+    return np.asarray(np.ptp(columns, axis=0) <= _SPREAD * np.abs(columns).max(axis=0))
 
 
 def _term(names: Sequence[str], codings: Sequence[Coding]) -> Term:
@@ -632,11 +568,12 @@ def _term(names: Sequence[str], codings: Sequence[Coding]) -> Term:
     own = [by_name[name] for name in names]
     columns = _products([c.columns(c.raw) for c in own])
     name = ":".join(names)
-    only = own[0] if len(own) == 1 else None
-    if only is not None and only.contrasts == "treatment":
-        parts = [f"dif: {level}" for level in only.levels[1:]]
-    else:
-        parts = [str(j) for j in range(1, columns.shape[1] + 1)]
+    factors = [c for c in own if c.factor]
+    parts = [str(j) for j in range(1, columns.shape[1] + 1)]
+    treated = all(c.contrasts == "treatment" for c in factors)
+    if factors and treated and all(c.factor or c.n == 1 for c in own):
+        cells = itertools.product(*(c.levels[1:] for c in factors))
+        parts = [f"dif: {', '.join(levels)}" for levels in cells]
     factor = any(c.factor for c in own)
     plain = columns.shape[1] == 1 and not factor
     found = (name,) if plain else tuple(f"{name}[{part}]" for part in parts)
@@ -652,7 +589,7 @@ def _products(columns: Sequence[FloatArray]) -> FloatArray:
     return made
 
 
-def _level_places(indicators: FloatArray, coding: Coding, where: Any) -> FloatArray:
+def _level_places(indicators: FloatArray, coding: Coding, where: Where) -> FloatArray:
     unknown = np.flatnonzero(indicators.sum(axis=1) != 1)
     if unknown.size:
         raise DataError(
@@ -663,7 +600,7 @@ def _level_places(indicators: FloatArray, coding: Coding, where: Any) -> FloatAr
     return np.asarray(indicators.argmax(axis=1)[:, None], dtype=float)
 
 
-def _refuse_infinite(argument: str, name: str, raw: FloatArray, where: Any) -> None:
+def _refuse_infinite(argument: str, name: str, raw: FloatArray, where: Where) -> None:
     bad = np.flatnonzero(~np.isfinite(raw).all(axis=1))
     if bad.size:
         raise DataError(
@@ -689,24 +626,42 @@ def _refuse_orphans(made: Moderators) -> None:
                     )
 
 
+def _refuse_namesakes(made: Moderators) -> None:
+    """Refuse a column with the name that an interaction or a level's column has."""
+    if "intercept" in made.names:
+        raise DataError(
+            "mods: expected names other than 'intercept', which tables have for the "
+            "effect; got a column of that name. Rename it."
+        )
+    for names in (made.names, made.labels):
+        for name in names:
+            if names.count(name) > 1:
+                raise DataError(
+                    f"mods: expected names that differ; got {name!r} both as a column "
+                    "and as what the formula makes of others. Rename the column."
+                )
+
+
 def _warn_of_dependence(made: Moderators) -> None:
     """Name columns that the intercept and the columns before them make up."""
-    from scipy.linalg import lstsq
-
-    basis = np.ones((len(made.columns), 1))
+    size = len(made.columns)
+    basis = np.full((size, 1), size**-0.5)  # orthonormal
     dependent = []
     for label, column in zip(made.labels, made.columns.T, strict=True):
-        rest = column - basis @ lstsq(basis, column)[0]
-        if np.linalg.norm(rest) <= _DEPENDENT * np.linalg.norm(column):
+        own = column / (np.abs(column).max() or 1.0)
+        rest = own - basis @ (basis.T @ own)
+        rest -= basis @ (basis.T @ rest)  # what rounding left
+        norm = float(np.linalg.norm(rest))
+        if norm <= _DEPENDENT * np.linalg.norm(own):
             dependent.append(label)
         else:
-            basis = np.column_stack([basis, column])
+            basis = np.column_stack([basis, rest / norm])
     if dependent:
-        few = counted(len(basis), "row")
         warnings.warn(
-            f"mods: {listed(dependent)} follow{'s' * (len(dependent) == 1)} from the "
-            f"intercept and the columns before, in these {few}: the data cannot tell "
-            "their coefficients apart, and priors decide. Leave a moderator out.",
+            f"mods: {few(dependent)} follow{'s' * (len(dependent) == 1)} from the "
+            f"intercept and the columns before, in these {counted(size, 'row')}: the "
+            "data cannot tell their coefficients apart, and priors decide. Leave a "
+            "moderator out.",
             DataWarning,
             stacklevel=3,
         )

@@ -10,14 +10,25 @@ from typing import Any, Final
 import numpy as np
 
 from pyrobma._format import sided
+from pyrobma.effects import CONTRASTS, Moderators, contrast_matrix
+from pyrobma.effects._formula import parse_formula
 from pyrobma.ensemble._archive import Damage
-from pyrobma.errors import PriorError
-from pyrobma.models import ModelSpace, Task
+from pyrobma.errors import DataError, PriorError
+from pyrobma.models import ModelSpace, Task, moderator_columns
 from pyrobma.priors import prior_weightfunction
 from pyrobma.priors.distributions import FAMILIES, prior
 
 _MOST_NODES: Final = 100_000
 """Nodes of a quadrature, each way; rules that are ever chosen have hundreds."""
+
+_MOST_CHARACTERS: Final = 20_000
+"""Of a formula; one of a hundred moderators has some thousands."""
+
+_MOST_TERMS: Final = 10_000
+"""That a formula may expand to; powers and products of sums can name many more."""
+
+_ROUNDING: Final = 1e-9
+"""Relative difference of columns that two machines make of the same moderators."""
 
 Parts = Mapping[str, Any]
 Complaints = Iterator[tuple[str, str, Any]]
@@ -42,6 +53,24 @@ def check_values(name: str, parts: Parts, where: str) -> None:
         found = itertools.chain(found, _TOGETHER[name](parts))
     for field, expected, got in found:
         raise Damage(f"{where}.{field}: expected {expected}; got {got}")
+
+
+def check_task(task: Task) -> None:
+    """Refuse coefficients that are not those of the moderators."""
+    if task.moderators is None:
+        return
+    own = {column.parameter.name: column.parameter for column in task.columns}
+    for column in moderator_columns(task.moderators):
+        made = column.parameter
+        found = own[made.name]
+        if (found.component.name, found.enters, found.unit) != (
+            made.component.name, made.enters, made.unit,
+        ):  # fmt: skip
+            raise Damage(
+                f"task.columns: expected a coefficient of the moderator "
+                f"{made.component.name} in {made.name}; got one of "
+                f"{found.component.name} that enters as {found.enters}"
+            )
 
 
 def check_fits(task: Task, space: ModelSpace, fits: tuple[Any, ...]) -> None:
@@ -96,6 +125,10 @@ def _steps_of_sampler(values: Any) -> bool:
     return bool(np.all(np.isnan(values) | ((values > 0) & (values < np.inf))))
 
 
+def _positives(values: Any) -> bool:
+    return bool(((values > 0) & (values < np.inf)).all())
+
+
 def _finite(values: Any) -> bool:
     return values is None or bool(np.isfinite(values).all())
 
@@ -108,6 +141,12 @@ _SINGLE: Final[dict[str, dict[str, tuple[str, Callable[[Any], bool]]]]] = {
         "step_size": ("positive numbers", _steps_of_sampler),
         "draws": ("finite numbers", _finite),
         "omega": ("finite numbers", _finite),
+    },
+    "Coding": {
+        "matrix": ("finite numbers", _finite),
+        "centre": ("finite numbers", _finite),
+        "sd": ("positive numbers", _positives),
+        "raw": ("finite numbers", _finite),
     },
     "Fit": {
         "logml": ("a number below infinity", lambda value: value < math.inf),
@@ -124,6 +163,8 @@ _SINGLE: Final[dict[str, dict[str, tuple[str, Callable[[Any], bool]]]]] = {
         "logml": ("a number below infinity", lambda value: value < math.inf),
         "error": ("a number of at least 0", lambda value: value >= 0),
     },
+    "Source": {"values": ("finite numbers", _finite)},
+    "Term": {"columns": ("finite numbers", _finite)},
     "WeightFunction": {"prior_weight": _POSITIVE},
 }  # NaN is in no order with any number, and so none of these but a step size.
 
@@ -189,6 +230,139 @@ def _prior(parts: Parts) -> Complaints:
         yield "values", "those of a legal prior", f"one with {error}"
 
 
+def _source(parts: Parts) -> Complaints:
+    """Compare a column of the table with its levels."""
+    values, levels = parts["values"], parts["levels"]
+    if values.ndim != 1 or not values.size:
+        yield "values", "one value per estimate", f"shape {values.shape}"
+    if levels and not _places(values, len(levels)):
+        yield "values", f"places of {len(levels)} levels", values.tolist()[:20]
+    yield from _levels(levels)
+
+
+def _coding(parts: Parts) -> Complaints:
+    """Compare the shapes of a coding, and contrasts with their name."""
+    levels, contrasts, matrix = parts["levels"], parts["contrasts"], parts["matrix"]
+    L = len(levels)
+    if matrix.ndim != 2 or matrix.shape[0] != L or not matrix.shape[1]:
+        yield "matrix", f"an array of {L} rows, one per level", f"shape {matrix.shape}"
+        return
+    n, raw = matrix.shape[1], parts["raw"]
+    for field in ("centre", "sd"):
+        if parts[field].shape != (n,):
+            yield field, f"an array of shape ({n})", f"shape {parts[field].shape}"
+    wide = 1 if L else n
+    if raw.ndim != 2 or raw.shape[1] != wide:
+        yield "raw", f"an array of shape (any, {wide})", f"shape {raw.shape}"
+        return
+    if not L:
+        if contrasts:
+            yield "contrasts", "none of numbers", repr(contrasts)
+        return
+    yield from _levels(levels)
+    if not _places(raw, L):
+        yield "raw", f"places of {L} levels", raw.ravel().tolist()[:20]
+    if contrasts not in (*CONTRASTS, "formula"):
+        yield "contrasts", f"one of {', '.join(CONTRASTS)}", repr(contrasts)
+    elif contrasts in CONTRASTS and (
+        L < 2 or not _alike(matrix, contrast_matrix(contrasts, L))
+    ):
+        yield "matrix", f"{contrasts} contrasts of {L} levels", matrix.tolist()[:20]
+
+
+def _term(parts: Parts) -> Complaints:
+    """Compare the columns of a term with its labels."""
+    columns, labels = parts["columns"], parts["labels"]
+    if columns.ndim != 2 or columns.shape[1] != len(labels) or not labels:
+        yield "columns", f"{len(labels)} columns", f"shape {columns.shape}"
+    if parts["name"] != ":".join(parts["variables"]):
+        yield "name", f"that of {parts['variables']}", repr(parts["name"])
+
+
+def _moderators(parts: Parts) -> Complaints:
+    """Compare formula, variables and terms with each other; evaluate nothing."""
+    sources, codings, terms = parts["sources"], parts["codings"], parts["terms"]
+    if not (sources and codings and terms):
+        yield "terms", "some, of variables and columns", f"{len(terms)} terms"
+        return
+    rows = {len(source.values) for source in sources}
+    rows |= {len(coding.raw) for coding in codings}
+    rows |= {len(term.columns) for term in terms}
+    if len(rows) != 1:
+        yield "terms", "columns of one length", f"lengths {sorted(rows)}"
+        return
+    found = tuple(_formula(parts["formula"]))
+    yield from found
+    if found:
+        return
+    parsed = parse_formula(parts["formula"])
+    for field, own, read in (
+        ("sources", [s.name for s in sources], list(parsed.sources)),
+        ("codings", [c.name for c in codings], [v.name for v in parsed.variables]),
+        ("terms", [t.variables for t in terms], list(parsed.terms)),
+    ):
+        if own != read:
+            yield field, f"{read}, as in the formula", own
+            return
+    factors = {coding.name for coding in codings if coding.factor}
+    for term in terms:
+        if term.factor != bool(factors.intersection(term.variables)):
+            yield "terms", f"factor {not term.factor} of {term.name}", term.factor
+            return
+    made = Moderators(**parts)
+    coded = {coding.name: coding.columns(coding.raw) for coding in codings}
+    if len(set(made.labels)) < len(made.labels):
+        yield "terms", "labels that differ", made.labels
+    elif not _alike(made.rows(coded, rows.pop()), made.columns):
+        yield "terms", "columns as their variables give them", "others"
+
+
+def _formula(formula: str) -> Complaints:
+    """Refuse a formula that does more than arithmetic, or is too large to expand."""
+    if len(formula) > _MOST_CHARACTERS:
+        yield "formula", f"at most {_MOST_CHARACTERS} characters", len(formula)
+        return
+    from formulaic.parser import DefaultFormulaParser
+
+    size = _expanded(DefaultFormulaParser().get_ast(formula))
+    if not size <= _MOST_TERMS:
+        yield "formula", f"one of at most {_MOST_TERMS} terms", repr(formula[:200])
+        return
+    try:
+        parse_formula(formula)
+    except DataError as error:
+        yield "formula", "one of known functions", f"one with {error}"
+
+
+def _expanded(node: Any) -> float:
+    """Return a bound on the number of terms that a tree of a formula stands for."""
+    if not hasattr(node, "operator"):
+        return 1.0
+    sizes = [_expanded(part) for part in node.args]
+    symbol = node.operator.symbol
+    if symbol in ("**", "^"):
+        return float(sizes[0] ** float(str(node.args[1])))
+    if symbol in ("+", "-", "~", "|"):
+        return math.fsum(sizes)
+    return math.prod(1.0 + size for size in sizes)
+
+
+def _levels(levels: tuple[str, ...]) -> Complaints:
+    if len(set(levels)) < len(levels):
+        yield "levels", "names that differ", levels
+
+
+def _places(values: Any, L: int) -> bool:
+    return bool(np.isin(values, np.arange(L)).all())
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if one.shape != other.shape:
+        return False
+    scale = max(float(np.abs(other).max(initial=0.0)), 1.0)
+    return bool((np.abs(one - other) <= _ROUNDING * scale).all())
+
+
 def _rule(parts: Parts) -> Complaints:
     nodes = parts["reach"] / parts["spacing"]
     if not nodes <= _MOST_NODES:
@@ -213,7 +387,11 @@ def _weightfunction(parts: Parts) -> Complaints:
 
 _TOGETHER: Final[dict[str, Callable[[Parts], Complaints]]] = {
     "Chains": _chains,
+    "Coding": _coding,
+    "Moderators": _moderators,
     "Prior": _prior,
     "Rule": _rule,
+    "Source": _source,
+    "Term": _term,
     "WeightFunction": _weightfunction,
 }

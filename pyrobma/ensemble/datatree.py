@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma._validate import is_whole
+from pyrobma.ensemble._term_variables import (
+    SAMPLE,
+    TermVariable,
+    Variables,
+    constant_data,
+    mean_variables,
+    term_variables,
+)
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.mixing import allocate
 from pyrobma.errors import DataError
@@ -18,9 +27,7 @@ from pyrobma.fit import Fit
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-_SAMPLE: tuple[str, str] = ("chain", "draw")
 _ROUNDING = 1e-12
-_Variables: TypeAlias = dict[str, tuple[tuple[str, ...], Any]]
 
 
 def to_datatree(
@@ -50,10 +57,18 @@ def to_datatree(
         the last. Attributes: its priors, probabilities, log marginal likelihood and
         missed checks.
 
+        With moderators: in ``posterior`` a variable for each term that the model has,
+        as tables show it: the slope of a number; the deviations of the levels of a
+        factor along a dimension such as ``measure_level``, with the coefficients that
+        were sampled beside them (``measure_coefficients``). ``constant_data`` has
+        ``design``, the coded columns of the mean, and the moderators as they were
+        given, with the mean and standard deviation of their coding as attributes.
+
         Of all models: ``posterior`` holds equally weighted averaged draws of every
         parameter (absent ones are 0, absent weights 1) as one chain, and
         ``sample_stats`` the number of the model that each comes from; model 3 is at
-        ``/models/model_3``.
+        ``/models/model_3``. With moderators, ``marginal_means`` has the mean effects
+        by moderator, on the prior scale, for the same draws.
 
     Raises
     ------
@@ -67,6 +82,10 @@ def to_datatree(
     Averaged draws are in random order. They are not a Markov chain: R-hat and
     effective sample sizes mean something for single models only.
 
+    Where a term has a name that netCDF does not allow, or that something else has, its
+    variable has another one, with underscores: ``I(a / b)`` is ``I(a _ b)``. The
+    attribute ``long_name`` has the term's own.
+
     The result can be written with ``to_netcdf(path, engine="h5netcdf")`` and read with
     ``xarray.open_datatree(path, engine="h5netcdf")``.
     """
@@ -79,74 +98,127 @@ def to_datatree(
                 f"model: expected the number of a model, 1 to {count}, or None; got "
                 f"{model!r}."
             )
-        return DataTree.from_dict(
-            _model_groups(ensemble, int(model), _observed(ensemble))
-        )
-    groups = _averaged_groups(ensemble, n)
+        own = _model_groups(ensemble, int(model), _terms(ensemble), _observed(ensemble))
+        return DataTree.from_dict(own | _constant(ensemble))
+    terms = _terms(ensemble)
+    groups = _averaged_groups(ensemble, n, terms)
     observed = groups["/observed_data"]
     for number in range(1, len(ensemble.fits) + 1):
-        for group, dataset in _model_groups(ensemble, number, observed).items():
+        for group, dataset in _model_groups(ensemble, number, terms, observed).items():
             groups[f"/models/model_{number}{group}"] = dataset
-    return DataTree.from_dict(groups)
+    # Once, not by model: every group takes some time to write.
+    return DataTree.from_dict(groups | _constant(ensemble))
 
 
-def _averaged_groups(ensemble: Ensemble, n: int) -> dict[str, Dataset]:
-    draws = {name: ensemble.draws(name, n=n) for name in _parameters(ensemble)}
+def _averaged_groups(
+    ensemble: Ensemble, n: int, terms: Sequence[TermVariable]
+) -> dict[str, Dataset]:
     # In the order of the models they would look like a chain that never mixed.
     order = np.random.default_rng([ensemble.seed, 2]).permutation(n)
-    posterior: _Variables = {
-        name: (_SAMPLE, values[None, order]) for name, values in draws.items()
+    draws = {
+        name: ensemble.draws(name, n=n)[None, order] for name in _parameters(ensemble)
+    }
+    labels = {label for term in terms for label in term.labels}
+    posterior: Variables = {
+        name: (SAMPLE, values) for name, values in draws.items() if name not in labels
     }
     coords = _sample_coords(1, n)
+    # An ensemble of models of one's own may leave a term out altogether.
+    draws = {label: np.zeros((1, n)) for label in labels} | draws
+    for term in terms:
+        variables, levels = term.variables(draws, with_columns=False)
+        posterior |= variables
+        coords |= levels
     if ensemble.p_values is not None:
         posterior["omega"] = (
-            (*_SAMPLE, "p_value"),
+            (*SAMPLE, "p_value"),
             _exactly_one(ensemble.draws("omega", n=n)[None, order]),
         )
         coords["p_value"] = _labels(ensemble.p_values.intervals)
     shares = allocate(ensemble.post_prob, n).astype(np.int64)
     number = np.repeat(np.arange(1, len(shares) + 1), shares)
-    stats: _Variables = {"model": (_SAMPLE, number[None, order])}
-    return {
+    stats: Variables = {"model": (SAMPLE, number[None, order])}
+    groups = {
         "/": _dataset({}, {}, _ensemble_attributes(ensemble)),
         "/posterior": _dataset(posterior, coords, _library()),
         "/sample_stats": _dataset(stats, _sample_coords(1, n), _library()),
         "/observed_data": _observed(ensemble),
     }
+    if ensemble.task.moderators is not None:
+        means, settings = mean_variables(ensemble.task.moderators, draws)
+        settings |= _sample_coords(1, n)
+        groups["/marginal_means"] = _dataset(means, settings, _library())
+    return groups
 
 
 def _model_groups(
-    ensemble: Ensemble, number: int, observed: Dataset
+    ensemble: Ensemble,
+    number: int,
+    terms: Sequence[TermVariable],
+    observed: Dataset,
 ) -> dict[str, Dataset]:
     fit = ensemble.fits[number - 1]
     groups = {"/": _dataset({}, {}, _model_attributes(ensemble, number))}
     chains = fit.chains
     if chains is not None:
         size = chains.divergent.shape
-        stats: _Variables = {
-            "lp": (_SAMPLE, chains.lp),
-            "diverging": (_SAMPLE, chains.divergent),
-            "reached_max_treedepth": (_SAMPLE, chains.deep),
+        stats: Variables = {
+            "lp": (SAMPLE, chains.lp),
+            "diverging": (SAMPLE, chains.divergent),
+            "reached_max_treedepth": (SAMPLE, chains.deep),
             "step_size": (
-                _SAMPLE,
+                SAMPLE,
                 np.repeat(chains.step_size[:, None], size[1], axis=1),
             ),
         }
-        groups["/posterior"] = _posterior(fit)
+        groups["/posterior"] = _posterior(fit, terms)
         groups["/sample_stats"] = _dataset(stats, _sample_coords(*size), _library())
     groups["/observed_data"] = observed
     return groups
 
 
-def _posterior(fit: Fit) -> Dataset:
+def _posterior(fit: Fit, terms: Sequence[TermVariable]) -> Dataset:
     assert fit.chains is not None
-    variables: _Variables = {name: (_SAMPLE, fit.draws(name)) for name in fit.names}
-    coords = _sample_coords(*fit.chains.divergent.shape)
+    size = fit.chains.divergent.shape
+    labels = {label for term in terms for label in term.labels}
+    variables: Variables = {
+        name: (SAMPLE, fit.draws(name)) for name in fit.names if name not in labels
+    }
+    coords = _sample_coords(*size)
+    for term in terms:
+        if set(term.labels).intersection(fit.names):
+            draws = {
+                label: np.broadcast_to(fit.values(label), size) for label in term.labels
+            }
+            own, levels = term.variables(draws, with_columns=True)
+            variables |= own
+            coords |= levels
     selection = fit.spec.selection
     if selection is not None and not selection.is_fixed:
-        variables["omega"] = (*_SAMPLE, "p_value"), _exactly_one(fit.draws("omega"))
+        variables["omega"] = (*SAMPLE, "p_value"), _exactly_one(fit.draws("omega"))
         coords["p_value"] = _labels(selection.intervals)
     return _dataset(variables, coords, _library())
+
+
+def _terms(ensemble: Ensemble) -> tuple[TermVariable, ...]:
+    moderators = ensemble.task.moderators
+    if moderators is None:
+        return ()
+    others = {row.name for row in ensemble.unknowns}.difference(moderators.labels)
+    return term_variables(moderators, (*others, "p_value"))
+
+
+def _constant(ensemble: Ensemble) -> dict[str, Dataset]:
+    """Return the group of moderators, if there are any."""
+    task = ensemble.task
+    if not task.columns:
+        return {}
+    variables, coords = constant_data(task)
+    coords |= {str(n): values for n, values in _observed(ensemble).coords.items()}
+    attributes = dict(_library())
+    if task.moderators is not None:
+        attributes["formula"] = task.moderators.formula
+    return {"/constant_data": _dataset(variables, coords, attributes)}
 
 
 def _observed(ensemble: Ensemble) -> Dataset:
@@ -159,7 +231,7 @@ def _observed(ensemble: Ensemble) -> Dataset:
             frame["cluster_label"].fillna("").to_numpy(dtype=str),
         ),
     }
-    variables: _Variables = {
+    variables: Variables = {
         name: (("study",), frame[name].to_numpy()) for name in ("y", "se")
     }
     return _dataset(variables, coords, _library())
@@ -230,7 +302,7 @@ def _library() -> dict[str, str | int | float]:
 
 
 def _dataset(
-    variables: _Variables,
+    variables: Variables,
     coords: dict[str, Any],
     attributes: dict[str, str | int | float],
 ) -> Dataset:

@@ -1,37 +1,34 @@
-"""Stage 5: evidence on sums of coefficients: at a value, and to either side of it."""
+"""Stage 5: evidence on sums of coefficients, and on other unknowns, at a value."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr
 
 from pyrobma._mcmc import effective_sample_size
-from pyrobma._numerics import normal_log_density
-from pyrobma._types import BoolArray, FloatArray
+from pyrobma._types import BoolArray
 from pyrobma.bridge.diagnostics import pareto_k
 from pyrobma.ensemble.conditionals import (
-    conditional,
+    Known,
     conjugate,
     free_coefficients,
     is_normal,
+    log_change_by,
+    log_density_at,
 )
 from pyrobma.ensemble.ensemble import Ensemble
-from pyrobma.ensemble.joint import FitDraws
 from pyrobma.ensemble.logml_errors import LogmlErrors
-from pyrobma.ensemble.mixing import Mixture
+from pyrobma.ensemble.prior_sums import prior_log_density
 from pyrobma.ensemble.quantities import Quantity, fixed_at
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, fit_models
-from pyrobma.fit.ordinates import constrained_model, ordinate_ratios
+from pyrobma.fit.ordinates import constrained_model, log_ordinate_ratios
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import ordered
 from pyrobma.priors import prior
-from pyrobma.priors.density import density, random
 
 _WANTED: Final = 0.02
 """Relative error of a density above which models are fitted again at the value."""
@@ -44,7 +41,6 @@ _NEGLIGIBLE: Final = 1e-15
 """Posterior probability of a model below which no density makes it count."""
 _RARE: Final = 1e-6
 """The same for models that are fitted again with another prior."""
-_PRIOR_DRAWS: Final = 100_000
 _AT: Final = 1e-12
 
 
@@ -105,10 +101,10 @@ def point_evidence(
     -----
     The Savage-Dickey ratio [1]_ of densities of the sum, under the mixture of models
     before and after the data. Given tau, rho, PET and PEESE the sum is normal in models
-    without selection, so that its posterior density is a mean of normal densities over
-    draws; in others it is importance weighted (`ordinate_ratios`). Where few draws
-    carry the density, as far in a tail, the model is fitted again with the sum fixed
-    at the value (`constrained_model`).
+    without selection, and its posterior density an integral over these by quadrature
+    (`log_density_at`); no draws are used, of which a tail has few. In other models it
+    is importance weighted (`log_ordinate_ratios`), and where few draws carry it, the
+    model is fitted again with the sum fixed at the value (`constrained_model`).
 
     References
     ----------
@@ -126,19 +122,20 @@ def point_evidence(
     if not free.any():
         return nothing
     log_prior = np.full(len(specs), -np.inf)
-    known: dict[object, float] = {}
+    prior_error = np.zeros(len(specs))
+    known: dict[object, Known] = {}
     for k in np.flatnonzero(free):
         key = specs[k].likelihood
         if key not in known:
-            known[key] = prior_log_density(ensemble, quantity, specs[k], value)
-        log_prior[k] = known[key]
+            known[key] = prior_log_density(quantity, specs[k], value, ensemble.seed)
+        log_prior[k], prior_error[k] = known[key].log, known[key].error
     group = ensemble.logml_errors.group
     places: dict[int, list[int]] = {}
     for k in np.flatnonzero(free & (posts > _NEGLIGIBLE)):
         places.setdefault(int(group[k]), []).append(int(k))
     found: dict[int, _Ordinate] = {}
     for g, some in places.items():
-        one = _from_draws(ensemble, quantity, value, ensemble.fits[some[0]])
+        one = _ordinate(ensemble, quantity, value, ensemble.fits[some[0]])
         if one is None:
             return nothing
         found[g] = one
@@ -155,85 +152,20 @@ def point_evidence(
         if not own.exact:
             shares[some] = share * posts[some] / weights[g]
     with np.errstate(divide="ignore"):
-        numerator = np.logaddexp.reduce((log_prior + np.log(priors))[free])
+        before = log_prior + np.log(priors)
+    numerator = np.logaddexp.reduce(before[free])
+    # Models of one prior have one error; taken as one, all of them.
+    from_prior = float((np.exp(before - numerator) * prior_error)[free].sum())
     free_prior, free_post = 1.0 - prior_atom, 1.0 - post_atom
     gradient = shares - posts
     return PointEvidence(
         float(numerator) - total - math.log(free_prior) + math.log(free_post),
-        math.hypot(ensemble.logml_errors.of(gradient), math.sqrt(from_density)),
+        math.hypot(
+            ensemble.logml_errors.of(gradient), math.sqrt(from_density), from_prior
+        ),
         prior_atom,
         post_atom,
     )
-
-
-def direction_evidence(
-    ensemble: Ensemble, quantity: Quantity, value: float, given: BoolArray
-) -> tuple[Mixture, float]:
-    """Return how probable it is that a sum is larger than a value.
-
-    Parameters
-    ----------
-    ensemble : Ensemble
-    quantity : Quantity
-    value : float
-        On the prior scale.
-    given : array of bool, shape (number of models,)
-        Only over these models.
-
-    Returns
-    -------
-    Mixture
-        Its mean is the posterior probability. In models without selection a draw has
-        the probability given tau, rho, PET and PEESE; in others it is 0 or 1.
-    float
-        The prior probability.
-    """
-    task, draws = ensemble.task, []
-    places = {ensemble.unknowns[name].enters for name, _ in quantity.weights}
-    in_mean = places <= {"intercept", "moderator"}
-    prior = 0.0
-    chances = ensemble.prior_given(given)
-    for fit, chance in zip(ensemble.fits, chances, strict=True):
-        fixed = fixed_at(quantity, fit.spec)
-        if not math.isnan(fixed):
-            draws.append(np.array([[float(fixed > value)]]))
-            prior += float(chance) * (fixed > value)
-            continue
-        if in_mean and conjugate(task, fit.spec):
-            own = conditional(task, fit, quantity)
-            draws.append(ndtr((own.mean - value) / own.sd))
-        else:
-            draws.append((quantity.value(FitDraws(fit)) > value).astype(float))
-        if chance > 0:
-            prior += float(chance) * _prior_above(ensemble, quantity, fit.spec, value)
-    posts = ensemble.posterior_given(given)
-    return Mixture(posts, tuple(draws), ensemble.logml_errors), prior
-
-
-def order_evidence(
-    ensemble: Ensemble,
-    quantities: Sequence[Quantity],
-    values: Sequence[float],
-    given: BoolArray,
-) -> tuple[Mixture, float]:
-    """Return how probable it is that several sums are all larger than their values.
-
-    Parameters and return value are as those of `direction_evidence`; posterior draws
-    count as 0 or 1, and the prior probability is that of 100000 draws of each model.
-    """
-    rng = np.random.default_rng([ensemble.seed, 5])
-    names = dict.fromkeys(name for q in quantities for name, _ in q.weights)
-    draws, prior = [], 0.0
-    for fit, chance in zip(ensemble.fits, ensemble.prior_given(given), strict=True):
-        pairs = list(zip(quantities, values, strict=True))
-        found = [quantity.value(FitDraws(fit)) > value for quantity, value in pairs]
-        draws.append(np.logical_and.reduce(np.broadcast_arrays(*found)).astype(float))
-        if chance > 0:
-            some = {n: random(fit.spec.prior(n), _PRIOR_DRAWS, rng) for n in names}
-            true = [quantity.value(some) > value for quantity, value in pairs]
-            prior += float(chance) * float(np.logical_and.reduce(true).mean())
-    posts = ensemble.posterior_given(given)
-    return Mixture(posts, tuple(draws), ensemble.logml_errors), prior
 
 
 def fixed_value_evidence(
@@ -245,7 +177,7 @@ def fixed_value_evidence(
     ----------
     ensemble : Ensemble
     parameter : str
-        A scalar unknown, such as "tau".
+        A scalar unknown that is no coefficient of the mean, such as "tau".
     value : float
         Legal, on the prior scale.
     given : array of bool, shape (number of models,)
@@ -254,9 +186,11 @@ def fixed_value_evidence(
     Returns
     -------
     PointEvidence
-        Of its free values against this one: marginal likelihoods averaged with the
-        prior probabilities of the models. Models are fitted again with the value; for
-        one where a prior has a density, this is the Savage-Dickey ratio.
+        For other values against this one: marginal likelihoods averaged with the
+        prior probabilities of the models. In models without selection the value is
+        put into the integral over the others (`log_change_by`); other models are
+        fitted again with it. For a value where a prior has a density, this is the
+        Savage-Dickey ratio.
 
     Raises
     ------
@@ -272,107 +206,62 @@ def fixed_value_evidence(
     specs = ensemble.space.models
     free = given & np.array([not m.prior(parameter).is_spike for m in specs])
     posts = ensemble.posterior_given(free)
-    counted = np.flatnonzero(free & (posts > _RARE))
+    # What fixing the unknown adds to the log marginal likelihood, and its error.
+    change = np.full(len(specs), -np.inf)
+    known: dict[int, Known] = {}
+    again: dict[int, ModelSpec] = {}
     spike = prior("spike", location=value)
-    fixed = [
-        replace(
-            specs[k],
-            priors=ordered(
-                dict(specs[k].priors) | {parameter: spike}, ensemble.unknowns
-            ),
-        )
-        for k in counted
-    ]
+    for k in np.flatnonzero(free & (posts > _NEGLIGIBLE)):
+        group = int(ensemble.logml_errors.group[k])
+        if group not in known and conjugate(ensemble.task, specs[k]):
+            found = log_change_by(ensemble.task, ensemble.fits[k], parameter, value)
+            if found is not None:
+                known[group] = found
+        if group in known:
+            change[k] = known[group].log
+        elif posts[k] > _RARE:
+            given_value = dict(specs[k].priors) | {parameter: spike}
+            again[int(k)] = replace(
+                specs[k], priors=ordered(given_value, ensemble.unknowns)
+            )
     fits = fit_models(
-        ensemble.task, ModelSpace(tuple(fixed)), settings=ensemble.settings,
+        ensemble.task, ModelSpace(tuple(again.values())), settings=ensemble.settings,
         seed=ensemble.seed, progress=False,
-    )  # fmt: skip
-    logs = np.log(ensemble.prior_given(free)[counted])
-    below = logs + [fit.logml for fit in fits]
-    own = LogmlErrors.independent(np.array([fit.logml_mcse for fit in fits]))
-    total = np.logaddexp.reduce(below)
-    above = np.logaddexp.reduce(
-        (np.log(np.maximum(ensemble.prior_given(free), 1e-300)) + ensemble.logml)[free]
-    )
+    ) if again else ()  # fmt: skip
+    own_error = np.zeros(len(specs))
+    for place, fit in zip(again, fits, strict=True):
+        change[place] = fit.logml - ensemble.fits[place].logml
+        own_error[place] = fit.logml_mcse
+    with np.errstate(divide="ignore"):
+        log_share = np.log(posts) + change
+    total = np.logaddexp.reduce(log_share)
+    shares = np.exp(log_share - total)
+    refitted = own_error > 0
+    from_fits = LogmlErrors.shared(own_error, ensemble.logml_errors.group.tolist())
+    gradient = np.where(refitted, 0.0, shares) - posts
     return PointEvidence(
-        float(above - total),
-        math.hypot(own.of(np.exp(below - total)), ensemble.logml_errors.of(posts)),
+        float(-total),
+        math.hypot(from_fits.of(shares), ensemble.logml_errors.of(gradient)),
         0.0,
         0.0,
     )
 
 
-def prior_log_density(
-    ensemble: Ensemble, quantity: Quantity, spec: ModelSpec, value: float
-) -> float:
-    """Return the log prior density of a sum that is free in a model."""
-    mean, sd = _prior_moments(quantity, spec)
-    if not math.isnan(sd):
-        return float(normal_log_density(value, mean, sd))
-    free = [(n, w) for n, w in quantity.weights if not spec.prior(n).is_spike]
-    (name, weight), *others = free
-    rest = _prior_draws(ensemble, quantity, spec, [n for n, _ in others])
-    at = density(spec.prior(name), (value - rest) / weight) / abs(weight)
-    return float(np.log(at.mean()))
-
-
-def _prior_above(
-    ensemble: Ensemble, quantity: Quantity, spec: ModelSpec, value: float
-) -> float:
-    mean, sd = _prior_moments(quantity, spec)
-    if not math.isnan(sd):
-        return float(ndtr((mean - value) / sd))
-    names = [n for n, _ in quantity.weights if not spec.prior(n).is_spike]
-    return float((_prior_draws(ensemble, quantity, spec, names) > value).mean())
-
-
-def _prior_moments(quantity: Quantity, spec: ModelSpec) -> tuple[float, float]:
-    """Return mean and sd of a sum with normal priors; NaN for others."""
-    mean, variance = 0.0, 0.0
-    for name, weight in quantity.weights:
-        own = spec.prior(name)
-        if own.is_spike:
-            mean += weight * own.location
-        elif is_normal(own):
-            mean += weight * own.values[0]
-            variance += (weight * own.values[1]) ** 2
-        else:
-            return math.nan, math.nan
-    return mean, math.sqrt(variance)
-
-
-def _prior_draws(
-    ensemble: Ensemble, quantity: Quantity, spec: ModelSpec, names: Sequence[str]
-) -> FloatArray:
-    """Return draws of the part of a sum that is of some names, and what is fixed."""
-    rng = np.random.default_rng([ensemble.seed, 4])
-    weights = dict(quantity.weights)
-    total = np.full(
-        _PRIOR_DRAWS if names else 1,
-        sum(
-            w * spec.prior(n).location
-            for n, w in quantity.weights
-            if spec.prior(n).is_spike
-        ),
-    )
-    for name in names:
-        total = total + weights[name] * random(spec.prior(name), len(total), rng)
-    return total
-
-
-def _from_draws(
+def _ordinate(
     ensemble: Ensemble, quantity: Quantity, value: float, fit: Fit
 ) -> _Ordinate | None:
     task = ensemble.task
     if conjugate(task, fit.spec):
-        own = conditional(task, fit, quantity)
-        logs = normal_log_density(value, own.mean, own.sd)
-    else:
-        ratios = ordinate_ratios(task, fit, dict(quantity.weights), value)
-        if ratios is None:
-            return None
-        with np.errstate(divide="ignore"):
-            logs = np.log(ratios)
+        known = log_density_at(task, fit, quantity, value)
+        # Without an answer it is one more that has to be fitted again.
+        return (
+            _Ordinate(-np.inf, np.inf)
+            if known is None
+            else _Ordinate(known.log, known.error)
+        )
+    logs = log_ordinate_ratios(task, fit, dict(quantity.weights), value)
+    if logs is None:
+        return None
     highest = float(logs.max())
     if highest == -np.inf:
         return _Ordinate(-np.inf, np.inf)
@@ -428,5 +317,6 @@ def _refine(
 def _part(log_share: float, one: _Ordinate) -> float:
     if one.error == np.inf:
         # Few draws say little; a share of a millionth may be a thousandth in truth.
-        return 1.0 if log_share > math.log(1e-6) or log_share == -np.inf else 0.0
+        # Of no draws at all it is 0, or 0 / 0.
+        return 0.0 if -np.inf < log_share <= math.log(1e-6) else 1.0
     return math.exp(log_share) * one.error

@@ -209,7 +209,7 @@ def pooled(moderators: Moderators) -> Quantity:
 def adjusted(moderators: Moderators) -> Quantity:
     """Return the mean effect over all combinations of levels, numbers at their mean.
 
-    It is mu but for treatment contrasts.
+    It is mu if numbers are standardised and levels deviations from their mean.
     """
     factors = [c for c in moderators.codings if c.factor]
     grid = [*itertools.product(*(c.matrix for c in factors))]

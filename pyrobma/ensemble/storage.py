@@ -30,7 +30,7 @@ from pyrobma.bridge import BridgeResult
 from pyrobma.bridge.iterate import Iteration
 from pyrobma.effects import Coding, EffectSizes, Moderators, Source, Term
 from pyrobma.ensemble._archive import Damage, check_members, read_array, read_json
-from pyrobma.ensemble._values import check_fits, check_values
+from pyrobma.ensemble._values import check_fits, check_task, check_values
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit import Chains, Diagnostics, Fit, SamplerSettings
@@ -143,7 +143,8 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
     read without pickle. Neither is it believed: sizes are compared before memory is
     taken for them (all parts together may have 64 MiB and 20 times the size of the
     file, the JSON text 32 MiB of it), and values that no ensemble has, such as a
-    negative standard error, are refused.
+    negative standard error, are refused. Formulas of moderators are parsed, not
+    evaluated, and those that call anything but known functions are refused.
     """
     with Path(path).open("rb") as file:
         contents, archive = _open(file, path)
@@ -168,6 +169,7 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
             }
             _check_types(Ensemble, parts)
             ensemble = cls(**parts)
+            check_task(ensemble.task)
             check_fits(ensemble.task, ensemble.space, ensemble.fits)
             return ensemble
         except Exception as error:  # damage can surface as any of them

@@ -41,10 +41,10 @@ class ConstrainedModel:
     error: float
 
 
-def ordinate_ratios(
+def log_ordinate_ratios(
     task: Task, fit: Fit, weights: Mapping[str, float], value: float
 ) -> FloatArray | None:
-    """Return numbers, one per draw, whose mean is a sum's posterior density.
+    """Return logs of numbers, one per draw, whose mean is a sum's posterior density.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def ordinate_ratios(
         there = density(moved)
     logs = normal_log_density(theta, expected, spread) + there - lp.ravel()
     logs = logs - math.log(unit)
-    return np.exp(np.where(np.isnan(logs), -np.inf, logs)).reshape(lp.shape)
+    return np.where(np.isnan(logs), -np.inf, logs).reshape(lp.shape)
 
 
 def constrained_model(

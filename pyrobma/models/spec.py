@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from pyrobma.effects import Measure
+from pyrobma.effects import Measure, Moderators
 from pyrobma.errors import PriorError
+from pyrobma.models.task import moderator_columns
 from pyrobma.parameters import SELECTION, UNKNOWNS, Unknowns
 from pyrobma.priors import (
     PEESE,
@@ -252,7 +253,7 @@ def model(
     alternative: Iterable[str] | None = None,
     prior_weight: float = 1.0,
     scale: Measure = "cohens_d",
-    unknowns: Unknowns = UNKNOWNS,
+    unknowns: Unknowns | Moderators = UNKNOWNS,
     **named: Prior,
 ) -> ModelSpec:
     """Describe one model by the priors of its unknowns.
@@ -271,8 +272,9 @@ def model(
         Against other models; positive. Weights of the priors do not count.
     scale : str
         Measure of the priors; an effect on "r" lies between -1 and 1.
-    unknowns : Unknowns, optional
-        The table; `Task.unknowns` where columns came with the data.
+    unknowns : Unknowns or Moderators, optional
+        The table; `Task.unknowns` where columns came with the data. Moderators stand
+        for the table with their coefficients, whose names are their ``labels``.
     **named : Prior
         As `priors`.
 
@@ -292,6 +294,9 @@ def model(
     >>> print(model(mu=prior("normal", mean=0, sd=1), tau=prior("spike", location=0.1)))
     mu ~ Normal(0, 1), tau = 0.1
     """
+    if isinstance(unknowns, Moderators):
+        columns = moderator_columns(unknowns)
+        unknowns = UNKNOWNS.with_rows(column.parameter for column in columns)
     own, selection = ({}, None) if bias is None else bias_parts(bias)
     given: dict[str, Prior] = {}
     if not isinstance(priors, Mapping | None):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
 
 from pyrobma.effects import Measure, Moderators, Term
 from pyrobma.errors import PriorError
 from pyrobma.models.space import Choice, Hypotheses, ModelSpace
 from pyrobma.models.spec import ABSENT, ModelSpec, checked_prior
+from pyrobma.models.task import Task
 from pyrobma.parameters import Unknowns
 from pyrobma.priors import Prior, inside_support, prior
 
@@ -26,6 +30,8 @@ ModsPrior: TypeAlias = Literal["independent", "beta-binomial"]
 TERM_SD: Final = 0.25
 """Default prior standard deviation of a coefficient, on Cohen's d."""
 
+_DEPENDENT: Final = 1e-9  # of a column's norm: what others leave of it
+_LEAST_LOG: Final = math.log(sys.float_info.min)
 _SYMMETRIC: Final = ("normal", "student_t", "cauchy")
 
 
@@ -96,7 +102,13 @@ def term_hypotheses(
             alternative = _listed(value.get("alternative", ()), term)
             null = _listed(value.get("null", ()), term)
         else:
-            alternative = (default,) if value is None else _listed(value, term)
+            alternative = _listed(value, term) if term.name in given else (default,)
+            null = null if alternative else ()
+        if not (alternative or null):
+            raise PriorError(
+                f"priors_mods: expected at least one prior for {term.name}; got "
+                f"{value!r}. Leave {term.name} out of priors_mods for the default."
+            )
         made.append(
             Hypotheses(
                 term.name,
@@ -122,6 +134,11 @@ def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
     ModelSpace
         Fewer models, with the weights that they had.
 
+    Raises
+    ------
+    PriorError
+        If a term that could be in a model or not now is in all or in none.
+
     References
     ----------
     .. [1] Chipman H. (1996). Bayesian variable selection with related predictors.
@@ -137,6 +154,15 @@ def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
             if name in model.alternative
         )
     ]
+    for name in parents:
+        sides = {name in model.alternative for model in kept}
+        if len(sides) < len({name in model.alternative for model in space}):
+            which = "all" if True in sides else "none"
+            raise PriorError(
+                f"heredity: expected models with and without {name}; got it in {which} "
+                "of those that have an interaction only beside what it is made of. "
+                "Test the interactions with it too, or give heredity=False."
+            )
     return ModelSpace(tuple(kept))
 
 
@@ -153,8 +179,9 @@ def beta_binomial(space: ModelSpace, terms: Sequence[str]) -> ModelSpace:
     Returns
     -------
     ModelSpace
-        The weight of a model with k of p terms is divided by (p + 1) C(p, k), which is
-        a Beta-binomial(1, 1) distribution of k.
+        The weight of all models with the same k of p terms is 1 / ((p + 1) C(p, k)),
+        so that k has a Beta-binomial(1, 1) distribution. Among them models keep the
+        weights that they had against each other.
 
     References
     ----------
@@ -163,18 +190,52 @@ def beta_binomial(space: ModelSpace, terms: Sequence[str]) -> ModelSpace:
        doi:10.1214/10-AOS792
     """
     p = len(terms)
+    own = [frozenset(terms) & model.alternative for model in space]
+    total: dict[frozenset[str], float] = {}
+    for model, has in zip(space, own, strict=True):
+        total[has] = float(np.logaddexp(total.get(has, -np.inf), model.log_weight))
 
-    def weighted(model: ModelSpec) -> ModelSpec:
-        k = sum(name in model.alternative for name in terms)
-        factor = 1.0 / ((p + 1) * math.comb(p, k))
-        log = model.log_prior_weight
+    def weighted(model: ModelSpec, has: frozenset[str]) -> ModelSpec:
+        share = model.log_weight - total[has]
+        log = share - math.log((p + 1) * math.comb(p, len(has)))
+        plain = model.log_prior_weight is None
         return replace(
             model,
-            prior_weight=model.prior_weight * factor,
-            log_prior_weight=None if log is None else log + math.log(factor),
+            prior_weight=math.exp(max(log, _LEAST_LOG)),
+            log_prior_weight=None if plain and log > _LEAST_LOG else log,
         )
 
-    return ModelSpace(tuple(weighted(model) for model in space))
+    return ModelSpace(tuple(map(weighted, space, own)))
+
+
+def confounded_bias(task: Task, space: ModelSpace) -> tuple[str, ...]:
+    """Return the coefficients of standard errors that moderators stand in for.
+
+    Parameters
+    ----------
+    task : Task
+        The data.
+    space : ModelSpace
+        The models.
+
+    Returns
+    -------
+    tuple of str
+        Of "PET" and "PEESE" those that a model has and whose column the intercept and
+        the columns of moderators make up, so that priors decide between them.
+    """
+    if task.moderators is None:
+        return ()
+    columns = task.moderators.columns
+    basis = np.column_stack([np.ones(len(columns)), columns])
+    found = []
+    for name in task.unknowns.regressions:
+        own = task.bias_column(name, task.effects.se)
+        own = own / np.linalg.norm(own)
+        rest = own - basis @ np.linalg.lstsq(basis, own)[0]
+        if space.has(name) and np.linalg.norm(rest) <= _DEPENDENT:
+            found.append(name)
+    return tuple(found)
 
 
 def check_mods_prior(value: object) -> None:
@@ -206,6 +267,11 @@ def _by_term(
                 f'priors_mods: expected "alternative" and "null" for {name}; got '
                 f"{', '.join(map(repr, value)) or 'neither'}."
             )
+        if term.name in found:
+            raise PriorError(
+                f"priors_mods: expected one entry for {term.name}; got two, the second "
+                f"for {name!r}."
+            )
         found[term.name] = value
     return found
 
@@ -225,8 +291,12 @@ def _named(name: object, moderators: Moderators, argument: str) -> Term:
 def _tested(
     moderators: Moderators, test: bool | Iterable[str] | None
 ) -> frozenset[str]:
-    if isinstance(test, bool) or test is None:
+    if isinstance(test, bool | np.bool_) or test is None:
         return frozenset(moderators.names if test else ())
+    if not isinstance(test, Iterable):
+        raise PriorError(
+            f"test_mods: expected True, False or names of terms; got {test!r}."
+        )
     names = (test,) if isinstance(test, str) else tuple(test)
     return frozenset(_named(name, moderators, "test_mods").name for name in names)
 
@@ -272,12 +342,12 @@ def _check_fits(one: Prior, term: Term, moderators: Moderators, where: str) -> N
     if one.family not in _SYMMETRIC or one.values[0] != 0 or not plain:
         raise PriorError(
             f"{where}: expected a prior that is symmetric around 0 and not truncated, "
-            f"for deviations from a mean; got {one}. Give normal(mean=0, sd=...), or "
-            "choose contrasts='treatment'."
+            f"for deviations from a mean; got {one}. Give "
+            "prior('normal', mean=0, sd=...), or choose contrasts='treatment'."
         )
     if len(term.labels) > 1 and one.family != "normal":
         raise PriorError(
             f"{where}: expected a normal prior for the deviations of more than two "
             f"levels, which have one prior in all directions; got {one}. Give "
-            "normal(mean=0, sd=...)."
+            "prior('normal', mean=0, sd=...)."
         )

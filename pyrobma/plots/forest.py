@@ -13,10 +13,12 @@ from scipy.special import ndtri
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects import EffectSizes, Measure, transform_effect, transform_se
 from pyrobma.effects.convert_se import SMALLEST_N, implied_n
-from pyrobma.ensemble import Ensemble, new_effect
+from pyrobma.ensemble import Ensemble, new_effect, predict
 from pyrobma.ensemble import true_effects as study_effects
 from pyrobma.ensemble.extended import extended_converter
 from pyrobma.ensemble.pooling import pooling_weights
+from pyrobma.ensemble.quantities import adjusted, posterior
+from pyrobma.ensemble.quantities import converted as on_output
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import (
@@ -25,6 +27,7 @@ from pyrobma.plots.estimates import (
     models_given,
 )
 from pyrobma.plots.forest_drawing import draw_forest
+from pyrobma.plots.labels import reference_words
 
 Order: TypeAlias = Literal["increasing", "decreasing", "alphabetical", "weight"]
 
@@ -70,7 +73,8 @@ def forest_frame(
         effect of a new study. Columns: ``part`` ("estimate", "average",
         "prediction"), ``study``, ``cluster`` (its label; None if independent),
         ``estimate``, ``lower``, ``upper``, ``weight`` (percent), ``true_effect``,
-        ``true_lower``, ``true_upper``.
+        ``true_lower``, ``true_upper`` and, with moderators, ``fitted``, the mean effect
+        that `predict` has for the study.
 
     Raises
     ------
@@ -84,6 +88,10 @@ def forest_frame(
     normal quantiles z_p on the measure that the estimate was given on, or on Fisher's z
     for a correlation, then converted. The average has its posterior mean and quantiles,
     the prediction its median and quantiles.
+
+    With moderators, the average and the prediction are for studies at the reference of
+    all numbers, which is their mean unless `center` says otherwise, averaged over the
+    levels of factors, each with the same weight.
 
     The weight of an estimate is its share in the pooled mean by generalised least
     squares, 1'S⁻¹/(1'S⁻¹1) with S = diag(s²) + T²[(1 − ρ)I + ρ11'] in each cluster
@@ -120,6 +128,7 @@ def forest_frame(
             "upper": upper,
             "weight": 100 * pooling_weights(ensemble, given),
             **_shrunken(ensemble, conditional, output_scale, ends, true_effects),
+            **_fitted(ensemble, conditional, output_scale),
         }
     )
     frame = frame.iloc[_arranged(frame, effects.cluster, order)]
@@ -130,7 +139,8 @@ def forest_frame(
         ]
     )
     rows = [*frame.to_dict("records"), *below.to_dict("records")]
-    result = pd.DataFrame(rows, columns=list(_COLUMNS))
+    fitted = [] if task.moderators is None else ["fitted"]
+    result = pd.DataFrame(rows, columns=[*_COLUMNS, *fitted])
     for column in ("study", "cluster"):
         # None, not the NaN that a column of text would have.
         values = [row[column] for row in rows]
@@ -155,7 +165,8 @@ def plot_forest(
     -------
     plotnine.ggplot
         Squares are estimates, with areas in proportion to their weight; circles beside
-        them are the studies' true effects; the filled diamond spans the interval of the
+        them are the studies' true effects, and ticks, with moderators, the mean effects
+        of such studies; the filled diamond spans the interval of the
         averaged effect, the open one below that of the true effect of a new study. The
         dashed line is no effect; odds ratios are on a logarithmic axis. Intervals end
         in arrows where they leave the axis. The figure grows with the estimates;
@@ -174,6 +185,7 @@ def plot_forest(
         check_output_scale(ensemble.task, output_scale),
         conditional=conditional,
         coverage=float(probs[1]) - float(probs[0]),
+        note=reference_words(ensemble.task.moderators),
     )
 
 
@@ -219,13 +231,35 @@ def _shrunken(
     }
 
 
+def _fitted(
+    ensemble: Ensemble, conditional: bool, output_scale: Measure | None
+) -> dict[str, FloatArray]:
+    """Return the mean effect of studies like every one; nothing without moderators."""
+    if ensemble.task.moderators is None:
+        return {}
+    found = predict(
+        ensemble, type="terms", conditional=conditional, output_scale=output_scale
+    )
+    return {"fitted": found["Mean"].to_numpy()}
+
+
 def _average(
     ensemble: Ensemble,
     conditional: bool,
     output_scale: Measure | None,
     ends: tuple[float, float],
 ) -> dict[str, Any]:
-    mixture = ensemble.mixture("mu", conditional=conditional, output_scale=output_scale)
+    moderators = ensemble.task.moderators
+    if moderators is None:
+        mixture = ensemble.mixture(
+            "mu", conditional=conditional, output_scale=output_scale
+        )
+    else:
+        quantity = adjusted(moderators)
+        given = models_given(ensemble, conditional)
+        mixture = on_output(
+            ensemble, quantity, posterior(ensemble, quantity, given), output_scale
+        )
     lower, upper = mixture.quantiles(ends)
     return {
         "part": "average",
@@ -244,7 +278,9 @@ def _prediction(
     ends: tuple[float, float],
 ) -> dict[str, Any]:
     convert = extended_converter(ensemble.task, output_scale)
-    effect = new_effect(ensemble, given=given)
+    moderators = ensemble.task.moderators
+    quantity = None if moderators is None else adjusted(moderators)
+    effect = new_effect(ensemble, given=given, quantity=quantity)
     # Its mean does not exist on every scale.
     lower, median, upper = convert(effect.quantiles((ends[0], 0.5, ends[1])))
     return {

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects import Measure
+from pyrobma.plots.intervals import interval_texts
 from pyrobma.plots.marks import arrows, clipped, diamond
-from pyrobma.plots.numbers import number
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE, with_unit
 
@@ -18,12 +18,12 @@ _NUMBERED: Final = 100  # estimates, beyond which there are no numbers
 _POINT: Final = 1.77  # points per unit of size, as plotnine draws shapes
 _AVERAGE: Final = {False: "Model-averaged effect", True: "Conditional effect"}
 _PREDICTION: Final = "Prediction interval"
-_MARKS: Final = {"estimate": "s", "true effect": "o"}
-_COLORS: Final = {"estimate": INK, "true effect": MIDDLE}
-_FILLS: Final = {"estimate": INK, "true effect": "white"}
+_MARKS: Final = {"estimate": "s", "true effect": "o", "mean by moderators": "|"}
+_COLORS: Final = {"estimate": INK, "true effect": MIDDLE, "mean by moderators": INK}
+_FILLS: Final = {"estimate": INK, "true effect": "white", "mean by moderators": INK}
 _BESIDE: Final = 0.17  # lines between an estimate, or its true effect, and the middle
 _EFFECTS: Final = [
-    "estimate", "lower", "upper", "true_effect", "true_lower", "true_upper"
+    "estimate", "lower", "upper", "true_effect", "true_lower", "true_upper", "fitted"
 ]  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def draw_forest(
     *,
     conditional: bool = False,
     coverage: float = 0.95,
+    note: str = "",
     width: float = 7.0,
     height: float | None = None,
 ) -> Any:
@@ -48,6 +49,8 @@ def draw_forest(
         Whether the average is over the models with an effect.
     coverage : float
         Of the intervals, for the heading of their column.
+    note : str
+        Below the name of the average: what it is at.
     width : float
         Inches.
     height : float, optional
@@ -58,17 +61,22 @@ def draw_forest(
     plotnine.ggplot
     """
     interval = f"Estimate [{100 * coverage:.4g}% CI]"
-    lines = _lines(frame, measure, conditional).rename(
+    lines = _lines(frame, measure, conditional, note).rename(
         columns={"interval": interval, "weight": "Weight"}
     )
     if measure == "OR":
         # Places on the axis; text has the ratios.
         with np.errstate(divide="ignore"):
             frame = frame.assign(
-                **{name: np.log10(frame[name].astype(np.float64)) for name in _EFFECTS}
+                **{
+                    name: np.log10(frame[name].astype(np.float64))
+                    for name in _EFFECTS
+                    if name in frame
+                }
             )
     low, high = _range(frame)
     both = bool(frame.loc[frame["part"] == "estimate", "true_effect"].notna().all())
+    both |= "fitted" in frame
     numbered = int((frame["part"] == "estimate").sum()) <= _NUMBERED
     headings = (interval, "Weight") if numbered else ()
     rows = Rows(
@@ -89,10 +97,12 @@ def draw_forest(
     return _figure(frame, rows, measure)
 
 
-def _lines(frame: pd.DataFrame, measure: Measure, conditional: bool) -> pd.DataFrame:
+def _lines(
+    frame: pd.DataFrame, measure: Measure, conditional: bool, note: str
+) -> pd.DataFrame:
     """Return what is written, from top to bottom.
 
-    Columns: ``row`` (of the frame; -1 for the heading of a cluster), ``y``, ``name``,
+    Columns: ``row`` (of the frame; -1 for text alone), ``y``, ``name``,
     ``interval``, ``weight``, ``bold``, ``indented``.
     """
     clustered = bool(frame["cluster"].notna().any())
@@ -112,6 +122,9 @@ def _lines(frame: pd.DataFrame, measure: Measure, conditional: bool) -> pd.DataF
         name = study if study_row else names[part]
         bold, indented = part == "average", study_row and clustered
         lines.append((i, y, name, intervals[i], weights[i], bold, indented))
+        if note and part == "average":
+            y -= 0.9
+            lines.append((-1, y, note, "", "", False, True))
     return pd.DataFrame(
         lines,
         columns=["row", "y", "name", "interval", "weight", "bold", "indented"],
@@ -128,15 +141,8 @@ def _numbers(
     frame: pd.DataFrame, measure: Measure
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return estimates with their intervals, and weights, in words."""
-    widths = (frame["upper"] - frame["lower"]).replace(np.inf, np.nan)
-    own = measure == "none" and widths.median() > 0
-    digits = int(np.clip(1 - np.floor(np.log10(widths.median())), 0, 6)) if own else 2
-    intervals = tuple(
-        f"{number(e, digits)} [{number(lo, digits)}, {number(hi, digits)}]"
-        for e, lo, hi in zip(
-            frame["estimate"], frame["lower"], frame["upper"], strict=True
-        )
-    )
+    value, lower, upper = (frame[name].to_numpy(np.float64) for name in _EFFECTS[:3])
+    intervals = interval_texts(value, lower, upper, measure)
     weights = tuple("" if np.isnan(w) else f"{w:.1f}%" for w in frame["weight"])
     return intervals, weights
 
@@ -185,7 +191,7 @@ def _marks(frame: pd.DataFrame, rows: Rows) -> pd.DataFrame:
             }
         )
     ]
-    if both:
+    if studies["true_effect"].notna().all():
         marks.append(
             pd.DataFrame(
                 {
@@ -195,6 +201,19 @@ def _marks(frame: pd.DataFrame, rows: Rows) -> pd.DataFrame:
                     "upper": studies["true_upper"],
                     "mark": "true effect",
                     "size": 0.32 * largest,
+                }
+            )
+        )
+    if "fitted" in studies:
+        marks.append(
+            pd.DataFrame(
+                {
+                    "y": studies["y"] - 1.3 * _BESIDE,
+                    "x": studies["fitted"],
+                    "lower": studies["fitted"],
+                    "upper": studies["fitted"],
+                    "mark": "mean by moderators",
+                    "size": 0.4 * largest,
                 }
             )
         )

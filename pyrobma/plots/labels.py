@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from pyrobma._format import p_value, sided
-from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
+import numpy as np
+
+from pyrobma._format import listed, p_value, sided
+from pyrobma.effects import (
+    MEASURE_NAMES,
+    Measure,
+    Moderators,
+    Term,
+    linear_measure,
+)
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.parameters import BIAS, UNKNOWNS, Component, Unknowns
+from pyrobma.plots.names import plain, short_names
+from pyrobma.plots.numbers import short
+from pyrobma.plots.text import cut, one_line, text_width
 from pyrobma.plots.theme import with_unit
 from pyrobma.priors import Prior, WeightFunction
 
 _NULL: Final = "Null"
+_SHORT: Final = 1.0  # inches for the name of a term in the names of models
+_SIDES: Final = {"one-sided": "1-sided", "two-sided": "2-sided"}
+_NEAR: Final = 1e-6  # of the range of a moderator
+_TERM: Final = 2.2  # inches for the name of a term in a title
 
 
 def scalar(ensemble: Ensemble, parameter: str) -> str:
     """Return a parameter that has a density; raise DataError for another one."""
     known = ensemble.unknowns.scalars
     if parameter not in known:
-        hint = "See plot_weightfunction for the weights."
+        terms = [t.name for t in ensemble.unknowns.terms if t.name not in known]
+        hint = "Choose one of them."
+        if str(parameter).startswith("omega"):
+            hint = "See plot_weightfunction for the weights."
+        elif terms:
+            hint = f"See plot_levels for all coefficients of {listed(terms)}."
         raise DataError(
-            f"parameter: expected one of {', '.join(known)}; got {parameter!r}. "
-            f"{hint if str(parameter).startswith('omega') else 'Choose one of them.'}"
+            f"parameter: expected one of {', '.join(known)}; got {parameter!r}. {hint}"
         )
     return parameter
 
@@ -52,7 +72,94 @@ def parameter_title(
         measure = linear_measure(measure)
     if row.unit == "per_effect":
         return f"{title} (per unit of {MEASURE_NAMES[measure]})"
-    return with_unit(title, measure)
+    moderators = ensemble.task.moderators
+    if moderators is None or row.enters != "moderator":
+        return with_unit(title, measure)
+    return _per(title, measure, moderators, moderators.term(row.component.name))
+
+
+def term_title(
+    ensemble: Ensemble,
+    term: Term,
+    output_scale: Measure | None,
+    *,
+    conditional: bool = False,
+) -> str:
+    """Return an axis title of a term's levels, e.g. ``Deviation of measure from ...``.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        With moderators.
+    term : Term
+    output_scale : str or None
+        Measure of the effects; that of differences is Fisher's z for "r" and the log
+        odds ratio for "OR".
+    conditional : bool
+        Whether only models with the term count.
+    """
+    moderators = ensemble.task.moderators
+    assert moderators is not None
+    codings = [moderators.coding(name) for name in term.variables]
+    name = cut(one_line(term.name), _TERM, 10.0)
+    title = f"coefficient of {name}"
+    if all(c.deviations or not c.factor for c in codings) and term.factor:
+        title = f"deviation of {name} from the mean of its levels"
+        if len(codings) > 1:
+            title = f"deviation by {name}"
+    elif codings[0].contrasts == "treatment" and len(codings) == 1:
+        first = cut(one_line(codings[0].levels[0]), _TERM, 10.0)
+        title = f"difference of {name} from {first}"
+    title = f"Conditional {title}" if conditional else title[0].upper() + title[1:]
+    measure = check_output_scale(ensemble.task, output_scale)
+    if measure != ensemble.task.prior_scale:
+        measure = linear_measure(measure)
+    return _per(title, measure, moderators, term)
+
+
+def _per(title: str, measure: Measure, moderators: Moderators, term: Term) -> str:
+    """Add the unit: of effects, and per unit of the numbers in a term."""
+    numbers = [c for c in map(moderators.coding, term.variables) if not c.factor]
+    each = " of each" if len(numbers) > 1 else ""
+    per = ""
+    if numbers:
+        scaled = all((c.sd != 1).any() for c in numbers)
+        per = f" per {'sd' if scaled else 'unit'}{each}"
+    return plain(f"{with_unit(title, measure).removesuffix(')')}{per})")
+
+
+def reference_words(moderators: Moderators | None) -> str:
+    """Say what the averaged effect is at, as in ``at the means of the moderators``.
+
+    Parameters
+    ----------
+    moderators : Moderators or None
+
+    Returns
+    -------
+    str
+        Empty without moderators.
+    """
+    if moderators is None:
+        return ""
+    elsewhere, others = [], 0
+    for coding in moderators.codings:
+        at = coding.reference * coding.sd + coding.centre
+        mean = coding.raw.mean(axis=0)
+        if coding.factor or np.allclose(at, mean, atol=_NEAR * np.ptp(coding.raw)):
+            others += 1
+        elif coding.n == 1:
+            elsewhere.append(f"{coding.name} = {short(float(at[0]))}")
+        else:
+            elsewhere.append(f"the centre of {coding.name}")
+    if elsewhere:
+        return (
+            f"at {listed([*elsewhere, *(['the means of others'] if others else [])])}"
+        )
+    if len(moderators.codings) > 1:
+        return "at the means of the moderators"
+    (only,) = moderators.codings
+    return f"at the mean {'of the levels ' if only.factor else ''}of {only.name}"
 
 
 def model_names(space: ModelSpace, unknowns: Unknowns = UNKNOWNS) -> tuple[str, ...]:
@@ -62,9 +169,46 @@ def model_names(space: ModelSpace, unknowns: Unknowns = UNKNOWNS) -> tuple[str, 
     several were given; names that are still equal end in the number of the model.
     """
     words = _Words(space, unknowns)
-    names = [" + ".join((*words.truth(m), *words.bias(m))) for m in space]
-    names = [n[0].upper() + n[1:] if n else _NULL for n in names]
-    return _told_apart(names)
+    names = [
+        words.capitalised(" + ".join((*words.truth(m), *words.bias(m)))) for m in space
+    ]
+    return _told_apart([name or _NULL for name in names])
+
+
+def fitting(
+    names: Sequence[str], unknowns: Unknowns, room: float, size: float
+) -> list[str]:
+    """Return names of models, with abbreviations if one has more than so many inches.
+
+    Parameters
+    ----------
+    names : sequence of str
+        From `model_names` or `group_names`.
+    unknowns : Unknowns
+        Of the models.
+    room : float
+        Inches.
+    size : float
+        Of the text, points.
+    """
+    if text_width(names, size) <= room:
+        return list(names)
+    terms = [term.label for term in unknowns.terms]
+    cuts = zip(terms, short_names(terms, _SHORT, size), strict=True)
+    shorts = {term: own for term, own in cuts if own != term}
+    shorts |= {c.label: c.short for c in unknowns.components if c.short} | _SIDES
+    # A word may begin with another one: the longest first.
+    words = sorted(shorts, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, words)), re.IGNORECASE)
+
+    def shortened(found: re.Match[str]) -> str:
+        word = found.group()
+        if word in shorts:
+            return shorts[word]
+        # The first word of a name is capitalised.
+        return shorts.get(word.lower(), word).capitalize()
+
+    return [pattern.sub(shortened, name) for name in names]
 
 
 def group_names(
@@ -80,8 +224,7 @@ def group_names(
     null = "No effect, no heterogeneity" if any(bias) else _NULL
     groups = []
     for model, own in zip(space, bias, strict=True):
-        name = " + ".join(words.truth(model))
-        name = name[0].upper() + name[1:] if name else null
+        name = words.capitalised(" + ".join(words.truth(model))) or null
         groups.append((name, (own or "no bias") if any(bias) else ""))
     return tuple(groups)
 
@@ -143,6 +286,14 @@ class _Words:
                 several = name in self._several_weights
                 parts.append(str(model.selection) if several else name)
         return parts
+
+    def capitalised(self, name: str) -> str:
+        """Begin with a capital letter, but for the name of a moderator."""
+        own = any(
+            c.label == c.title and f"{name} ".startswith(f"{c.label} ")
+            for c in self._components
+        )
+        return name if own else name[:1].upper() + name[1:]
 
     def _has(self, model: ModelSpec, name: str) -> bool:
         component = self._unknowns[name].component

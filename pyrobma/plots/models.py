@@ -14,7 +14,7 @@ from pyrobma.ensemble.probabilities import model_inclusion
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval, no_effect
-from pyrobma.plots.labels import model_names, parameter_title, scalar
+from pyrobma.plots.labels import fitting, model_names, parameter_title, scalar
 from pyrobma.plots.marks import arrows, clipped, diamond
 from pyrobma.plots.numbers import bayes_factor, number
 from pyrobma.plots.rows import Rows
@@ -29,6 +29,9 @@ _COLUMNS: Final[dict[OrderBy, str]] = {
     "probability": "post_prob",
     "inclusion_bf": "log_bf",  # the factor may be too large for a double
 }
+_MOST: Final = 60
+"""Models that are drawn one by one; of more, the least probable ones are left out."""
+_NAMES: Final = 3.2  # inches for the names of models, beyond which they are shorter
 _MATTERS: Final = 0.01
 """Posterior probability of models whose intervals the axis must hold."""
 
@@ -158,7 +161,9 @@ def plot_models(
         Means as squares whose area grows with the posterior probability, intervals as
         lines; a hollow square is a value that the model fixes. Posterior probabilities
         and inclusion Bayes factors are written at the right; the average is the
-        diamond at the bottom. Odds ratios are on a logarithmic axis.
+        diamond at the bottom. Of more than 60 models the least probable ones are left
+        out, but for the sum of their probabilities. Odds ratios are on a logarithmic
+        axis.
 
     Raises
     ------
@@ -178,6 +183,8 @@ def plot_models(
     is_effect = ensemble.unknowns[parameter].unit == "effect"
     odds = is_effect and measure == "OR"
     none = no_effect(measure) if is_effect else 0.0
+    # Of all models: figures of some of them should call them the same.
+    frame["name"] = fitting(frame["name"].tolist(), ensemble.unknowns, _NAMES, 8.5)
     return _draw(
         frame,
         title=parameter_title(
@@ -193,8 +200,11 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
 
     place = np.log10 if odds else np.asarray
     columns = ["mean", "lower", "upper"]
+    frame, rest = _most_probable(frame)
     frame = frame.assign(
-        y=-1.0 - np.arange(len(frame)) - 0.5 * (frame["kind"] == "average"),
+        y=-1.0
+        - np.arange(len(frame))
+        - (0.5 + len(rest)) * (frame["kind"] == "average"),
         size=0.6 + 3.6 * np.sqrt(frame["post_prob"]),
         **{column: place(frame[column].to_numpy()) for column in columns},
     )
@@ -203,17 +213,27 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
     frame = clipped(frame, low, high).assign(mean=frame["mean"].clip(low, high))
     models = frame[frame["kind"] != "average"]
     average = frame.iloc[-1]
+    others = [f"{rest['models'].iloc[0]} less probable models"] if len(rest) else []
     rows = Rows(
-        y=frame["y"].to_numpy(),
-        names=frame["name"].tolist(),
+        y=np.concatenate(
+            [models["y"], models["y"].iloc[-1:] - 1 if others else [], [average["y"]]]
+        ),
+        names=[*models["name"], *others, average["name"]],
         columns={
-            "Post. prob.": [*(number(p, 3) for p in models["post_prob"]), ""],
-            "Incl. BF": [*(bayes_factor(b) for b in models["log_bf"]), ""],
+            "Post. prob.": [
+                *(number(p, 3) for p in [*models["post_prob"], *rest["post_prob"]]),
+                "",
+            ],
+            "Incl. BF": [
+                *(bayes_factor(b) for b in models["log_bf"]),
+                *("" for _ in others),
+                "",
+            ],
         },
         low=low,
         high=high,
-        bold=(frame["kind"] == "average").tolist(),
-        indented=[False] * len(frame),
+        bold=[*(False for _ in models["name"]), *(False for _ in others), True],
+        indented=[False] * (len(frame) + len(others)),
     )
     return (
         p9.ggplot()
@@ -240,6 +260,17 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
         + rows.axis(ratio=odds)
         + rows.frame(title)
     )
+
+
+def _most_probable(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows to draw, and the number and probability of the others, if any."""
+    models = frame[frame["kind"] != "average"]
+    if len(models) <= _MOST:
+        return frame, pd.DataFrame({"models": [], "post_prob": []})
+    ranked = models["post_prob"].rank(method="first", ascending=False)
+    rest = models[ranked > _MOST]
+    summed = {"models": [len(rest)], "post_prob": [rest["post_prob"].sum()]}
+    return frame.drop(rest.index), pd.DataFrame(summed)
 
 
 def _range(frame: pd.DataFrame, reference: float) -> tuple[float, float]:

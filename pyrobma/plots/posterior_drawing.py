@@ -54,9 +54,53 @@ def draw_posterior(
     import plotnine as p9
 
     curves = frame[frame["kind"] == "density"]
-    spikes = frame[frame["kind"] == "spike"]
-    top = _top(curves, spikes)
-    left, right = _x_range(frame)
+    area = p9.geom_area(
+        p9.aes("x", "density"),
+        curves[curves["which"] == "posterior"],
+        fill=FILL,
+        color="none",
+    )
+    return density_figure(
+        [area, *posterior_and_prior(curves, "x", "density", "which")],
+        curves,
+        frame[frame["kind"] == "spike"],
+        symbol=symbol,
+        title=title,
+        size=size,
+        panel=panel,
+    )
+
+
+def density_figure(
+    layers: list[Any],
+    curves: pd.DataFrame,
+    spikes: pd.DataFrame,
+    *,
+    symbol: str,
+    title: str,
+    size: float = 10.0,
+    panel: float = 5.2,
+) -> Any:
+    """Draw densities and the bars of spikes, on an axis each.
+
+    Parameters
+    ----------
+    layers : list
+        Of the curves, with scales of colors and linetypes; "posterior" and "prior" are
+        colors too.
+    curves, spikes : DataFrame
+        Rows of these kinds, with the columns of `posterior_frame`.
+    symbol, title, size, panel
+        As in `draw_posterior`.
+
+    Returns
+    -------
+    plotnine.ggplot
+    """
+    import plotnine as p9
+
+    top = density_top(curves, spikes)
+    left, right = _x_range(pd.concat([curves["x"], spikes["x"]]))
     captions, lines = _captions(spikes, symbol, (left, right), size, panel)
     # Beside each other, not one over the other.
     aside = _BESIDE * (right - left) * bool((spikes["which"] == "prior").any())
@@ -67,13 +111,7 @@ def draw_posterior(
     captions["y"] = top * (1 + _LINE * (lines - captions["line"] - 0.3))
     figure = (
         p9.ggplot()
-        + p9.geom_area(
-            p9.aes("x", "density"),
-            curves[curves["which"] == "posterior"],
-            fill=FILL,
-            color="none",
-        )
-        + posterior_and_prior(curves, "x", "density", "which")
+        + layers
         + p9.geom_segment(
             p9.aes("x", 0, xend="x", yend="height", color="which"),
             bars,
@@ -125,7 +163,7 @@ def _below(top: float) -> Any:
     return breaks
 
 
-def _top(curves: pd.DataFrame, spikes: pd.DataFrame) -> float:
+def density_top(curves: pd.DataFrame, spikes: pd.DataFrame) -> float:
     """Return the density at the height of probability one."""
     tops = []
     for which, curve in curves.groupby("which"):
@@ -135,8 +173,8 @@ def _top(curves: pd.DataFrame, spikes: pd.DataFrame) -> float:
     return 1.05 * max(tops) if tops else 1.0
 
 
-def _x_range(frame: pd.DataFrame) -> tuple[float, float]:
-    low, high = float(frame["x"].min()), float(frame["x"].max())
+def _x_range(x: pd.Series[float]) -> tuple[float, float]:
+    low, high = float(x.min()), float(x.max())
     spare = 0.02 * (high - low) or 0.5 * max(abs(low), 1.0)
     return low - spare, high + spare
 

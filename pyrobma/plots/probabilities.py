@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.ensemble import Ensemble
-from pyrobma.plots.labels import group_names, model_names
+from pyrobma.plots.labels import fitting, group_names, model_names
 from pyrobma.plots.numbers import number
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE
 
+_NAMES: Final = 3.2  # inches for the names of models, beyond which they are shorter
 _MOST: Final = 40
 """Rows that are drawn one by one; of more, the less probable ones are summed."""
 
@@ -60,7 +61,8 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
         Posterior probabilities as bars, with their numbers; prior ones as hollow
         circles. In a group, models go from the most to the least probable. Models that
         differ only in the prior of a correlation that they do not have are summed; of
-        more than 40 rows the least probable are summed by group.
+        more than 40 rows the least probable are summed by group, or together if no
+        other one of their group is left.
     """
     import plotnine as p9
 
@@ -69,7 +71,7 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
     widest = float(models[["prior_prob", "post_prob"]].to_numpy().max())
     rows = Rows(
         y=lines["y"].to_numpy(),
-        names=lines["label"].tolist(),
+        names=fitting(lines["label"].tolist(), ensemble.unknowns, _NAMES, 8.5),
         columns={
             "Prior": [number(p, 3) for p in lines["prior_prob"]],
             "Posterior": [number(p, 3) for p in lines["post_prob"]],
@@ -114,19 +116,26 @@ def _lines(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.sort_values("post_prob", ascending=False, kind="stable")
     shown = frame["model"].iloc[:_MOST]
     columns = ["label", "heading", "prior_prob", "post_prob"]
-    parts = []
+    parts, gone = [], []
     for group in frame.sort_values("model")["group"].unique():
         some = frame[frame["group"] == group]
         kept = some[some["model"].isin(shown)]
         rest = some[~some["model"].isin(shown)]
+        if kept.empty:
+            gone.append(rest)
+            continue
         if not single:
             parts.append(_total(some, group, heading=True))
         parts.append(
             kept.assign(label=kept["group" if single else "bias"], heading=False)
         )
         if len(rest):
-            others = "others" if len(kept) else "models"
-            parts.append(_total(rest, f"{len(rest)} {others}", heading=False))
+            parts.append(_total(rest, f"{len(rest)} others", heading=False))
+    if gone:
+        rest = pd.concat(gone)
+        if not single:
+            parts.append(_total(rest, "Other models", heading=True))
+        parts.append(_total(rest, f"{len(rest)} less probable models", heading=False))
     lines = pd.concat([part[columns] for part in parts], ignore_index=True)
     above = lines["heading"].cumsum() if not single else 0
     return lines.assign(y=-1.0 - np.arange(len(lines)) - 0.35 * above)

@@ -12,17 +12,24 @@ import numpy as np
 
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.parameters import Parameter
 from pyrobma.plots import (
     plot_forest,
     plot_funnel,
+    plot_levels,
+    plot_marginal_means,
     plot_mcmc,
     plot_models,
     plot_overview,
     plot_pet_peese,
     plot_posterior,
     plot_probabilities,
+    plot_regression,
+    plot_terms,
     plot_weightfunction,
 )
+from pyrobma.plots.levels import has_means, is_levels
+from pyrobma.plots.settings import has_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +39,9 @@ class Figure:
     Attributes
     ----------
     name : str
-        Of its file, without the ending.
-    topic : {"overview", "estimates", "bias", "models", "diagnostics"}
+        Different from those of others; may hold the name of a moderator, as in
+        "regression_log(dose)".
+    topic : {"overview", "estimates", "moderators", "bias", "models", "diagnostics"}
         Part of a report that it belongs to.
     caption : str
         What a reader sees there.
@@ -60,6 +68,10 @@ def figures(
         Measure of effects. None: the prior scale.
     """
     scale: dict[str, Any] = {"output_scale": output_scale}
+
+    def of_terms(row: Parameter) -> bool:
+        return ensemble.task.moderators is not None and row.enters == "moderator"
+
     found = [
         Figure(
             "overview", "overview", "The analysis at a glance.",
@@ -78,8 +90,9 @@ def figures(
                 partial(plot_posterior, ensemble, row.name, prior=True, **scale),
             )
             for row in ensemble.unknowns
-            if row.scalar and row.name in ensemble.parameters
+            if row.scalar and row.name in ensemble.parameters and not of_terms(row)
         ),
+        *_of_moderators(ensemble, scale),
         Figure(
             "funnel", "bias",
             "Estimates against their standard errors, and where 95 % of published "
@@ -128,6 +141,52 @@ def figures(
             for kind in ("trace", "rank")
         ]  # fmt: skip
     return tuple(found)
+
+
+def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
+    """List the figures of moderators: evidence, then those of each term."""
+    moderators = ensemble.task.moderators
+    if moderators is None:
+        return []
+    found = []
+    if ensemble.tested_terms:
+        found.append(
+            Figure(
+                "terms", "moderators",
+                "Prior and posterior probabilities that the moderators are in the "
+                "model, with inclusion Bayes factors.",
+                partial(plot_terms, ensemble),
+            )
+        )  # fmt: skip
+    for term in moderators.terms:
+        name = term.name
+        if has_axis(moderators, term):
+            found.append(
+                Figure(
+                    f"regression_{name}", "moderators",
+                    f"Estimates by {name}, with the model-averaged mean effect, its "
+                    "95 % interval and that of the true effect of a new study. Other "
+                    "moderators are at their reference.",
+                    partial(plot_regression, ensemble, name, **scale),
+                )
+            )  # fmt: skip
+        if has_means(moderators, term):
+            found.append(
+                Figure(
+                    f"means_{name}", "moderators",
+                    f"Model-averaged mean effects by {name}.",
+                    partial(plot_marginal_means, ensemble, name, **scale),
+                )
+            )  # fmt: skip
+        draw = plot_levels if is_levels(ensemble, name) else plot_posterior
+        found.append(
+            Figure(
+                f"posterior_{name}", "moderators",
+                f"Prior and model-averaged posterior of coefficients of {name}.",
+                partial(draw, ensemble, name, prior=True, **scale),
+            )
+        )  # fmt: skip
+    return found
 
 
 def most_probable(ensemble: Ensemble) -> int | None:

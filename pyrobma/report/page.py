@@ -10,7 +10,7 @@ from typing import Any
 
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.report.figures import figures, save_figure
+from pyrobma.report.figures import Figure, figures, save_figure
 from pyrobma.report.tables import tables
 from pyrobma.summary import Table, ensemble_warnings, interpret
 from pyrobma.summary.heading import heading
@@ -25,6 +25,7 @@ def report_html(
     settings: Mapping[str, Any] | None = None,
     images: Mapping[str, str] | None = None,
     contents: Mapping[str, Table] | None = None,
+    more_figures: Sequence[Figure] = (),
 ) -> str:
     """Write a report: interpretation, tables, figures, diagnostics and settings.
 
@@ -43,7 +44,10 @@ def report_html(
     images : mapping of str to str, optional
         SVG text by figure name, if the figures are drawn already. None: drawn here.
     contents : mapping of str to Table, optional
-        What `tables` returned, if that was called already. None: called here.
+        What `tables` returned, if that was called already, and more: ``predictions``,
+        and any whose name begins with ``sensitivity_``. None: called here.
+    more_figures : sequence of Figure
+        Figures beside those of `figures`, of its topics or "sensitivity".
 
     Returns
     -------
@@ -56,8 +60,8 @@ def report_html(
         loader=PackageLoader("pyrobma.report"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    catalogue = figures(ensemble, output_scale=output_scale)
-    drawn = svg_images(ensemble, output_scale) if images is None else images
+    catalogue = (*figures(ensemble, output_scale=output_scale), *more_figures)
+    drawn = svg_images(catalogue) if images is None else images
     if contents is None:
         contents = tables(ensemble, output_scale=output_scale)
     shown: dict[str, list[dict[str, str]]] = {}
@@ -66,10 +70,14 @@ def report_html(
             {"caption": figure.caption, "source": _data_url(drawn[figure.name])}
         )
     method, _, data = heading(ensemble).partition(": ")
+    moderators = ensemble.task.moderators
     return environment.get_template("report.html").render(
         title=title or method,
         heading=f"{method}: {data}" if title else data,
         biased=bool(ensemble.bias_kinds),
+        moderated=moderators is not None,
+        formula="" if moderators is None else moderators.formula,
+        sensitive=any(name.startswith("sensitivity_") for name in contents),
         remarks=[*remarks, *ensemble_warnings(ensemble)],
         interpretation=interpret(ensemble, output_scale=output_scale),
         tables={name: table.to_html() for name, table in contents.items()},
@@ -78,14 +86,13 @@ def report_html(
     )
 
 
-def svg_images(
-    ensemble: Ensemble, output_scale: Measure | None = None
-) -> dict[str, str]:
-    """Draw every figure of an ensemble; return SVG text by name."""
+def svg_images(catalogue: Sequence[Figure]) -> dict[str, str]:
+    """Draw figures; return SVG text by name."""
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for figure in figures(ensemble, output_scale=output_scale):
-            path = Path(folder, f"{figure.name}.svg")
+        for number, figure in enumerate(catalogue):
+            # Not its name, which may be no legal one of a file.
+            path = Path(folder, f"{number}.svg")
             save_figure(figure.draw(), path)
             found[figure.name] = path.read_text(encoding="utf-8")
     return found

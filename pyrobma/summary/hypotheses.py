@@ -16,12 +16,8 @@ import pandas as pd
 from pyrobma._format import bayes_factor_of_log, error, fixed
 from pyrobma._types import BoolArray
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.hypotheses import (
-    direction_evidence,
-    fixed_value_evidence,
-    order_evidence,
-    point_evidence,
-)
+from pyrobma.ensemble.directions import direction_evidence, order_evidence
+from pyrobma.ensemble.hypotheses import fixed_value_evidence, point_evidence
 from pyrobma.ensemble.quantities import (
     Quantity,
     coefficients,
@@ -172,20 +168,14 @@ def _ordered(
     values = [-sign * d.constant for d in differences]
     given = _open(ensemble, differences)
     if len(quantities) == 1:
-        mixture, prior = direction_evidence(ensemble, quantities[0], values[0], given)
+        found = direction_evidence(ensemble, quantities[0], values[0], given)
     else:
-        mixture, prior = order_evidence(ensemble, quantities, values, given)
-    mean, mcse = mixture.mean(), mixture.mcse()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_bf = float(
-            np.log(mean) - np.log1p(-mean) - math.log(prior) + math.log1p(-prior)
-        )
-        log_mcse = float(np.divide(mcse, mean * (1 - mean)))
+        found = order_evidence(ensemble, quantities, values, given)
     return {
-        "Prior prob.": prior,
-        "Post. prob.": mean,
-        "log BF": log_bf,
-        "error(log BF)": log_mcse,
+        "Prior prob.": found.prior,
+        "Post. prob.": found.post,
+        "log BF": found.log_bf,
+        "error(log BF)": found.log_bf_mcse,
     }
 
 

@@ -1,0 +1,107 @@
+"""What a folder of results has only if it is asked for: predictions, sensitivity."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pyrobma.commands.table import read_table
+from pyrobma.effects import Measure, Moderators
+from pyrobma.errors import DataError
+from pyrobma.parameters import UNKNOWNS
+from pyrobma.report import Figure
+from pyrobma.report.tables import file_names, predictions_table
+from pyrobma.result import RobmaFit
+from pyrobma.sensitivity import sensitivity
+from pyrobma.summary import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A table of results, and its figure.
+
+    Attributes
+    ----------
+    name : str
+        Of its files.
+    table : Table
+        As it is shown.
+    frame : DataFrame
+        What the CSV file has.
+    figure : Figure or None
+        Of the same name.
+    """
+
+    name: str
+    table: Table
+    frame: pd.DataFrame
+    figure: Figure | None = None
+
+
+def read_newdata(options: argparse.Namespace) -> pd.DataFrame | None:
+    """Read the table of ``--predict``; None without."""
+    if options.predict is None:
+        return None
+    try:
+        table = read_table(
+            options.predict,
+            sep=options.sep,
+            decimal=options.decimal,
+            encoding=options.encoding,
+        )
+    except DataError as error:
+        text = str(error).removeprefix("file: ")
+        raise DataError(f"--predict: {text}") from error
+    if table.frame.empty:
+        raise DataError(f"--predict: expected rows; {options.predict} has none.")
+    return table.frame
+
+
+def check_components(names: Sequence[str], terms: Moderators | None) -> None:
+    """Refuse components of ``--sensitivity`` that no model could have.
+
+    Those that this analysis happens not to have are found by `sensitivity`.
+    """
+    known = [
+        name for name in UNKNOWNS.by_component if name not in ("bias", "selection")
+    ]
+    known += [] if terms is None else terms.names
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"--sensitivity: expected some of {', '.join(known)}; got {name!r}."
+            )
+
+
+def predictions(
+    fit: RobmaFit, newdata: pd.DataFrame, output_scale: Measure | None
+) -> Extra:
+    """Return what the models predict for the rows of a table."""
+    table = predictions_table(fit, newdata, output_scale=output_scale)
+    found = table.frame.set_axis(newdata.index)
+    frame = pd.concat([newdata, found], axis=1)
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    return Extra("predictions", table, frame)
+
+
+def sensitivities(
+    fit: RobmaFit, components: Sequence[str], *, cores: int | None, quiet: bool
+) -> Iterator[Extra]:
+    """Yield how results change with the priors of components, one after the other."""
+    names = file_names(f"sensitivity_{component}" for component in components)
+    for name, component in zip(names, components, strict=True):
+        try:
+            found = sensitivity(
+                fit, component, cores=cores, progress=False if quiet else None
+            )
+        except DataError as error:
+            raise DataError(f"--sensitivity: {error}") from error
+        title = fit.unknowns.component(component).title
+        figure = Figure(
+            name, "sensitivity", f"Bayes factor of {title} by the scale of its prior.",
+            found.plot,
+        )  # fmt: skip
+        yield Extra(name, found.summary(), found.frame, figure)
