@@ -178,16 +178,17 @@ def _equal_spikes(frame: pd.DataFrame) -> bool:
 def _together(frame: pd.DataFrame, names: list[str], symbol: str, title: str) -> Any:
     import plotnine as p9
 
-    short = short_names(names, _KEY, 8.0)
-    keys = {name: plain(key) for name, key in zip(names, short, strict=True)}
+    # A level may be called as the prior is: keys are numbers.
+    keys = {name: str(i) for i, name in enumerate(names)}
     curves = frame[frame["kind"] == "density"]
     posterior = curves[curves["which"] == "posterior"]
-    posterior = posterior.assign(key=posterior["level"])
+    posterior = posterior.assign(key=posterior["level"].map(keys))
     prior = _distinct(curves[curves["which"] == "prior"]).assign(key="prior")
-    shown = [*names, *(["prior"] if len(prior) else [])]
-    looks = [*zip(COLORS, LINETYPES, strict=True)][: len(names)]
-    colors = {name: color for name, (color, _) in zip(names, looks, strict=True)}
-    types = {name: kind for name, (_, kind) in zip(names, looks, strict=True)}
+    shown = [*keys.values(), *(["prior"] if len(prior) else [])]
+    labels = [plain(name) for name in short_names(names, _KEY, 8.0)]
+    labels += ["prior"] if len(prior) else []
+    colors = dict(zip(keys.values(), COLORS, strict=False))
+    types = dict(zip(keys.values(), LINETYPES, strict=False))
     spikes = frame[(frame["kind"] == "spike") & (frame["level"] == names[0])]
     # One layer: of two, a legend would draw the dashes over each other.
     layers = [
@@ -197,7 +198,6 @@ def _together(frame: pd.DataFrame, names: list[str], symbol: str, title: str) ->
             size=0.8,
         )
     ]
-    labels = [keys.get(name, name) for name in shown]
     layers += [
         p9.scale_color_manual(
             {**colors, "posterior": INK, "prior": MIDDLE}, breaks=shown, labels=labels

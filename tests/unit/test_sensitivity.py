@@ -163,7 +163,7 @@ def test_the_prior_as_fitted_has_the_results_of_the_ensemble():
         ),
         (rb.prior("uniform", a=-2, b=2), lambda x: 0.25 * (abs(x) < 2), -2.0),
     ],
-    ids=str,
+    ids=["cauchy", "half_t", "uniform"],
 )
 def test_priors_of_other_families_are_right(fit, prior, density, low):
     curve = rows(sensitivity(fit, "effect", priors=[prior]))

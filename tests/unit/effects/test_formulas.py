@@ -258,5 +258,5 @@ def test_backticks_hold_any_name_that_is_not_ambiguous():
 
 @pytest.mark.parametrize("text", ["I(x + 9**9**9**9)", "I(x + (1 << 99999999999))"])
 def test_constants_that_would_fill_the_memory_are_refused(text):
-    with pytest.raises(rb.DataError, match="mods: expected arithmetic"):
+    with pytest.raises(DataError, match="mods: expected arithmetic"):
         read_moderators(text, pd.DataFrame({"x": [1.0, 2.0, 4.0]}))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from io import BytesIO
 
 import numpy as np
 
 import pyrobma as rb
-from pyrobma.models import Task
+from pyrobma.effects import read_moderators
+from pyrobma.models import Task, moderator_columns
+from pyrobma.models.terms import term_hypotheses, with_heredity
 
 SPIKE = rb.prior("spike", location=0)
 NORMAL = rb.prior("normal", mean=0, sd=1)
@@ -68,3 +71,61 @@ def texts(figure):
         if "label" in layer.mapping
         for label in layer._data[layer.mapping["label"]]
     ]
+
+
+def moderated(
+    made, mods, data, *, bias=(), priors=None, test=True, size=(2, 100), seed=7,
+    effects=None, coding=None, effect_null=(SPIKE,), **task,
+):  # fmt: skip
+    """Return an ensemble with moderators; draws of all unknowns, all models as likely.
+
+    Parameters
+    ----------
+    mods, data
+        Formula and table of the moderators.
+    bias : sequence
+        Priors of publication bias.
+    priors, test
+        As in `robma`.
+    coding : dict
+        Of `read_moderators`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rb.DataWarning)
+        moderators, _ = read_moderators(mods, data, **(coding or {}))
+    K = len(moderators.columns)
+    if effects is None:
+        rng = np.random.default_rng(2)
+        effects = rb.effect_sizes(d=rng.normal(0.3, 0.3, K), se=rng.uniform(0.1, 0.3, K))
+    task = {
+        "prior_scale": "cohens_d",
+        "columns": moderator_columns(moderators),
+        "moderators": moderators,
+        **task,
+    }
+    unknowns = Task(effects, **task).unknowns
+    space = with_heredity(
+        rb.model_space(
+            *term_hypotheses(moderators, unknowns, priors=priors, test=test),
+            effect=(NORMAL,),
+            effect_null=effect_null,
+            heterogeneity=rb.default_priors("heterogeneity"),
+            bias=bias,
+            unknowns=unknowns,
+        ),
+        moderators,
+    )
+    rng = np.random.default_rng(seed)
+    centres = dict(zip(unknowns.scalars, rng.normal(0.2, 0.2, 99), strict=False))
+    draws = {
+        k: {
+            name: abs(values) if name in ("tau", "PET", "PEESE") else values
+            for name, values in (
+                (name, rng.normal(centres[name] if name in centres else 0, 0.1, size))
+                for name in model.free
+            )
+        }
+        for k, model in enumerate(space.models, start=1)
+    }
+    logml = np.log(1 / space.prior_prob)
+    return ensemble(made, space, logml, draws, effects=effects, **task)

@@ -46,7 +46,7 @@ def test_without_a_location_it_is_the_prior_of_the_value_times_the_factor(
             stats.t(4, loc=0.3, scale=0.6),
         ),
     ],
-    ids=str,
+    ids=["normal", "cauchy", "student_t"],
 )
 def test_a_location_stays(prior, wider):
     np.testing.assert_allclose(
