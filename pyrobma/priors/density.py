@@ -5,6 +5,7 @@ Inference does not pass through here: the Stan programs hold the densities it us
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -59,8 +60,7 @@ def density(prior: Prior, x: ArrayLike) -> FloatArray:
     if prior.family in ("inv_gamma", "lognormal"):
         inside &= points > 0
     result = np.array(np.where(np.isnan(points), np.nan, 0.0))
-    log_mass = _log_mass(distribution, np.array(prior.lower), np.array(prior.upper))
-    result[inside] = np.exp(distribution.logpdf(points[inside]) - log_mass)
+    result[inside] = np.exp(distribution.logpdf(points[inside]) - _kept_mass(prior))
     return result
 
 
@@ -217,6 +217,7 @@ def _falling(pi: FloatArray) -> FloatArray:
     return omega
 
 
+@lru_cache(256)  # SciPy takes a millisecond to make one, and quadratures ask often
 def _distribution(prior: Prior) -> Any:
     """Return the untruncated distribution of SciPy."""
     from scipy import stats
@@ -242,6 +243,13 @@ def _distribution(prior: Prior) -> Any:
             return stats.expon(scale=1 / values[0])
         case _:
             return stats.uniform(values[0], values[1] - values[0])
+
+
+@lru_cache(256)
+def _kept_mass(prior: Prior) -> float:
+    """Return the log probability that a prior has before it is truncated."""
+    lower, upper = np.array(prior.lower), np.array(prior.upper)
+    return float(_log_mass(_distribution(prior), lower, upper))
 
 
 def _log_mass(distribution: Any, low: FloatArray, high: FloatArray) -> FloatArray:
