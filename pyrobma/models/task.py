@@ -251,7 +251,7 @@ class Task:
         )
         # A coefficient in the new unit times its column is an effect in the new unit.
         columns = tuple(
-            replace(c, values=c.values * c.parameter.factor(unit) / unit)
+            replace(c, values=c.values * (c.parameter.factor(unit) / unit))
             for c in self.columns
         )
         return replace(self, effects=effects, columns=columns)

@@ -39,7 +39,9 @@ def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatA
     Exactly, whatever the mapping of the parameters. An estimate beyond a correlation of
     1 or -1 becomes what that converts to, which may be infinite.
     """
-    return extended_converter(replace(task, effect_mapping="exact"), output_scale)(y)
+    # Moderators would refuse the exact mapping of a mean; an estimate needs none.
+    plain = replace(task, effect_mapping="exact", columns=(), moderators=None)
+    return extended_converter(plain, output_scale)(y)
 
 
 def no_effect(measure: Measure) -> float:

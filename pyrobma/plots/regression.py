@@ -205,10 +205,13 @@ def _along(
     for setting in lines.settings:
         mean = study.mean_at(setting.design)
         band = convert(weighted_quantiles(mean, draws.weights, ends))
+        with np.errstate(invalid="ignore"):
+            # No mean, where draws beyond correlations of 1 and -1 are infinite.
+            average = convert(mean) @ draws.weights
         found = {
             "level": setting.level,
             "x": lines.x,
-            "effect": convert(mean) @ draws.weights,
+            "effect": average,
             "lower": band[:, 0],
             "upper": band[:, 1],
         }

@@ -121,7 +121,7 @@ def _grey(frame: pd.DataFrame, names: _Names) -> list[Any]:
         _bubbles(frame),
         p9.geom_line(
             p9.aes("x", "effect", linetype="line"),
-            lines,
+            lines.dropna(subset=["effect"]),
             size=0.8,
             color=INK,
             show_legend=bool(len(unbiased)),
@@ -137,10 +137,12 @@ def _colored(frame: pd.DataFrame, levels: list[str]) -> list[Any]:
     """Return bands, estimates and lines of a few levels in one panel."""
     import plotnine as p9
 
-    mean, unbiased = (frame[frame["kind"] == kind] for kind in ("mean", "unadjusted"))
-    estimates = frame[frame["kind"] == "estimate"]
-    own = estimates[estimates["level"].isin(levels)]
-    other = estimates[~estimates["level"].isin(levels)]
+    other = frame[(frame["kind"] == "estimate") & ~frame["level"].isin(levels)]
+    some = frame.drop(other.index)
+    some["level"] = some["level"].cat.set_categories(levels)
+    mean, unbiased, own = (
+        some[some["kind"] == kind] for kind in ("mean", "unadjusted", "estimate")
+    )
     labels = [plain(name) for name in short_names(levels, _KEY, 8.0)]
 
     def scale(make: Any, values: Any) -> Any:
@@ -166,12 +168,12 @@ def _colored(frame: pd.DataFrame, levels: list[str]) -> list[Any]:
         *(
             p9.geom_line(
                 p9.aes("x", "effect", color="level", linetype="level"),
-                some,
+                lines.dropna(subset=["effect"]),
                 size=size,
                 show_legend=shown,
             )
-            for some, size, shown in ((unbiased, 0.35, False), (mean, 0.9, True))
-            if len(some)
+            for lines, size, shown in ((unbiased, 0.35, False), (mean, 0.9, True))
+            if len(lines)
         ),
         scale(p9.scale_color_manual, COLORS),
         scale(p9.scale_fill_manual, COLORS),
@@ -243,11 +245,14 @@ def _places(values: FloatArray, measure: Measure) -> FloatArray:
 def _inside(
     frame: pd.DataFrame, measure: Measure, low: float, high: float
 ) -> pd.DataFrame:
-    """Return the frame with bands cut at the ends of the axis, and sizes of bubbles."""
-    columns = ["lower", "upper", "new_lower", "new_upper"]
+    """Return what is inside of the axis, cut at its ends, and sizes of bubbles."""
+    columns = ["effect", "lower", "upper", "new_lower", "new_upper"]
     cut_off = {name: frame[name].clip(low, high) for name in columns}
     weight = frame["weight"]
     n = int(weight.notna().sum())
     largest = _LARGEST * min(1.0, (_FEW / n) ** 0.25)
     size = np.maximum(largest * np.sqrt(weight / weight.max()), _SMALLEST)
-    return frame.assign(size=size, **cut_off)
+    # A correlation of 1 or -1 may convert to infinity.
+    effect = _places(frame["effect"].to_numpy(dtype=float), measure)
+    shown = (frame["kind"] != "estimate") | np.isfinite(effect)
+    return frame.assign(size=size, **cut_off)[shown]

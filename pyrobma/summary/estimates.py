@@ -23,7 +23,8 @@ def estimates_table(
     conditional: bool = False,
 ) -> Table:
     """Tabulate averaged (or conditional) estimates of every parameter."""
-    terms = [row.name for row in ensemble.unknowns if row.enters == "moderator"]
+    moderators = ensemble.task.moderators  # whose coefficients have their own table
+    terms = () if moderators is None else moderators.labels
     shown = tuple(name for name in ensemble.parameters if name not in terms)
     if conditional:
         tested = {c for model in ensemble.space.models for c in model.alternative}

@@ -17,7 +17,8 @@ def components_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table:
     """Tabulate prior and posterior probability and Bayes factor of each component."""
-    terms = [term.name for term in ensemble.unknowns.terms]
+    moderators = ensemble.task.moderators
+    terms = () if moderators is None else moderators.names
     found = ensemble.inclusion
     return _evidence_table(
         "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01
@@ -28,6 +29,8 @@ def terms_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table | None:
     """Tabulate the same for each term that some models have and some have not."""
+    if ensemble.task.moderators is None:
+        return None
     found = ensemble.inclusion
     tested = [term for term in ensemble.tested_terms if term in found.index]
     if not tested:

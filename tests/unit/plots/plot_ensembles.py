@@ -74,8 +74,9 @@ def texts(figure):
 
 
 def moderated(
-    made, mods, data, *, bias=(), priors=None, test=True, size=(2, 100), seed=7,
-    effects=None, coding=None, effect_null=(SPIKE,), **task,
+    made, mods, data, *, bias=(), hierarchical=(), priors=None, test=True,
+    size=(2, 100), seed=7, spread=0.1, effects=None, coding=None,
+    effect_null=(SPIKE,), **task,
 ):  # fmt: skip
     """Return an ensemble with moderators; draws of all unknowns, all models as likely.
 
@@ -83,10 +84,12 @@ def moderated(
     ----------
     mods, data
         Formula and table of the moderators.
-    bias : sequence
-        Priors of publication bias.
+    bias, hierarchical : sequence
+        Priors.
     priors, test
         As in `robma`.
+    spread : float
+        Standard deviation of draws.
     coding : dict
         Of `read_moderators`.
     """
@@ -96,7 +99,9 @@ def moderated(
     K = len(moderators.columns)
     if effects is None:
         rng = np.random.default_rng(2)
-        effects = rb.effect_sizes(d=rng.normal(0.3, 0.3, K), se=rng.uniform(0.1, 0.3, K))
+        effects = rb.effect_sizes(
+            d=rng.normal(0.3, 0.3, K), se=rng.uniform(0.1, 0.3, K)
+        )
     task = {
         "prior_scale": "cohens_d",
         "columns": moderator_columns(moderators),
@@ -111,21 +116,18 @@ def moderated(
             effect_null=effect_null,
             heterogeneity=rb.default_priors("heterogeneity"),
             bias=bias,
+            hierarchical=hierarchical,
             unknowns=unknowns,
         ),
         moderators,
     )
     rng = np.random.default_rng(seed)
-    centres = dict(zip(unknowns.scalars, rng.normal(0.2, 0.2, 99), strict=False))
-    draws = {
-        k: {
-            name: abs(values) if name in ("tau", "PET", "PEESE") else values
-            for name, values in (
-                (name, rng.normal(centres[name] if name in centres else 0, 0.1, size))
-                for name in model.free
-            )
-        }
-        for k, model in enumerate(space.models, start=1)
-    }
+    centres = dict.fromkeys(unknowns.scalars, 0.0)
+    centres |= {name: rng.normal(0.2, 0.2) for name in centres}
+    positive = ("tau", "rho", "PET", "PEESE")
+    draws = {}
+    for k, model in enumerate(space.models, start=1):
+        values = {name: rng.normal(centres[name], spread, size) for name in model.free}
+        draws[k] = {n: abs(x) if n in positive else x for n, x in values.items()}
     logml = np.log(1 / space.prior_prob)
     return ensemble(made, space, logml, draws, effects=effects, **task)
