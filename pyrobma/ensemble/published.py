@@ -34,6 +34,33 @@ def averaged_mean(ensemble: Ensemble, given: BoolArray | None = None) -> float:
     return float(draws.weights @ Predictor(ensemble.task, draws).new_mean)
 
 
+def adjusted_estimates(
+    ensemble: Ensemble, given: BoolArray | None = None
+) -> FloatArray:
+    """Return estimates as they would be at the reference of all moderators.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its models and draws are averaged.
+    given : array of bool, shape (number of models,), optional
+        Only over these models.
+
+    Returns
+    -------
+    array of shape (K,)
+        y_i less what the moderators add to its mean, on the measure of the likelihood;
+        the estimates themselves without moderators.
+    """
+    y = ensemble.task.effects.y
+    if not ensemble.unknowns.terms:
+        return y
+    draws = ensemble.joint(*of_the_mean(ensemble.unknowns), given=given)
+    study = Predictor(ensemble.task, draws)
+    added = study.mean(slice(None)) - study.new_mean
+    return np.asarray(y - added @ draws.weights)
+
+
 def regression_quantiles(
     task: Task, draws: JointDraws, se: FloatArray, probs: tuple[float, ...]
 ) -> FloatArray:

@@ -12,7 +12,11 @@ from pyrobma._types import BoolArray, FloatArray
 from pyrobma._validate import is_whole
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.published import averaged_mean, predicted_quantiles
+from pyrobma.ensemble.published import (
+    adjusted_estimates,
+    averaged_mean,
+    predicted_quantiles,
+)
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import converted, effect_axis, models_given
@@ -68,7 +72,8 @@ def funnel_frame(
     -------
     DataFrame
         Columns ``part``, ``study``, ``se``, ``value``, ``lower``, ``upper``. Rows with
-        the part "estimate" have a study, its standard error and estimate. Regions have
+        the part "estimate" have a study, its standard error and estimate; with
+        moderators the estimate less what they add to its mean. Regions have
         `n` rows each, by rising standard error, with median (``value``) and 0.025 and
         0.975 quantiles: "sampling error", "heterogeneity" (and sampling error) and
         "publication bias" (and all before), which is absent if no model has it.
@@ -117,7 +122,7 @@ def funnel_frame(
             "part": "estimate",
             "study": list(effects.names),
             "se": effects.se,
-            "value": converted(task, output_scale, effects.y),
+            "value": converted(task, output_scale, adjusted_estimates(ensemble, given)),
         }
     )
     parts = [estimates]
@@ -211,7 +216,12 @@ def draw_funnel(
         + effect_axis(measure)
         + p9.scale_y_reverse(expand=(0.02, 0, 0.02, 0))
         + p9.labs(
-            x=with_unit("Effect", measure),
+            x=with_unit(
+                "Effect at the reference of the moderators"
+                if ensemble.unknowns.terms
+                else "Effect",
+                measure,
+            ),
             y=with_unit("Standard error", ensemble.task.effects.measure),
             fill=_TITLE,
             linetype=_TITLE,

@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
-from plot_ensembles import drawn, even
+from plot_ensembles import drawn, even, moderated
 from plot_ensembles import ensemble as made_up
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -215,3 +215,18 @@ def test_regions_beyond_correlations_of_one_are_cut(made, output_scale):
     least = 1 / bound if target == "OR" else -bound
     assert figure.data["value"].min() == pytest.approx(least)
     assert drawn(figure)
+
+
+def test_estimates_are_taken_to_the_reference_of_the_moderators(made):
+    data = pd.DataFrame({"x": np.linspace(0.0, 1.0, 8)})
+    fit = moderated(made, "x", data, seed=1)
+    frame = funnel_frame(fit)
+    slope = fit.mixture("x").mean()
+    column = fit.task.column("x")
+    on_z = fit.task.effects.y - slope * column * rb.scale_factor(
+        "cohens_d", "fishers_z"
+    )
+    wanted = transform_effect(on_z, "fishers_z", "cohens_d")
+    # The figure thins its draws.
+    np.testing.assert_allclose(frame["value"][:8], wanted, atol=0.02)
+    assert abs(slope) * np.ptp(column) > 0.2
