@@ -20,7 +20,7 @@ from pyrobma.models import ABSENT, Column, ModelSpec, Task
 from pyrobma.parameters import REALS, Component, Parameter
 from pyrobma.priors import prior
 
-_RELIABLE_ERROR = 0.015
+_RELIABLE_ERROR = 0.03
 _DRAWS = 2000
 
 
