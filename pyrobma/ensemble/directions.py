@@ -15,7 +15,6 @@ from pyrobma.ensemble.joint import FitDraws
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.prior_sums import PRIOR_DRAWS, Sides, prior_sides
 from pyrobma.ensemble.quantities import Quantity, fixed_at
-from pyrobma.fit import Fit
 from pyrobma.priors.density import random
 
 
@@ -68,19 +67,27 @@ def direction_evidence(
     places = {ensemble.unknowns[name].enters for name, _ in quantity.weights}
     in_mean = places <= {"intercept", "moderator"}
     posts = ensemble.posterior_given(given)
-    above, below = [], []
+    above, below, error = [], [], 0.0
     for fit, share in zip(ensemble.fits, posts, strict=True):
-        closed = in_mean and share > 0 and conjugate(ensemble.task, fit.spec)
-        sides = _sides(ensemble, quantity, value, fit, closed)
-        above.append(sides[0])
-        below.append(sides[1])
+        known = None
+        free = share > 0 and math.isnan(fixed_at(quantity, fit.spec))
+        if in_mean and free and conjugate(ensemble.task, fit.spec):
+            known = log_sides_of(ensemble.task, fit, quantity, value)
+        if known is None:
+            larger = (quantity.value(FitDraws(fit)) > value).astype(float)
+            above.append(larger)
+            below.append(1.0 - larger)
+        else:
+            above.append(np.array([[math.exp(known[0].log)]]))
+            below.append(np.array([[math.exp(known[1].log)]]))
+            error = max(error, *(side.error for side in known))
     chances = ensemble.prior_given(given)
     prior = _averaged(
         (chance, prior_sides(quantity, spec, value, ensemble.seed))
         for chance, spec in zip(chances, ensemble.space, strict=True)
         if chance > 0
     )
-    return _odds(ensemble, posts, above, below, prior)
+    return _odds(ensemble, posts, above, below, prior, error)
 
 
 def order_evidence(
@@ -95,7 +102,8 @@ def order_evidence(
     count as 0 or 1, and the prior probability is that of 100000 draws of each model.
     """
     rng = np.random.default_rng([ensemble.seed, 5])
-    names = dict.fromkeys(name for q in quantities for name, _ in q.weights)
+    used = {name for q in quantities for name, _ in q.weights}
+    names = [name for name in ensemble.unknowns.names if name in used]
     pairs = list(zip(quantities, values, strict=True))
     above, prior = [], []
     for fit, chance in zip(ensemble.fits, ensemble.prior_given(given), strict=True):
@@ -114,19 +122,6 @@ def order_evidence(
     return _odds(ensemble, posts, above, below, _averaged(prior))
 
 
-def _sides(
-    ensemble: Ensemble, quantity: Quantity, value: float, fit: Fit, closed: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Return a model's probabilities of two sides, or draws of 0 and 1."""
-    if closed and math.isnan(fixed_at(quantity, fit.spec)):
-        known = log_sides_of(ensemble.task, fit, quantity, value)
-        if known is not None:
-            above, below = (np.array([[math.exp(side.log)]]) for side in known)
-            return above, below
-    larger = (quantity.value(FitDraws(fit)) > value).astype(float)
-    return larger, 1.0 - larger
-
-
 def _averaged(parts: Iterable[tuple[float, Sides]]) -> Sides:
     parts = list(parts)
     return Sides(
@@ -142,11 +137,13 @@ def _odds(
     above: Sequence[FloatArray],
     below: Sequence[FloatArray],
     prior: Sides,
+    quadrature_error: float = 0.0,
 ) -> OrderEvidence:
     sides = [Mixture(posts, tuple(s), ensemble.logml_errors) for s in (above, below)]
     up, down = (side.mean() for side in sides)
     # The smaller one keeps its digits.
     mcse = (sides[0] if up < down else sides[1]).mcse()
+    mcse = math.hypot(mcse, quadrature_error * up * down)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_bf = np.log(up) - np.log(down) - np.log(prior.above) + np.log(prior.below)
         error = np.hypot(

@@ -17,6 +17,7 @@ from pyrobma.bridge.modes import Mode, find_modes
 from pyrobma.errors import BridgeError
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
+from pyrobma.fit.ridge import Peak, ridge
 from pyrobma.fit.stan_data import column_centres, program_names
 from pyrobma.models import ModelSpec, Task
 from pyrobma.priors import Prior
@@ -128,7 +129,15 @@ def posterior_modes(
     affordable = max(50, int(_SEARCH_SECONDS / each))
     if len(points) > affordable:
         points = np.random.default_rng(1).permutation(points)[:affordable]
+    tops = np.array([peak.top for peak in _peaks(task, spec, density)])
+    if len(tops):
+        points = np.concatenate([points, density.unconstrain(tops)])
     modes = find_modes(density, points, most=int(np.clip(affordable / 1000, 2, 6)))
+    if len(tops) > 1:
+        # The highest points may all be of one mode, which need not have the most mass.
+        found = [*modes, *find_modes(density, density.unconstrain(tops))]
+        starts = np.array([mode.point for mode in found])
+        modes = find_modes(density, starts, most=len(found))
     if not modes:
         raise BridgeError(
             "the posterior density is zero wherever the data and the priors point to. "
@@ -175,7 +184,7 @@ def explore(
         most = int(np.clip(_QUADRATURE_SECONDS / each, 4000, _MOST_POINTS))
         found = integrate(density, modes, most=most)
     if found is None:
-        found = importance(density, modes, rng)
+        found = importance(density, (*modes, *_broad(task, spec, density)), rng)
     points, weights = found.points, found.weights
     means, errors = found.mean(density.outputs(points, columns))
     k = found.pareto_k if isinstance(found, ImportanceResult) else None
@@ -199,6 +208,34 @@ def explore(
     return Exploration(
         second, points[chosen[:_STARTS]], covariance, found.proposal, highest
     )
+
+
+def _peaks(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[Peak, ...]:
+    """Return where the density of tau has its maxima, roughly."""
+    found = ridge(task, spec, density.own_columns)
+    if found is None:
+        return ()
+    points = found.points
+    values = density(density.unconstrain(points.reshape(-1, points.shape[2])))
+    return found.peaks(values.reshape(points.shape[:2]))
+
+
+def _broad(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[Mode, ...]:
+    """Return parts of a posterior that may have mass, but no mode.
+
+    Where much heterogeneity leaves coefficients much room there can be as much mass as
+    around a mode with little of both, whose density is higher all the way.
+    """
+    peaks = _peaks(task, spec, density)
+    if len(peaks) < 2:
+        return ()
+    parts = []
+    for peak in peaks:
+        draws = density.unconstrain(peak.draws)
+        centre = draws.mean(axis=0)
+        factor = np.asarray(np.linalg.cholesky(np.cov(draws, rowvar=False)))
+        parts.append(Mode(centre, float(density(centre[None])[0]), factor))
+    return tuple(parts)
 
 
 def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArray:
@@ -234,13 +271,11 @@ def _candidates(task: Task, spec: ModelSpec, columns: Sequence[str]) -> FloatArr
 def _crossed(choices: Sequence[Sequence[float]]) -> FloatArray:
     """Return all combinations of choices, or as many at random as are looked at."""
     sizes = [len(some) for some in choices]
-    total = math.prod(sizes)
-    numbers = np.arange(total)
-    if total > _MOST_CANDIDATES:
-        numbers = np.random.default_rng(1).choice(
-            total, _MOST_CANDIDATES, replace=False
-        )
-    places = np.unravel_index(numbers, sizes)
+    if math.prod(sizes) <= _MOST_CANDIDATES:
+        places = np.unravel_index(np.arange(math.prod(sizes)), sizes)
+    else:  # of very many: one that comes twice does not matter
+        rng = np.random.default_rng(1)
+        places = tuple(rng.integers(n, size=_MOST_CANDIDATES) for n in sizes)
     return np.column_stack(
         [np.asarray(some)[at] for some, at in zip(choices, places, strict=True)]
     )

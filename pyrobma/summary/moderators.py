@@ -11,7 +11,7 @@ import pandas as pd
 from pyrobma._format import Format, decimal, error, fixed, listed
 from pyrobma.effects import Measure, Moderators, Term
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.hypotheses import PointEvidence, point_evidence
+from pyrobma.ensemble.hypotheses import PointEvidence, points_evidence
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.quantities import (
     Quantity,
@@ -174,7 +174,7 @@ def marginal_means(
     levels = tuple(check_probs(probs).values())
     chosen = _chosen(moderators, terms)
     rows = [row for term in chosen for row in marginal(moderators, term)]
-    evidence = {row.label: _against_zero(ensemble, row) for row in (intercept(), *rows)}
+    evidence = _against_zero(ensemble, (intercept(), *rows))
     tables = {}
     for name, only in (("means", False), ("means_conditional", True)):
         if only and not conditional:
@@ -245,13 +245,15 @@ def contrasts(
             f"{term!r}."
         )
     with_term = ensemble.alternatives(own.name)
-    found, evidence = {}, {}
+    found, differences = {}, {}
     for one, other in itertools.combinations(rows, 2):
         row = one.minus(other)
         label = f"{_level(one)} - {_level(other)}"
         mixed = posterior(ensemble, row, with_term if conditional else None)
         found[label] = estimate(converted(ensemble, row, mixed, output_scale), levels)
-        evidence[label] = point_evidence(ensemble, row, 0.0, with_term)
+        differences[label] = row
+    asked = [(row, 0.0, with_term) for row in differences.values()]
+    evidence = dict(zip(differences, points_evidence(ensemble, asked), strict=True))
     which = "models with the term" if conditional else "all models"
     table = _with_evidence(
         f"Differences between levels of {own.name}:",
@@ -281,21 +283,25 @@ def _with_effect_or_term(ensemble: Ensemble, term: str) -> np.ndarray:
     return found if found.any() else np.ones_like(found)
 
 
-def _against_zero(ensemble: Ensemble, row: Quantity) -> PointEvidence:
-    """Return the evidence against a mean of 0; that of the effect for mu itself."""
-    given = _with_effect_or_term(ensemble, row.term)
-    if dict(row.weights) == {"mu": 1.0}:
-        effect = ensemble.members("effect")
-        others = [fixed_at(row, spec) for spec in ensemble.space]
-        if (
-            effect.any()
-            and not effect.all()
-            and np.all(effect | (np.array(others) == 0))
-        ):
-            found = ensemble.evidence("effect")
-            return PointEvidence(found.log_bf, found.log_bf_mcse, 0.0, 0.0)
-        given = effect if effect.any() else given
-    return point_evidence(ensemble, row, 0.0, given)
+def _against_zero(
+    ensemble: Ensemble, rows: Sequence[Quantity]
+) -> dict[str, PointEvidence]:
+    """Return the evidence against means of 0; that of the effect for mu itself."""
+    effect = ensemble.members("effect")
+    found, asked = {}, []
+    for row in rows:
+        given = _with_effect_or_term(ensemble, row.term)
+        if dict(row.weights) == {"mu": 1.0}:
+            fixed = np.array([fixed_at(row, spec) for spec in ensemble.space])
+            if effect.any() and not effect.all() and np.all(effect | (fixed == 0)):
+                own = ensemble.evidence("effect")
+                found[row.label] = PointEvidence(own.log_bf, own.log_bf_mcse, 0.0, 0.0)
+                continue
+            given = effect if effect.any() else given
+        asked.append((row, given))
+    others = points_evidence(ensemble, [(row, 0.0, given) for row, given in asked])
+    found |= {row.label: one for (row, _), one in zip(asked, others, strict=True)}
+    return {row.label: found[row.label] for row in rows}
 
 
 def _with_evidence(
