@@ -232,9 +232,14 @@ def _broad(task: Task, spec: ModelSpec, density: LogDensity) -> tuple[Mode, ...]
     parts = []
     for peak in peaks:
         draws = density.unconstrain(peak.draws)
-        centre = draws.mean(axis=0)
-        factor = np.asarray(np.linalg.cholesky(np.cov(draws, rowvar=False)))
-        parts.append(Mode(centre, float(density(centre[None])[0]), factor))
+        centre, spread = draws.mean(axis=0), np.cov(draws, rowvar=False)
+        # A coefficient that was moved inside its ends in every draw has no variance.
+        variance = np.diag(spread)
+        spread = spread + np.diag(np.where(variance > 0, 1e-9 * variance, 1.0))
+        value = float(density(centre[None])[0])
+        if math.isfinite(value):
+            factor = np.asarray(np.linalg.cholesky(spread))
+            parts.append(Mode(centre, value, factor))
     return tuple(parts)
 
 

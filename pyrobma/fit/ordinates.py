@@ -21,6 +21,10 @@ from pyrobma.parameters import REALS, Component, Parameter
 from pyrobma.priors import prior
 
 _RELIABLE_ERROR = 0.03
+_ADAPTED = 1.3
+"""What the error of importance sampling is multiplied by: its components are put where
+weights are large, after which these look more even than they are. Against quadrature
+over many seeds the root mean square of true errors is 1.3 of those stated."""
 _DRAWS = 2000
 
 
@@ -202,7 +206,9 @@ def constrained_model(
         return ConstrainedModel(log_prior, found.logml, found.logml_mcse)
     seen = survey(own, model, settings, seed)
     if seen.second.reliable and seen.second.error < _RELIABLE_ERROR:
-        return ConstrainedModel(log_prior, seen.second.logml, seen.second.error)
+        factor = _ADAPTED if seen.second.method == "importance" else 1.0
+        error = factor * seen.second.error
+        return ConstrainedModel(log_prior, seen.second.logml, error)
     found = fit_model(own, model, settings, seed, found=seen)
     return ConstrainedModel(log_prior, found.logml, found.logml_mcse)
 

@@ -148,7 +148,7 @@ def log_integral(
     omegas = (unit**3, 3.0 * unit**2 * weight)
     if data.cut is None:
         omegas = (np.ones(1), np.ones(1))
-    log_pet = np.arange(-9.0, 4.0, step / 6.0) if data.pet else np.full(1, -np.inf)
+    log_pet = np.arange(-8.0, 3.0, step / 4.0) if data.pet else np.full(1, -np.inf)
     pets = np.exp(log_pet)
     parts = []
     for tau in np.exp(log_tau):
@@ -159,7 +159,7 @@ def log_integral(
             for pet in pets:
                 prior = prior_tau + math.log(share)
                 if data.pet:
-                    prior += stats.halfcauchy.logpdf(pet) + math.log(pet * step / 6.0)
+                    prior += stats.halfcauchy.logpdf(pet) + math.log(pet * step / 4.0)
                 mu, b, volume = _points(*_normal(data, T, rho, pet), grid, at)
                 prior_b = stats.norm.logpdf(mu, 0.0, MU_SD)
                 prior_b = prior_b + stats.norm.logpdf(b, 0.0, B_SD)

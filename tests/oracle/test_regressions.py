@@ -367,6 +367,20 @@ def test_differences_of_levels_have_their_bayes_factors(name, term):
         agree(line["log(Inclusion BF)"], line["error(log BF)"], ratio_of(exact))
 
 
+def test_a_difference_of_two_levels_is_the_term_and_a_mean_of_zero_no_effect():
+    """Savage-Dickey ratios of models that the ensemble itself has without them."""
+    this = case("andrews")
+    row = this.fit.contrasts("measure", log_bf=True).contrasts.iloc[0]
+    term = this.fit.inclusion.loc["measure"]
+    error = math.hypot(row["error(log BF)"], term["log_bf_mcse"])
+    agree(row["log(Inclusion BF)"], error, term["log_bf"])
+    everything = np.ones(len(this.fit.fits), dtype=bool)
+    found = point_evidence(this.fit, intercept(), 0.0, everything)
+    effect = this.fit.inclusion.loc["effect"]
+    error = math.hypot(found.log_bf_mcse, effect["log_bf_mcse"])
+    agree(found.log_bf, error, effect["log_bf"])
+
+
 @every
 def test_directions_have_their_probabilities(name):
     this = case(name)

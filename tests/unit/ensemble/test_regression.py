@@ -197,6 +197,38 @@ def test_odds_ratios_of_new_effects_have_no_mean(ensemble):
     np.testing.assert_allclose(found["Median"], np.exp(plain["Median"]))
 
 
+@pytest.mark.parametrize("direction", ["positive", "negative"])
+def test_published_estimates_are_drawn_towards_significance(made, direction):
+    """All is known here: the density is a normal one times a step."""
+    moderators, _ = read_moderators("g + x", TABLE)
+    effects = rb.effect_sizes(y=np.zeros(K), se=SE)
+    columns = moderator_columns(moderators)
+    task = Task(
+        effects, "none", effect_direction=direction, columns=columns,
+        moderators=moderators,
+    )  # fmt: skip
+    step = rb.prior_weightfunction("one-sided.fixed", steps=[0.025], omega=[1, 0.2])
+    fixed = {"mu": 0.1, "tau": 0.3, "g[1]": -0.2, "x": 0.0}
+    spikes = tuple((n, rb.prior("spike", location=v)) for n, v in fixed.items())
+    spec = ModelSpec(spikes, step, frozenset({"bias"}))
+    ensemble = rb.RobmaFit(
+        task, ModelSpace((spec,)), (made.fit(spec),), rb.SamplerSettings(), 1
+    )
+    found = predict(ensemble, NEW, "response", se=0.25, bias=True)
+    assert found["Mean"].isna().all()
+    sign = 1.0 if direction == "positive" else -1.0
+    grid = np.linspace(-4.0, 4.0, 800_001)
+    for mean, row in zip((0.3, -0.1), found.to_dict("records"), strict=True):
+        weight = np.where(sign * grid >= 1.959963984540054 * 0.25, 1.0, 0.2)
+        share = weight * stats.norm.pdf(grid, mean, np.hypot(0.3, 0.25))
+        below = np.cumsum(share) / share.sum()
+        for p, name in ((0.025, "0.025"), (0.5, "Median"), (0.975, "0.975")):
+            exact = grid[np.searchsorted(below, p)]
+            assert row[name] == pytest.approx(exact, abs=1e-4)
+    plain = predict(ensemble, NEW, "response", se=0.25)
+    assert (sign * (found["Median"] - plain["Median"]) > 0).all()
+
+
 def test_no_heterogeneity_and_no_error_leave_points(made, ensemble):
     """Quantiles of an effect without heterogeneity are those of its mean."""
     first = rb.RobmaFit(

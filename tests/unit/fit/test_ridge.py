@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import invgamma, multivariate_normal
 
 import pyrobma as rb
-from pyrobma.fit import stan_data
+from pyrobma.fit import explore, stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.explore import posterior_modes
 from pyrobma.fit.ridge import ridge
@@ -164,6 +165,29 @@ def test_one_of_two_peaks_may_be_no_mode():
     with opened(task, spec) as density:
         modes = posterior_modes(task, spec, density, 1e-6)
     assert len(modes) == 1
+
+
+def test_parts_without_a_mode_have_the_shape_of_their_draws(monkeypatch):
+    """Also where a coefficient is at the same end in all of them."""
+    task, spec = bimodal()
+    with opened(task, spec) as density:
+        plain = explore._broad(task, spec, density)
+        peaks = explore._peaks(task, spec, density)
+        points = np.array([peaks[0].top, peaks[1].top])
+        assert len(plain) == 2
+        for part, peak in zip(plain, peaks, strict=True):
+            draws = density.unconstrain(peak.draws)
+            np.testing.assert_allclose(part.point, draws.mean(axis=0))
+            np.testing.assert_allclose(
+                part.factor @ part.factor.T, np.cov(draws, rowvar=False), rtol=1e-6
+            )
+            assert part.value == density(part.point[None])[0]
+        stuck = [replace(peak, draws=peak.draws.copy()) for peak in peaks]
+        for peak in stuck:
+            peak.draws[:, 2] = points[0, 2]
+        monkeypatch.setattr(explore, "_peaks", lambda *given: tuple(stuck))
+        for part in explore._broad(task, spec, density):
+            assert np.isfinite(part.log_mass)
 
 
 def test_an_ordinary_posterior_has_one_peak():
