@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,9 @@ def fit(table, out, *more):
 @pytest.fixture(scope="module")
 def results(table, fresh, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "results"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # Of few draws, a model that is fitted again may miss a check.
+        warnings.simplefilter("ignore", rb.ConvergenceWarning)
         # What is drawn of every fit has tests of its own.
         for place in ("commands.results", "report.page"):
             patch.setattr(f"pyrobma.{place}.figures", lambda *a, **k: ())
