@@ -167,8 +167,8 @@ def marginal_means(
     -----
     The Bayes factor is that of the models with an effect or the term, averaged,
     against the same given that the mean is 0: a ratio of densities at 0, prior over
-    posterior, which are not smoothed from draws but found exactly given the draws
-    (`point_evidence`). For mu itself it is the inclusion Bayes factor of the effect.
+    posterior, which are not smoothed from draws (`point_evidence`). For mu itself it is
+    the inclusion Bayes factor of the effect.
     """
     moderators = moderators_of(ensemble)
     levels = tuple(check_probs(probs).values())
