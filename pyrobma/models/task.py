@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -59,6 +60,11 @@ class Column:
             )
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
+
+
+@lru_cache(64)  # asked for again and again
+def _table(rows: tuple[Parameter, ...]) -> Unknowns:
+    return UNKNOWNS.with_rows(rows)
 
 
 def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
@@ -171,7 +177,7 @@ class Task:
         """The table of unknowns of these data."""
         if not self.columns:
             return UNKNOWNS
-        return UNKNOWNS.with_rows(column.parameter for column in self.columns)
+        return _table(tuple(column.parameter for column in self.columns))
 
     @property
     def direction(self) -> int:
