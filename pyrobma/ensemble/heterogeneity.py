@@ -13,15 +13,12 @@ from pyrobma.effects import EffectSizes, Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.mixing import Mixture
+from pyrobma.ensemble.normal_mixture import expectation
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.ensemble.quantities import Quantity
 from pyrobma.ensemble.scales import data_mean
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-# Nodes in pairs of opposite sign: the mean of a symmetric distribution is exact.
-_NODES, _WEIGHTS = _NODES[10:], _WEIGHTS[10:] / (2 * _WEIGHTS[10:].sum())
 
 CLUSTER_MEASURES: Final = (
     "tau_between",
@@ -210,17 +207,14 @@ def prediction_interval(
     if conditional:
         member = ensemble.alternatives("effect", member)
 
-    def expectation(study: Predictor) -> FloatArray:
+    def expected(study: Predictor) -> FloatArray:
         centre = study.new_mean
         if quantity is not None:
             centre = data_mean(ensemble.task, quantity.value(study.draws))
-        mean, away = centre[..., None], study.new_sd[..., None] * _NODES
-        with np.errstate(invalid="ignore"):
-            pairs = convert(mean + away) + convert(mean - away)
-            return np.asarray(pairs @ _WEIGHTS)
+        return expectation(convert, *np.broadcast_arrays(centre, study.new_sd))
 
     # By draw, not from the mixture: the mean then has a Monte Carlo error.
-    average = ensemble.predicted(expectation, given=member)
+    average = ensemble.predicted(expected, given=member)
     quantiles = convert(
         new_effect(ensemble, given=member, quantity=quantity).quantiles(
             [0.5, *levels.values()]

@@ -13,7 +13,7 @@ from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
-from pyrobma.ensemble.normal_mixture import NormalMixture
+from pyrobma.ensemble.normal_mixture import NormalMixture, expectation
 from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.published import published_at
 from pyrobma.ensemble.quantiles import check_probs
@@ -23,8 +23,6 @@ from pyrobma.errors import DataError
 Prediction: TypeAlias = Literal["terms", "effect", "response"]
 """What is predicted: the mean true effect, a true effect, or an estimate of one."""
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _DRAWS: Final = 4000
 _FEW_DRAWS: Final = 500  # for estimates under selection, which take longer
 
@@ -177,8 +175,5 @@ def _means(
 ) -> FloatArray:
     if not sd.any():
         return np.asarray(convert(mean) @ weights)
-    found = [
-        (convert(m[:, None] + s[:, None] * _NODES) @ _WEIGHTS) @ weights
-        for m, s in zip(mean, sd, strict=True)
-    ]
-    return np.array(found)
+    rows = zip(mean, sd, strict=True)  # one by one, or arrays would be large
+    return np.array([expectation(convert, m, s) @ weights for m, s in rows])
