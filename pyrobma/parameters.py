@@ -139,6 +139,11 @@ class Parameter:
         """Whether it multiplies a column of the mean."""
         return self.enters in ("moderator", "bias")
 
+    @property
+    def in_mean(self) -> bool:
+        """Whether the mean of true effects is a sum of it and others like it."""
+        return self.enters in ("intercept", "moderator")
+
     def factor(self, unit: float) -> float:
         """Return what values per `unit` are multiplied by to be per one.
 

@@ -95,10 +95,9 @@ class Collapsed:
         spec, K = fit.spec, task.effects.K
         free = free_coefficients(task, spec)
         columns = {
-            row.name: task.scale
-            * (np.ones(K) if row.enters == "intercept" else task.column(row.name))
+            row.name: task.scale * task.column(row.name)
             for row in task.unknowns
-            if row.enters in ("intercept", "moderator")
+            if row.in_mean
         }
         # Of a spike the first value is its location.
         known = sum(columns[name] * spec.prior(name).values[0] for name in columns)
@@ -208,8 +207,7 @@ def free_coefficients(task: Task, spec: ModelSpec) -> tuple[str, ...]:
     return tuple(
         row.name
         for row in task.unknowns
-        if row.enters in ("intercept", "moderator")
-        and not spec.prior(row.name).is_spike
+        if row.in_mean and not spec.prior(row.name).is_spike
     )
 
 

@@ -64,8 +64,7 @@ def direction_evidence(
     PEESE (`log_sides_of`), so that it has an error also where no draw is on one side;
     in others it is the share of draws.
     """
-    places = {ensemble.unknowns[name].enters for name, _ in quantity.weights}
-    in_mean = places <= {"intercept", "moderator"}
+    in_mean = all(ensemble.unknowns[name].in_mean for name, _ in quantity.weights)
     posts = ensemble.posterior_given(given)
     above, below, error = [], [], 0.0
     for fit, share in zip(ensemble.fits, posts, strict=True):

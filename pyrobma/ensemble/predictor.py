@@ -24,8 +24,8 @@ Rows: TypeAlias = IntArray | slice
 
 def of_the_mean(unknowns: Unknowns) -> tuple[str, ...]:
     """Return the unknowns that the mean of an estimate, biased or not, depends on."""
-    places = ("intercept", "moderator", "bias")
-    return tuple(row.name for row in unknowns if row.enters in places)
+    rows = (row for row in unknowns if row.in_mean or row.coefficient)
+    return tuple(row.name for row in rows)
 
 
 class Draws(Protocol):

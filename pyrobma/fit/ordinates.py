@@ -85,11 +85,7 @@ def log_ordinate_ratios(
     assert chains is not None
     own_task, own_spec = job.scaled.task, job.scaled.spec
     names = program_names(own_task, own_spec)
-    mean = {
-        row.name
-        for row in own_task.unknowns
-        if row.enters in ("intercept", "moderator")
-    }
+    mean = {row.name for row in own_task.unknowns if row.in_mean}
     if any(
         math.isfinite(p.lower) or math.isfinite(p.upper)
         for name, p in own_spec.priors
@@ -168,14 +164,8 @@ def constrained_model(
     orthonormal basis of what is orthogonal to D^½ c, and v ~ N(0, I). These v take the
     place of the coefficients, in the same Stan program.
     """
-    rows = [row for row in task.unknowns if row.enters in ("intercept", "moderator")]
-    columns = {
-        row.name: np.ones(task.effects.K)
-        if row.enters == "intercept"
-        else task.column(row.name)
-        for row in rows
-    }
-    free = [row.name for row in rows if not spec.prior(row.name).is_spike]
+    columns = {r.name: task.column(r.name) for r in task.unknowns if r.in_mean}
+    free = [name for name in columns if not spec.prior(name).is_spike]
     fixed = {n: spec.prior(n).location for n in columns if n not in free}
     a = np.array([spec.prior(n).values[0] for n in free])
     root = np.array([spec.prior(n).values[1] for n in free])

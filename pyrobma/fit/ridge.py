@@ -173,7 +173,7 @@ def ridge(task: Task, spec: ModelSpec, columns: Sequence[str]) -> Ridge | None:
     own = program_names(task, spec).own
     names = tuple(own[column] for column in columns)
     enters = {name: task.unknowns[name].enters for name in names}
-    free = [n for n in names if enters[n] in ("intercept", "moderator", "bias")]
+    free = [n for n in names if task.unknowns[n].in_mean or enters[n] == "bias"]
     if not free:
         return None
     Z, rest, centre, sd = _regression(task, spec, free)
@@ -197,12 +197,9 @@ def _regression(
     """Return columns, what prior means leave of y, and prior means and deviations."""
     columns = {}
     for row in task.unknowns:
-        if row.enters == "intercept":
-            columns[row.name] = np.full(task.effects.K, task.scale)
-        elif row.enters == "moderator":
-            columns[row.name] = task.scale * task.column(row.name)
-        elif row.enters == "bias":
-            columns[row.name] = task.column(row.name)
+        if row.in_mean or row.coefficient:
+            unit = task.scale if row.in_mean else 1.0
+            columns[row.name] = unit * task.column(row.name)
     moments = {name: _moments(spec.prior(name)) for name in columns}
     rest = task.effects.y - sum(columns[name] * moments[name][0] for name in columns)
     centre, sd = np.array([moments[name] for name in free]).T

@@ -195,14 +195,16 @@ class Task:
         Parameters
         ----------
         parameter : str
-            Name of an unknown that enters as "moderator" or "bias".
+            Name of an unknown that enters as "intercept", "moderator" or "bias".
 
         Returns
         -------
         array of shape (K,)
-            In the order of the data. For a moderator on the measure of the priors, for
-            a bias on that of the data.
+            In the order of the data: 1 for mu. For a moderator on the measure of the
+            priors, for a bias on that of the data.
         """
+        if self.unknowns[parameter].enters == "intercept":
+            return np.ones(self.effects.K)
         for column in self.columns:
             row = column.parameter
             if row.name == parameter:

@@ -185,7 +185,7 @@ def _equal(
     value = -difference.constant
     rows = [ensemble.unknowns[name] for name in difference.weights]
     given = _open(ensemble, [difference])
-    if all(row.enters in ("intercept", "moderator") for row in rows):
+    if all(row.in_mean for row in rows):
         quantity = Quantity("", "", "coefficient", tuple(difference.weights.items()))
         found = point_evidence(ensemble, quantity, value, given)
         log_bf, mcse = found.log_bf, found.log_bf_mcse
