@@ -183,19 +183,25 @@ class Moderators:
         """All columns, shape (K, P)."""
         return np.column_stack([term.columns for term in self.terms])
 
+    def find(self, name: object) -> Term | None:
+        """Return a term by name, the variables of an interaction in any order."""
+        variables = sorted(str(name).split(":"))
+        for term in self.terms:
+            if term.name == name or sorted(term.variables) == variables:
+                return term
+        return None
+
     def term(self, name: str) -> Term:
-        """Return a term by name; the variables of an interaction in any order.
+        """Return what `find` finds.
 
         Raises
         ------
         DataError
             If there is none.
         """
-        for term in self.terms:
-            if term.name == name or sorted(term.variables) == sorted(
-                str(name).split(":")
-            ):
-                return term
+        found = self.find(name)
+        if found is not None:
+            return found
         raise DataError(
             f"term: expected one of {', '.join(self.names)}; got {name!r}."
             f"{near(str(name), self.names)}"

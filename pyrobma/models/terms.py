@@ -277,9 +277,9 @@ def _by_term(
 
 
 def _named(name: object, moderators: Moderators, argument: str) -> Term:
-    for term in moderators.terms:
-        if term.name == name or sorted(term.variables) == sorted(str(name).split(":")):
-            return term
+    found = moderators.find(name)
+    if found is not None:
+        return found
     close = difflib.get_close_matches(str(name), moderators.names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise PriorError(
