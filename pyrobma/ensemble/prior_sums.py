@@ -58,7 +58,7 @@ def prior_log_density(
         What is normal in it is in closed form; of the rest there are 100000 draws,
         and the error is that of their mean.
     """
-    mean, sd = _moments(quantity, spec)
+    mean, sd = normal_part(quantity, spec)
     rest = _draws(quantity, spec, seed)
     if sd > 0:
         logs: FloatArray = normal_log_density(value - mean, rest, sd)
@@ -87,7 +87,7 @@ def prior_sides(quantity: Quantity, spec: ModelSpec, value: float, seed: int) ->
 
     Parameters are those of `prior_log_density`.
     """
-    mean, sd = _moments(quantity, spec)
+    mean, sd = normal_part(quantity, spec)
     rest = mean + _draws(quantity, spec, seed) - value
     if sd > 0:
         above, below = np.asarray(ndtr(rest / sd)), np.asarray(ndtr(-rest / sd))
@@ -98,7 +98,7 @@ def prior_sides(quantity: Quantity, spec: ModelSpec, value: float, seed: int) ->
     )
 
 
-def _moments(quantity: Quantity, spec: ModelSpec) -> tuple[float, float]:
+def normal_part(quantity: Quantity, spec: ModelSpec) -> tuple[float, float]:
     """Return mean and sd of the part of a sum that is normal or fixed."""
     mean, variance = 0.0, 0.0
     for name, weight in quantity.weights:

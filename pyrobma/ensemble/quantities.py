@@ -15,7 +15,7 @@ from pyrobma.effects import Coding, Measure, Moderators, Term
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.predictor import Draws
-from pyrobma.ensemble.scales import effect_converter
+from pyrobma.ensemble.scales import Converter, effect_converter
 from pyrobma.errors import DataError
 from pyrobma.models import ModelSpec
 
@@ -279,20 +279,27 @@ def posterior(
     return Mixture(mixed.probabilities, mixed.draws, mixed.errors, factors)
 
 
+def converter(
+    ensemble: Ensemble, quantity: Quantity, output_scale: Measure | None
+) -> Converter:
+    """Return the function that carries a quantity to an output scale.
+
+    Means are converted as effects are, draw by draw; coefficients linearly, as tau is,
+    because a difference of effects has no measure of its own.
+    """
+    if quantity.kind == "mean":
+        return effect_converter(ensemble.task, output_scale)
+    return ensemble.converter("tau", output_scale)
+
+
 def converted(
     ensemble: Ensemble,
     quantity: Quantity,
     mixture: Mixture,
     output_scale: Measure | None,
 ) -> Mixture:
-    """Return a posterior on an output scale.
-
-    Means are converted as effects are, draw by draw; coefficients linearly, as tau is,
-    because a difference of effects has no measure of its own.
-    """
-    if quantity.kind == "mean":
-        return mixture.transformed(effect_converter(ensemble.task, output_scale))
-    return mixture.transformed(ensemble.converter("tau", output_scale))
+    """Return a posterior on an output scale; see `converter`."""
+    return mixture.transformed(converter(ensemble, quantity, output_scale))
 
 
 def fixed_at(quantity: Quantity, spec: ModelSpec) -> float:

@@ -11,8 +11,7 @@ import pandas as pd
 from pyrobma._types import BoolArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.quantities import Quantity, converted, posterior
-from pyrobma.ensemble.scales import Converter, effect_converter
+from pyrobma.ensemble.quantities import Quantity, converted, converter, posterior
 from pyrobma.plots.densities import (
     DENSITY_COLUMNS,
     common_window,
@@ -72,7 +71,7 @@ def quantities_frame(
         mean = quantity.kind == "mean"
         curves = density_frame(
             own,
-            _converter(ensemble, quantity, output_scale),
+            converter(ensemble, quantity, output_scale),
             n,
             window=window,
             largest=largest_effect(ensemble.task) if mean else np.inf,
@@ -91,11 +90,3 @@ def quantities_frame(
         parts += [some.assign(level=level) for some in (curves, interval)]
     rows = [row for part in parts for row in part.to_dict("records")]
     return pd.DataFrame(rows, columns=list(QUANTITY_COLUMNS))
-
-
-def _converter(
-    ensemble: Ensemble, quantity: Quantity, output_scale: Measure | None
-) -> Converter:
-    if quantity.kind == "mean":
-        return effect_converter(ensemble.task, output_scale)
-    return ensemble.converter("tau", output_scale)

@@ -12,6 +12,7 @@ from pyrobma._types import FloatArray
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.conditionals import is_normal
 from pyrobma.ensemble.mixing import Mixture
+from pyrobma.ensemble.prior_sums import normal_part
 from pyrobma.ensemble.quantities import Quantity, fixed_at
 from pyrobma.models import ModelSpec
 from pyrobma.plots.densities import Densities, Known, PriorPart, Sampled
@@ -107,8 +108,7 @@ def _of_sum(
     free = [name for name in weights if not spec.prior(name).is_spike]
     at = sum(w * spec.prior(n).location for n, w in weights.items() if n not in free)
     if all(is_normal(spec.prior(name)) for name in free):
-        mean = at + sum(weights[name] * spec.prior(name).values[0] for name in free)
-        sd = math.hypot(*(weights[name] * spec.prior(name).values[1] for name in free))
+        mean, sd = normal_part(quantity, spec)
         return Known(probability, prior("normal", mean=mean, sd=sd))
     if len(free) == 1 and weights[free[0]] == 1.0 and at == 0.0:
         return Known(probability, spec.prior(free[0]))
