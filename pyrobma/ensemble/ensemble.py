@@ -228,10 +228,9 @@ class Ensemble:
                 f"components: expected models with {how} of {', '.join(components)} "
                 "and models with none; got one kind only."
             )
-        log_prior = self.space.log_prior_prob_given(given)
         found = inclusion(
-            member[given], self.logml[given], self.prior_given(given)[given],
-            self.logml_errors.of_some(given), log_prior=log_prior[given],
+            member, self.logml, self.prior_given(given), self.logml_errors,
+            log_prior=self.space.log_prior_prob_given(given),
         )  # fmt: skip
         frame = self._frame_of({f"{how} of {', '.join(components)}": found})
         return frame.iloc[0]

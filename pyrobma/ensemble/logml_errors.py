@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrobma._numerics import log_sums_of_others, sums_of_others
-from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma._types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,6 @@ class LogmlErrors:
         first: dict[Hashable, int] = {}
         group = [first.setdefault(key, place) for place, key in enumerate(keys)]
         return cls(np.asarray(sd, dtype=np.float64), np.array(group, dtype=np.int64))
-
-    def of_some(self, chosen: BoolArray) -> LogmlErrors:
-        """Return the errors of some of the models."""
-        return LogmlErrors.shared(self.sd[chosen], self.group[chosen].tolist())
 
     def of(self, gradient: FloatArray) -> float:
         """Return the standard error of a function of the log marginal likelihoods.

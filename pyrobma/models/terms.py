@@ -119,6 +119,19 @@ def term_hypotheses(
     return tuple(made)
 
 
+def keeping_heredity(space: ModelSpace, moderators: Moderators) -> list[bool]:
+    """Return which models have an interaction only beside what it is made of."""
+    parents = {term.name: set(moderators.parents(term)) for term in moderators.terms}
+    return [
+        all(
+            own <= model.alternative
+            for name, own in parents.items()
+            if name in model.alternative
+        )
+        for model in space
+    ]
+
+
 def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
     """Return the models that have an interaction only beside what it is made of.
 
@@ -144,17 +157,9 @@ def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
     .. [1] Chipman H. (1996). Bayesian variable selection with related predictors.
        Canadian Journal of Statistics 24(1). doi:10.2307/3315687
     """
-    parents = {term.name: set(moderators.parents(term)) for term in moderators.terms}
-    kept = [
-        model
-        for model in space
-        if all(
-            own <= model.alternative
-            for name, own in parents.items()
-            if name in model.alternative
-        )
-    ]
-    for name in parents:
+    keeps = keeping_heredity(space, moderators)
+    kept = [model for model, is_kept in zip(space, keeps, strict=True) if is_kept]
+    for name in moderators.names:
         sides = {name in model.alternative for model in kept}
         if len(sides) < len({name in model.alternative for model in space}):
             which = "all" if True in sides else "none"

@@ -14,6 +14,7 @@ from pyrobma.ensemble.quantities import moderators_of
 from pyrobma.summary import (
     Table,
     cluster_effects_table,
+    coefficients_table,
     contrasts,
     heterogeneity_summary,
     marginal_means,
@@ -130,8 +131,9 @@ def _moderator_tables(
         return {}
     found: dict[str, Table] = {}
     if any((c.sd != 1).any() or c.centre.any() for c in moderators.codings):
-        original = summarise(ensemble, output_scale=output_scale, standardized=False)
-        found["estimates_mods_original"] = original.tables["estimates_mods"]
+        found["estimates_mods_original"] = coefficients_table(
+            ensemble, output_scale, (0.025, 0.975), standardized=False
+        )
     means = marginal_means(ensemble, conditional=True, output_scale=output_scale)
     found |= {f"marginal_{name}": table for name, table in means.tables.items()}
     factors = _factors(moderators)

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._format import bayes_factor_of_log, error, fixed
+from pyrobma.effects import Moderators
 from pyrobma.ensemble import Ensemble
+from pyrobma.models.terms import keeping_heredity
 from pyrobma.parameters import EFFECT
 from pyrobma.summary.table import Table
 
@@ -29,38 +31,28 @@ def terms_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table | None:
     """Tabulate the same for each term that some models have and some have not."""
-    if ensemble.task.moderators is None:
+    moderators, tested = ensemble.task.moderators, list(ensemble.tested_terms)
+    if moderators is None or not tested:
         return None
-    found = ensemble.inclusion
-    tested = [term for term in ensemble.tested_terms if term in found.index]
-    if not tested:
-        return None
+    found = ensemble.inclusion.loc[tested]
     table = _evidence_table(
-        "Meta-regression components summary:", ensemble, found.loc[tested], log_bf, bf01
+        "Meta-regression components summary:", ensemble, found, log_bf, bf01
     )
-    return replace(table, notes=(*table.notes, *_term_notes(ensemble)))
+    return replace(table, notes=(*table.notes, *_term_notes(ensemble, moderators)))
 
 
-def _term_notes(ensemble: Ensemble) -> tuple[str, ...]:
+def _term_notes(ensemble: Ensemble, moderators: Moderators) -> tuple[str, ...]:
     """Say what the tests of terms, and that of the effect beside them, mean."""
-    moderators = ensemble.task.moderators
     effect = ensemble.members("effect")
     notes = []
-    if moderators is not None and effect.any() and not effect.all():
+    if effect.any() and not effect.all():
         notes.append(
             "Models without an effect have a mean of 0 at the reference of the "
             "moderators, around which it may vary; joint_inclusion() tests several "
             "components together."
         )
-    if moderators is None:
-        return tuple(notes)
-    parents = {t.name: moderators.parents(t) for t in moderators.terms}
-    if any(parents.values()) and all(
-        set(own) <= model.alternative
-        for model in ensemble.space
-        for name, own in parents.items()
-        if name in model.alternative
-    ):
+    interactions = any(len(term.variables) > 1 for term in moderators.terms)
+    if interactions and all(keeping_heredity(ensemble.space, moderators)):
         notes.append("Interactions are only in models that have all of their parts.")
     return tuple(notes)
 

@@ -76,22 +76,15 @@ def summarise(
     ensemble.converter("mu", output_scale)  # refuses an unknown scale before any work
     tables: dict[str, Table]
     if kind == "ensemble":
-        tables = {
-            "components": components_table(ensemble, log_bf=log_bf, bf01=bf01),
-            "estimates": estimates_table(ensemble, output_scale, levels),
-        }
         with_mods = ensemble.task.moderators is not None
-        options = {"standardized": standardized}
+        tables = {"components": components_table(ensemble, log_bf=log_bf, bf01=bf01)}
+        terms = terms_table(ensemble, log_bf=log_bf, bf01=bf01)
+        if terms is not None:
+            tables["components_mods"] = terms
+        tables["estimates"] = estimates_table(ensemble, output_scale, levels)
         if with_mods:
-            terms = terms_table(ensemble, log_bf=log_bf, bf01=bf01)
-            if terms is not None:
-                tables = {
-                    "components": tables["components"],
-                    "components_mods": terms,
-                    "estimates": tables["estimates"],
-                }
             tables["estimates_mods"] = coefficients_table(
-                ensemble, output_scale, levels, **options
+                ensemble, output_scale, levels, standardized=standardized
             )
         if bias_components and ensemble.bias_components:
             tables["components_bias"] = bias_table(ensemble, log_bf=log_bf, bf01=bf01)
@@ -101,8 +94,9 @@ def summarise(
             )
             if with_mods:
                 tables["estimates_mods_conditional"] = coefficients_table(
-                    ensemble, output_scale, levels, conditional=True, **options
-                )
+                    ensemble, output_scale, levels, conditional=True,
+                    standardized=standardized,
+                )  # fmt: skip
     elif kind == "models":
         tables = {"models": models_table(ensemble, log_bf=log_bf, bf01=bf01)}
     elif kind == "diagnostics":
