@@ -73,8 +73,8 @@ pd.DataFrame(
 # Marginal means are the effects at each level, and at the mean and one standard
 # deviation to either side of a number, everything else being at its mean. Their Bayes
 # factors compare with a mean of exactly 0. They are ratios of densities at 0, which are
-# not smoothed from draws: given the heterogeneity the mean is normal, and the heterogeneity
-# is integrated out. (Under selection they are importance weighted.)
+# not smoothed from draws: given the heterogeneity the mean is normal, and the
+# heterogeneity is integrated out. (Under selection they are importance weighted.)
 
 # %%
 fit.marginal_means(output_scale="r")
