@@ -299,6 +299,7 @@ def _check_types(cls: type[Any], parts: dict[str, Any]) -> None:
 
 def _is_a(value: Any, hint: Any) -> bool:
     """Whether a value is of a type, looking into tuples, sets and arrays."""
+    hint = _without_alias(hint)
     origin, inner = get_origin(hint), get_args(hint)
     if hint is None or hint is Any:
         return hint is Any or value is None
@@ -325,6 +326,16 @@ def _is_a(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+def _without_alias(hint: Any) -> Any:
+    """Return what an alias of Python 3.12's type statement stands for."""
+    # From NumPy 2.5 on NDArray is one, which get_origin() does not look through.
+    alias = get_origin(hint) or hint
+    if not hasattr(alias, "__value__"):
+        return hint
+    arguments = get_args(hint)
+    return alias.__value__[arguments] if arguments else alias.__value__
 
 
 def _member(number: int) -> str:
