@@ -30,6 +30,7 @@ from pyrobma.fit.explore import (
     posterior_modes,
     seconds_each,
 )
+from pyrobma.fit.progress import part_of_job
 from pyrobma.fit.provenance import FORMAT, Provenance, provenance
 from pyrobma.fit.quadrature import (
     COARSEST,
@@ -54,6 +55,7 @@ from pyrobma.parameters import UNKNOWNS
 from pyrobma.programs import library
 
 _STAN_SEEDS = 2**32 - 1
+_SURVEY = 0.3  # of the work on a model, roughly
 _CERTIFIED_DRAWS = 200
 _MAX_Z = 4.0
 _STUCK_RHAT = 1.05
@@ -485,7 +487,9 @@ def fit_model(
             return _fit_fixed(job)
     except (BridgeError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
-    found = found or survey(task, spec, settings, seed)
+    if found is None:
+        with part_of_job(_SURVEY):
+            found = survey(task, spec, settings, seed)
     try:
         if not matters:
             fit = _independent(job, found, job.draws)

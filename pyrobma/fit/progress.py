@@ -1,27 +1,27 @@
-"""How far a long fit is, as one line on stderr."""
+"""How far a long fit is."""
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-QUIET_FOR = 1.0
-"""Seconds before the line appears unasked: short fits need none."""
+from pyrobma.fit.bars import make_bar
 
 TICK = 1.0
-"""Seconds between redraws while no job finishes, so that the clock goes on."""
+"""Seconds between redraws while no job finishes."""
 
 _ROOM_BEFORE_LABEL = 40
-_FORMAT = "{desc} |{bar:10}| {elapsed}<{remaining}{postfix}"
+
+_here = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the line says of one job.
+    """What the bar says of one job.
 
     Attributes
     ----------
@@ -35,6 +35,52 @@ class Work:
     cost: float
 
 
+class Stage:
+    """How far one job is; written by its thread, read by that of the clock."""
+
+    def __init__(self) -> None:
+        self._part: tuple[float, float, Callable[[], float] | None] = (0.0, 0.0, None)
+
+    def begin(self, share: float, gauge: Callable[[], float] | None) -> None:
+        """Begin a part that is this share of what is left."""
+        start = self._part[1]
+        self._part = (start, start + share * (1.0 - start), gauge)
+
+    def end(self) -> None:
+        """End it."""
+        self._part = (self._part[1], self._part[1], None)
+
+    @property
+    def done(self) -> float:
+        """Share of the job that is done."""
+        start, end, gauge = self._part
+        return start if gauge is None else start + (end - start) * gauge()
+
+
+@contextmanager
+def part_of_job(
+    share: float, gauge: Callable[[], float] | None = None
+) -> Iterator[None]:
+    """Say that what runs inside is a part of the job of this thread.
+
+    Parameters
+    ----------
+    share : float
+        Of what is left of the job: nobody knows how often it will be extended.
+    gauge : callable, optional
+        Returns how much of the part is done, 0 to 1; another thread asks it.
+    """
+    stage: Stage | None = getattr(_here, "stage", None)
+    if stage is None:
+        yield
+        return
+    stage.begin(share, gauge)
+    try:
+        yield
+    finally:
+        stage.end()
+
+
 class ProgressLine:
     """Counts jobs as they finish; a context manager that leaves nothing behind.
 
@@ -43,7 +89,8 @@ class ProgressLine:
     jobs : mapping of int to Work
         By number, in the order in which they are started.
     show : bool or None
-        None: only on a terminal, and not for jobs that are done in a second.
+        None: not for jobs that are done in a second, nor, before half a minute is over,
+        on a pipe.
     what : str
         What is counted, e.g. ``"models"``.
     """
@@ -51,29 +98,15 @@ class ProgressLine:
     def __init__(self, jobs: Mapping[int, Work], show: bool | None, what: str) -> None:
         self._left = dict(jobs)
         self._count = len(jobs)
+        self._total = sum(work.cost for work in jobs.values())
         self._what = what
+        self._stages: dict[int, Stage] = {}
+        self._shown = 0.0
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._bar: Any = None
-        screen = _Screen(sys.stderr)
-        if jobs and (screen.isatty() if show is None else show):
-            # Plain text also in notebooks: the widget needs ipywidgets, or warns.
-            from tqdm.std import tqdm
-
-            class Bar(tqdm):  # type: ignore[type-arg]
-                monitor_interval = 0  # its thread must not be there when pools fork
-
-            self._bar = Bar(
-                total=sum(work.cost for work in jobs.values()),
-                desc=self._counted(),
-                bar_format=_FORMAT,
-                file=screen,
-                leave=False,
-                dynamic_ncols=True,
-                smoothing=0,
-                miniters=0,
-                delay=QUIET_FOR if show is None else 0,
-            )
+        made = make_bar(self._total, self._counted(), show) if jobs else None
+        self._bar = None if made is None else made[0]
+        self._width = 0 if made is None else made[1]
 
     def __enter__(self) -> ProgressLine:
         """Return the line itself."""
@@ -104,6 +137,21 @@ class ProgressLine:
         if self._bar is not None and callable(getattr(job, "add_done_callback", None)):
             job.add_done_callback(lambda _: self.finished(number))
 
+    def within(self, number: int, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the work of a job as one that also tells of its parts.
+
+        For threads of this process: it cannot be sent to another one.
+        """
+
+        def run(*arguments: Any) -> Any:
+            _here.stage = self._stages[number] = Stage()
+            try:
+                return work(*arguments)
+            finally:
+                del _here.stage
+
+        return work if self._bar is None else run
+
     def started(self) -> None:
         """Keep the clock going; all jobs have been handed over."""
         if self._bar is not None:
@@ -114,22 +162,32 @@ class ProgressLine:
         with self._lock:
             if self._bar is None or self._closed.is_set() or number not in self._left:
                 return
-            work = self._left.pop(number)
-            self._label()
-            self._bar.update(work.cost)
+            del self._left[number]
+            self._advance()
 
     def _tick(self) -> None:
         while not self._closed.wait(TICK):
             with self._lock:
-                if not self._closed.is_set():
-                    self._label()
+                if self._bar is not None and not self._closed.is_set():
+                    self._advance()
                     self._bar.refresh()
 
-    def _label(self) -> None:
+    def _advance(self) -> None:
+        """Add what was done since the last time."""
+        assert self._bar is not None
         label = next((work.label for work in self._left.values()), "")
-        room = (self._bar.format_dict["ncols"] or 80) - _ROOM_BEFORE_LABEL
+        room = self._width - _ROOM_BEFORE_LABEL
         self._bar.set_description_str(self._counted(), refresh=False)
         self._bar.set_postfix_str(_shortened(label, room), refresh=False)
+        left = sum(
+            work.cost * (1.0 - self._stages[number].done)
+            if number in self._stages
+            else work.cost
+            for number, work in self._left.items()
+        )
+        now = max(self._total - left, self._shown)
+        self._bar.update(now - self._shown)
+        self._shown = now
 
     def _counted(self) -> str:
         width = len(str(self._count))
@@ -140,36 +198,3 @@ def _shortened(text: str, room: int) -> str:
     if len(text) <= room:
         return text
     return text[: room - 1] + "…" if room > len("model 12") else ""
-
-
-class _Screen:
-    """A stream that falls silent when it breaks: a fit outlives its terminal."""
-
-    def __init__(self, stream: Any) -> None:
-        # There is no stderr at all under a windowed interpreter.
-        self._stream = stream
-        self.encoding = getattr(stream, "encoding", None)
-
-    def write(self, text: str) -> None:
-        self._try("write", text)
-
-    def flush(self) -> None:
-        self._try("flush")
-
-    def isatty(self) -> bool:
-        return bool(self._try("isatty"))
-
-    def fileno(self) -> int:
-        # tqdm asks for it to measure the width, and copes with an OSError.
-        if self._stream is None:
-            raise OSError("no stream")
-        return int(self._stream.fileno())
-
-    def _try(self, method: str, *arguments: str) -> Any:
-        if self._stream is None:
-            return None
-        try:
-            return getattr(self._stream, method)(*arguments)
-        except (OSError, ValueError):  # ValueError: it was closed
-            self._stream = None
-            return None

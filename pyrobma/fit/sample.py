@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,12 +20,16 @@ import numpy as np
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PyrobmaError, SamplingError
 from pyrobma.fit.processes import run_folder, supervised, why_ended
+from pyrobma.fit.progress import part_of_job
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import ProgramNames
 from pyrobma.programs import executable
 
 # 17 significant digits bring every double back from the CSV file unchanged.
 _SIG_FIGS = 17
+
+_SHARE = 0.7  # of the work on a model, roughly; the rest is its marginal likelihood
+_TAIL = 200  # bytes, which hold the last line that tells of an iteration
 
 _IMPORTING = threading.Lock()
 
@@ -216,7 +220,11 @@ def run_chains(
             "inits": [_inits(columns, row) for row in values],
             "inv_metric": [{"inv_metric": m} for m in metric],
         }
-    with run_folder(program) as folder, _quiet_cmdstanpy():
+    with (
+        run_folder(program) as folder,
+        part_of_job(_SHARE, lambda: _done(folder, settings.chains)),
+        _quiet_cmdstanpy(),
+    ):
         file = folder / "data.json"
         try:
             file.write_text(data)
@@ -287,6 +295,21 @@ def _why(program: str, error: Exception, folder: Path) -> str:
     told = told or type(error).__name__  # a MemoryError says nothing
     causes = why_ended("\n".join([str(error), *words]), folder)
     return "\n".join([f"{program}: {told}", *dict.fromkeys(words), *causes])
+
+
+_ITERATION = re.compile(rb"^Iteration: +(\d+) / (\d+)", re.MULTILINE)
+
+
+def _done(folder: Path, chains: int) -> float:
+    """Return the share of all iterations that the chains have told of."""
+    total = 0.0
+    for console in folder.glob("*-stdout.txt"):
+        with suppress(OSError), console.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - _TAIL, 0))
+            if found := _ITERATION.findall(file.read()):
+                number, of = map(int, found[-1])
+                total += number / of
+    return total / chains
 
 
 _PROGRESS = re.compile(r"^Iteration:|seconds \((Warm-up|Sampling|Total)\)$")

@@ -179,6 +179,7 @@ def fit_models(
                 },
                 done,
                 ProgressLine(_work(task, models, free), progress, "surveyed"),
+                inside=executor is None,
                 keep=False,
             )
         hopeless = _hopeless(done, surveys, space, first)
@@ -195,6 +196,7 @@ def fit_models(
             },
             done,
             ProgressLine(_work(task, models, todo), progress, "models"),
+            inside=executor is None,
         )  # fmt: skip
         while True:
             imprecise = [
@@ -210,6 +212,7 @@ def fit_models(
                 {i: (extend, task, done[i], settings, parallel) for i in imprecise},
                 done,
                 ProgressLine(_work(task, models, imprecise), progress, "refined"),
+                inside=executor is None,
             )
     for i in _that_matter(done, space, first):
         done[i] = with_precision_checked(done[i], settings)
@@ -337,11 +340,13 @@ def _run(
     done: dict[int, Fit],
     line: ProgressLine,
     *,
+    inside: bool,
     keep: bool = True,
 ) -> dict[int, Any]:
     """Run jobs, each a function and its arguments, and collect their results.
 
-    `keep` says whether these are fits, which a failure or an interrupt hands over.
+    `inside` says whether they run in threads of this process, and `keep` whether they
+    are fits, which a failure or an interrupt hands over.
     """
     results: dict[int, Any] = {}
     failures: list[Exception] = []
@@ -350,7 +355,10 @@ def _run(
         with line:
             for i, call in calls.items():
                 try:
-                    jobs[i] = pool.submit(*call)
+                    work, *arguments = call
+                    if inside:
+                        work = line.within(i, work)
+                    jobs[i] = pool.submit(work, *arguments)
                 except Exception as error:  # a broken pool must not lose finished fits
                     failures.append(error)
                 else:

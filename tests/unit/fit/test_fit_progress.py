@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import fit_models, progress, schedule
+from pyrobma.fit import bars, fit_models, progress, sample, schedule
 from pyrobma.fit.model import fingerprint
-from pyrobma.fit.progress import ProgressLine, Work
+from pyrobma.fit.progress import ProgressLine, Stage, Work, part_of_job
 from pyrobma.models import Task
 
 SPIKE = (rb.prior("spike", location=0),)
@@ -95,7 +95,7 @@ def screen(monkeypatch):
     def put(terminal=True, delay=0.0):
         shown = Screen(terminal)
         monkeypatch.setattr(sys, "stderr", shown)
-        monkeypatch.setattr(progress, "QUIET_FOR", delay)
+        monkeypatch.setattr(bars, "QUIET_FOR", delay)
         return shown
 
     return put
@@ -115,12 +115,95 @@ def every_draw(monkeypatch):
     monkeypatch.setattr(tqdm, "update", refreshed)
 
 
-def test_a_pipe_gets_nothing_unless_asked(made, space, screen):
+def test_a_pipe_gets_nothing_of_a_short_fit_unless_asked(made, space, screen):
     quiet = screen(terminal=False)
     fit_models(TASK, space, seed=1, executor=Stub(made))
     assert quiet.getvalue() == ""
     fit_models(TASK, space, seed=1, executor=Stub(made), progress=True)
-    assert quiet.drawn[0].startswith("0/6 models |")
+    assert quiet.getvalue().startswith("pyrobma: 0/6 models, 0 % of the work, 00:00")
+
+
+def test_a_pipe_gets_whole_lines_a_tenth_of_the_work_apart(screen):
+    quiet = screen(terminal=False)
+    jobs = {i: Work(f"model {i + 1}", 1.0) for i in range(60)}
+    with ProgressLine(jobs, True, "models") as line:
+        for i in jobs:
+            line.finished(i)
+    lines = quiet.getvalue().splitlines()
+    assert "\r" not in quiet.getvalue()
+    counts = [int(line.split()[1].partition("/")[0]) for line in lines]
+    assert counts == [0, 6, 12, 18, 24, 30, 36, 42, 48, 54, 60]
+    assert "50 % of the work" in lines[5]
+    assert lines[5].endswith(" left")
+
+
+def test_a_pipe_gets_a_line_unasked_when_a_fit_takes_long(screen, monkeypatch):
+    monkeypatch.setattr(progress, "TICK", 0.01)
+    monkeypatch.setattr(bars, "LINE_EVERY", 0.02)
+    quiet = screen(terminal=False)
+    with ProgressLine({0: Work("model 1 (mu)", 1.0)}, None, "models") as line:
+        line.started()
+        _wait(lambda: quiet.getvalue().count("\n") > 1)
+    assert quiet.getvalue().startswith("pyrobma: 0/1 models, 0 % of the work")
+
+
+def test_nobody_who_refuses_progress_gets_any(made, space, screen, monkeypatch):
+    monkeypatch.setattr(bars, "LINE_EVERY", 0.0)
+    for terminal in (True, False):
+        shown = screen(terminal)
+        fit_models(TASK, space, seed=1, executor=Stub(made), progress=False)
+        assert shown.getvalue() == ""
+
+
+def test_a_notebook_without_widgets_gets_the_line(made, space, screen, monkeypatch):
+    shown = screen(terminal=False)
+    monkeypatch.setattr(bars, "in_notebook", lambda: True)
+    monkeypatch.setattr(bars, "find_spec", lambda name: None)
+    fit_models(TASK, space, seed=1, executor=Stub(made))
+    assert shown.drawn[0].startswith("0/6 models |")
+
+
+def test_parts_of_a_job_fill_what_is_left_of_it_and_never_go_back():
+    stage, seen, gauge = Stage(), [], [0.0]
+    progress._here.stage = stage
+    try:
+        seen.append(stage.done)
+        with part_of_job(0.5):
+            seen.append(stage.done)  # without a gauge it is done at the end
+        with part_of_job(0.5, lambda: gauge[0]):
+            for gauge[0] in (0.0, 0.5, 1.0):
+                seen.append(stage.done)
+        seen.append(stage.done)
+    finally:
+        del progress._here.stage
+    assert seen == [0.0, 0.0, 0.5, 0.625, 0.75, 0.75]
+
+
+def test_chains_tell_how_far_they_are_by_the_last_line_of_each(tmp_path):
+    line = "Iteration: {:4d} / 2000 [  0%]  (Sampling)\n"
+    (tmp_path / "a-stdout.txt").write_text("x" * 999 + "\n" + line.format(1000))
+    (tmp_path / "b-stdout.txt").write_text(line.format(1) + line.format(500))
+    (tmp_path / "c-stdout.txt").write_text("")
+    assert sample._done(tmp_path, 4) == (0.5 + 0.25) / 4
+
+
+def test_the_bar_moves_while_the_only_model_is_fitted(screen, monkeypatch):
+    shares = []
+    update = bars.Lines.update
+
+    def noted(self, n):
+        update(self, n)
+        shares.append(self._done / self._total)
+
+    monkeypatch.setattr(progress, "TICK", 0.01)
+    monkeypatch.setattr(bars.Lines, "update", noted)
+    screen(terminal=False)
+    one = rb.model_space(effect=rb.default_priors("effect"), heterogeneity_null=SPIKE)
+    settings = rb.SamplerSettings(chains=2, warmup=500, draws=20_000)
+    fit_models(TASK, one, settings=settings, seed=1, cores=1, progress=True)
+    assert shares == sorted(shares)
+    assert len({share for share in shares if 0.3 < share < 0.79}) > 3
+    assert shares[-1] == 1.0
 
 
 def test_a_terminal_gets_the_line_unless_refused(made, space, screen):
