@@ -37,20 +37,20 @@ def number_clusters(
 
     Ids that occur twice or more make clusters, numbered first and in sorted order.
     Ids that occur once, and missing ones, are independent estimates; they follow in
-    row order with a number each, and None for a label.
+    row order with a number each, and their id, if any, for a label.
     """
     counts = Counter(label for label in ids if label is not None)
     shared = sorted((x for x, count in counts.items() if count > 1), key=_sort_key)
     numbers = {label: number for number, label in enumerate(shared)}
     cluster = np.empty(len(ids), dtype=np.int64)
-    following = len(shared)
+    alone: list[str | None] = []
     for row, label in enumerate(ids):
         if label in numbers:
             cluster[row] = numbers[label]
         else:
-            cluster[row] = following
-            following += 1
-    return cluster, (*shared, *[None] * (following - len(shared)))
+            cluster[row] = len(shared) + len(alone)
+            alone.append(label)
+    return cluster, (*shared, *alone)
 
 
 def _sort_key(label: str) -> tuple[int, float, str]:

@@ -59,7 +59,7 @@ class EffectSizes:
         Cluster numbers 0, ..., L - 1, read-only. Estimates with one number share a
         cluster; an independent estimate has a number of its own.
     cluster_labels : tuple of str or None, length L
-        The id that a cluster was given by; None for an independent estimate.
+        The id that a cluster was given by, that of one estimate too; None without id.
 
     Raises
     ------
@@ -106,6 +106,14 @@ class EffectSizes:
     def clustered(self) -> bool:
         """Whether some cluster has two estimates or more."""
         return self.L < self.K
+
+    @property
+    def shared_labels(self) -> tuple[str | None, ...]:
+        """Ids of the estimates' clusters; None for independent estimates."""
+        sizes = np.bincount(self.cluster)
+        return tuple(
+            self.cluster_labels[k] if sizes[k] > 1 else None for k in self.cluster
+        )
 
     def convert(self, measure: Measure) -> EffectSizes:
         """Return the same estimates on another data scale.
@@ -168,7 +176,7 @@ class EffectSizes:
         -------
         DataFrame
             Columns `study` (its name), `y`, `se`, `original` (measure it was given
-            on), `cluster` (number) and `cluster_label` (None if independent).
+            on), `cluster` (number) and `cluster_label` (its id; None without).
         """
         labels = [self.cluster_labels[number] for number in self.cluster]
         return pd.DataFrame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import replace
 from typing import Any, Final
 
@@ -82,7 +83,8 @@ def effect_sizes(
     lCI, uCI : column name or array
         Bounds of the effect's 95 % confidence interval, on its own measure.
     study_names : column name or array, optional
-        Labels. None, and missing names, give "Study 1", "Study 2", ...
+        Labels. None, and missing names, give the id of an estimate that shares it with
+        no other, or "Study 1", "Study 2", ...
     study_ids : column name or array, optional
         Estimates with the same id share a cluster. Ids that occur once, and missing
         ids, stand for independent estimates. Text, numbers and categories work.
@@ -130,7 +132,7 @@ def effect_sizes(
         return data if transformation is None else data.convert(transformation)
     _refuse_incomplete(data, effects, spreads)
     values, rows = read_columns(data, {**effects, **spreads, **ids})
-    names = _names(values.get("study_names"), rows.K)
+    names = _names(values.get("study_names"), values.get("study_ids"), rows.K)
     rows = replace(rows, names=names)
     numbers = {
         name: as_floats(name, values[name], rows.where)
@@ -184,10 +186,14 @@ def _refuse_incomplete(
     )
 
 
-def _names(values: Any, K: int) -> tuple[str, ...]:
+def _names(values: Any, ids: Any, K: int) -> tuple[str, ...]:
     given: list[str | None] = [None] * K if values is None else labels(values)
+    own: list[str | None] = [None] * K if ids is None else labels(ids)
+    count = Counter(own)
+    alone = (label if count[label] == 1 else None for label in own)
     return tuple(
-        f"Study {row + 1}" if name is None else name for row, name in enumerate(given)
+        name or label or f"Study {row + 1}"
+        for row, (name, label) in enumerate(zip(given, alone, strict=True))
     )
 
 

@@ -53,7 +53,7 @@ def to_datatree(
         ``sample_stats`` (``lp``, ``diverging``, ``reached_max_treedepth``,
         ``step_size``) and ``observed_data`` (``y`` and ``se`` on the measure of the
         likelihood; coordinates ``study``, ``cluster``, ``cluster_label``, which is
-        empty for an independent estimate). A model without free parameters has only
+        empty for an estimate without id). A model without free parameters has only
         the last. Attributes: its priors, probabilities, log marginal likelihood and
         missed checks.
 

@@ -120,9 +120,7 @@ def forest_frame(
         {
             "part": "estimate",
             "study": list(effects.names),
-            "cluster": pd.Series(
-                [effects.cluster_labels[k] for k in effects.cluster], dtype=object
-            ),
+            "cluster": pd.Series(effects.shared_labels, dtype=object),
             "estimate": converted(task, output_scale, effects.y),
             "lower": lower,
             "upper": upper,

@@ -165,7 +165,7 @@ def _estimates(
 ) -> tuple[Any, int]:
     """Return a forest plot, or a funnel plot, and the number of its lines."""
     effects = ensemble.task.effects
-    groups = pd.Series([effects.cluster_labels[k] for k in effects.cluster])
+    groups = pd.Series(effects.shared_labels, dtype=object)
     headings = groups.nunique(dropna=False) if effects.clustered else 0
     note = reference_words(ensemble.task.moderators)
     lines = effects.K + int(headings) + 4

@@ -38,7 +38,18 @@ def test_without_ids_every_estimate_is_its_own_cluster():
 def test_single_and_missing_ids_are_independent():
     sizes = made(["B", None, "A", "B", "C", np.nan, "A"], K=7)
     np.testing.assert_array_equal(sizes.cluster, [1, 2, 0, 1, 3, 4, 0])
-    assert sizes.cluster_labels == ("A", "B", None, None, None)
+    assert sizes.cluster_labels == ("A", "B", None, "C", None)
+    assert sizes.shared_labels == ("B", None, "A", "B", None, None, "A")
+
+
+def test_an_independent_estimate_is_named_by_its_id_unless_it_has_a_name():
+    ids = ["B", None, "B", "C", "D"]
+    assert made(ids, K=5).names == ("Study 1", "Study 2", "Study 3", "C", "D")
+    named = effect_sizes(
+        y=[0.1] * 5, se=[0.2] * 5, study_ids=ids,
+        study_names=["x", None, "y", "z", None],
+    )  # fmt: skip
+    assert named.names == ("x", "Study 2", "y", "z", "D")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ def test_frame_has_a_row_per_estimate_and_is_a_copy():
         "cluster",
         "cluster_label",
     ]
-    assert frame["cluster_label"].tolist() == ["B", "B", None, None]
+    assert frame["cluster_label"].tolist() == ["B", "B", None, "A"]
     frame.loc[0, "y"] = 9.0
     assert sizes.y[0] != 9.0
 

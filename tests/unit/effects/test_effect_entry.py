@@ -165,7 +165,7 @@ def test_effect_sizes_made_before_pass_through():
 def test_a_single_study_works_and_has_a_cluster_of_its_own():
     made = effect_sizes(d=[0.5], se=[0.2], study_ids=["A"])
     assert (made.K, made.L, made.clustered) == (1, 1, False)
-    assert made.cluster_labels == (None,)
+    assert made.cluster_labels == ("A",)
 
 
 def test_names_are_given_counted_or_filled_in():
