@@ -63,6 +63,20 @@ def decimals(values: Iterable[float]) -> int:
     return min(2 - order, 15) if order < 0 else max(4 - order, 0)
 
 
+def significant(value: float, digits: int) -> str:
+    """Write a ratio, which says as much near 0 as far from it.
+
+    This many decimals between 0.1 and 100; elsewhere this many significant digits
+    (from 100 on all whole ones), with a power of ten below 1e-4 and from 1e5 on.
+    """
+    size = abs(value)
+    if value == 0 or not math.isfinite(value) or 0.1 <= size < 100:
+        return decimal(value, digits)
+    if not 1e-4 <= size < 1e5:
+        return f"{value:.{digits - 1}e}"
+    return decimal(value, max(digits - 1 - math.floor(math.log10(size)), 0))
+
+
 def p_value(value: float) -> str:
     """Write a p-value without the leading zero, as in ``.05``."""
     text = f"{value:.4g}"

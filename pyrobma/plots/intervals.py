@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
-from pyrobma.plots.numbers import number
+from pyrobma.plots.numbers import number, power, ratio
+
+_MOST_DIGITS = 6
 
 
 def interval_texts(
@@ -25,14 +30,27 @@ def interval_texts(
 
     Notes
     -----
-    Two digits, or in units of the data as many as the intervals need.
+    Two decimals; odds ratios have two significant digits, and units of the data as many
+    decimals as the intervals need.
     """
-    widths = upper - lower
-    widths = widths[np.isfinite(widths)]
-    middle = float(np.median(widths)) if widths.size else 0.0
-    own = measure == "none" and middle > 0
-    digits = int(np.clip(1 - np.floor(np.log10(middle)), 0, 6)) if own else 2
+    write: Callable[[float], str] = number
+    if measure == "OR":
+        write = ratio
+    elif measure == "none":
+        write = _own(upper - lower)
     return tuple(
-        f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+        f"{write(value)} [{write(low)}, {write(high)}]"
         for value, low, high in zip(values, lower, upper, strict=True)
     )
+
+
+def _own(widths: FloatArray) -> Callable[[float], str]:
+    """Return how effects in units of their own are written."""
+    widths = widths[np.isfinite(widths)]
+    middle = float(np.median(widths)) if widths.size else 0.0
+    if middle <= 0:
+        return number
+    digits = int(1 - np.floor(np.log10(middle)))
+    if digits > _MOST_DIGITS or digits < 1 - _MOST_DIGITS:
+        return power
+    return partial(number, digits=max(digits, 0))

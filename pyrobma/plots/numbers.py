@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from pyrobma._format import bayes_factor_of_log, decimal, p_value, true_minus
+from pyrobma._format import (
+    bayes_factor_of_log,
+    decimal,
+    p_value,
+    significant,
+    true_minus,
+)
 
-__all__ = ["bayes_factor", "number", "p_value", "plain_labels", "short"]
+__all__ = [
+    "bayes_factor",
+    "number",
+    "p_value",
+    "plain_labels",
+    "power",
+    "ratio",
+    "short",
+]
 
 
 def number(value: float, digits: int = 2) -> str:
     """Write a number with a minus sign of the width of a plus; blank if missing."""
     return _typeset(decimal(value, digits))
+
+
+def ratio(value: float) -> str:
+    """Write an odds ratio with two digits; blank if missing."""
+    return _typeset(significant(value, 2))
+
+
+def power(value: float) -> str:
+    """Write a number with three digits and a power of ten; blank if missing."""
+    return _typeset(f"{value + 0.0:.2e}") if math.isfinite(value) else number(value)
 
 
 def bayes_factor(log_bf: float) -> str:

@@ -113,7 +113,7 @@ def predictions_table(
     return Table(
         "Predicted effects:",
         frame,
-        by_row(frame),
+        by_row(frame, output_scale),
         (
             *scale_notes(ensemble, output_scale, linear=""),
             "Mean, median and quantiles: of the mean true effect. PI: 95 % prediction "

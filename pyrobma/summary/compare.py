@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import Format, bayes_factor_of_log, error, fixed
+from pyrobma._format import Format, bayes_factor_of_log, error
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
-from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.grid import by_row
+from pyrobma.summary.notes import hierarchical_notes, scale_notes
 from pyrobma.summary.table import Table
 
 
@@ -94,7 +95,8 @@ def compare(
         ],
     )
     formats: dict[str, Format | tuple[str, ...]] = {
-        **{name: fixed(3) for name in ("mu", *levels, "tau")},
+        **by_row(frame[["mu", *levels]], output_scale),
+        **by_row(frame[["tau"]], output_scale),
         **{str(c): tuple(map(bayes_factor_of_log, log_bf[c])) for c in log_bf},
         "error(log BF)": error,
     }
@@ -108,9 +110,15 @@ def compare(
             "error(log BF): the largest Monte Carlo standard error of the Bayes "
             "factors' logs.",
             *given,
+            *_repeated(ensembles.values()),
             *scale_notes(first, output_scale),
         ),
     )
+
+
+def _repeated(ensembles: Iterable[Ensemble]) -> tuple[str, ...]:
+    """Say of some analysis that its test of clusters is that of heterogeneity."""
+    return next(filter(None, map(hierarchical_notes, ensembles)), ())
 
 
 def _tested(ensemble: Ensemble) -> dict[str, Inclusion]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
-from pyrobma._format import Format, decimals, fixed
+from pyrobma._format import Format, decimals, fixed, significant
 from pyrobma.effects import Measure
 from pyrobma.ensemble import (
     Ensemble,
@@ -26,7 +27,7 @@ from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.estimates import estimate, estimate_formats
 from pyrobma.summary.heading import heading
 from pyrobma.summary.heterogeneity import prediction_note
-from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.notes import learning_notes, scale_notes
 from pyrobma.summary.table import Summary, Table
 
 
@@ -155,6 +156,7 @@ def _pooled(
     frame = pd.DataFrame.from_dict(rows, orient="index")
     notes = (
         prediction_note(rows["PI"]),
+        *learning_notes(ensemble),
         *scale_notes(ensemble, output_scale, linear=""),
     )
     if moderators is not None:
@@ -163,7 +165,7 @@ def _pooled(
             "and PI the true effect of such a study. adjusted: at the means of "
             "numbers, all levels counting the same.",
         )
-    return Table(title, frame, estimate_formats(frame), notes)
+    return Table(title, frame, estimate_formats(frame, output_scale), notes)
 
 
 def _effects_table(
@@ -172,6 +174,8 @@ def _effects_table(
     columns = [c for c in found.columns if c not in ("cluster", "estimates")]
     # All rows have one unit: one number of decimals keeps them comparable.
     written = fixed(decimals(found[columns].to_numpy().ravel()))
+    if output_scale == "OR":
+        written = partial(significant, digits=3)
     formats: dict[str, Format | tuple[str, ...]] = dict.fromkeys(columns, written)
     shown = found.rename(columns={"estimate": "Estimate", "estimates": "Estimates"})
     formats["Estimate"] = formats.pop("estimate")

@@ -11,7 +11,7 @@ from pyrobma._format import Format, error
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.summary.grid import by_row
-from pyrobma.summary.notes import scale_notes, weight_notes
+from pyrobma.summary.notes import learning_notes, scale_notes, weight_notes
 from pyrobma.summary.table import Table
 
 
@@ -41,10 +41,11 @@ def estimates_table(
     if not rows:
         return Table(title, frame, notes=("No model has an alternative prior.",))
     grid = ensemble.p_values
-    notes = scale_notes(ensemble, output_scale, without=terms)
+    notes = learning_notes(ensemble)
+    notes += scale_notes(ensemble, output_scale, without=terms)
     notes += weight_notes(None if grid is None else grid.sides)
     symbols = ensemble.unknowns.latex
-    return Table(title, frame, estimate_formats(frame), notes, symbols)
+    return Table(title, frame, estimate_formats(frame, output_scale), notes, symbols)
 
 
 def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
@@ -60,6 +61,11 @@ def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
     }
 
 
-def estimate_formats(frame: pd.DataFrame) -> dict[str, Format | tuple[str, ...]]:
+def estimate_formats(
+    frame: pd.DataFrame, output_scale: Measure | None
+) -> dict[str, Format | tuple[str, ...]]:
     """Return how a table of such rows is printed."""
-    return {**by_row(frame.drop(columns="error(Mean)")), "error(Mean)": error}
+    return {
+        **by_row(frame.drop(columns="error(Mean)"), output_scale),
+        "error(Mean)": error,
+    }

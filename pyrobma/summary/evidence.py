@@ -12,6 +12,7 @@ from pyrobma.effects import Moderators
 from pyrobma.ensemble import Ensemble
 from pyrobma.models.terms import keeping_heredity
 from pyrobma.parameters import EFFECT
+from pyrobma.summary.notes import hierarchical_notes, learning_notes
 from pyrobma.summary.table import Table
 
 
@@ -22,9 +23,10 @@ def components_table(
     moderators = ensemble.task.moderators
     terms = () if moderators is None else moderators.names
     found = ensemble.inclusion
-    return _evidence_table(
+    table = _evidence_table(
         "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01
     )
+    return replace(table, notes=(*table.notes, *hierarchical_notes(ensemble), *learning_notes(ensemble)))
 
 
 def terms_table(

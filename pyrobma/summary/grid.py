@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import decimal, decimals
+from pyrobma._format import decimal, decimals, significant
 from pyrobma._types import FloatArray
+from pyrobma.effects import Measure
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -74,8 +75,15 @@ class Grid:
         return styler.format(write).format_index(write, axis=1)
 
 
-def by_row(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+def by_row(frame: pd.DataFrame, measure: Measure | None) -> dict[str, tuple[str, ...]]:
     """Write numbers with the decimals that suit each row: one quantity, one unit.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of numbers.
+    measure : str or None
+        Of the effects. Odds ratios need significant digits, each of them.
 
     Returns
     -------
@@ -83,12 +91,21 @@ def by_row(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
         Texts by column, padded so that decimal points are in line.
     """
     values: FloatArray = frame.to_numpy(dtype=np.float64)
+    if measure == "OR":
+        found = [[significant(value, 3) for value in row] for row in values]
+        return _columns(frame, found)
     digits = [decimals(row) for row in values]
     most = max(digits, default=0)
     texts = [
         [_padded(decimal(value, few), most - few, few) for value in row]
         for row, few in zip(values, digits, strict=True)
     ]
+    return _columns(frame, texts)
+
+
+def _columns(
+    frame: pd.DataFrame, texts: Sequence[Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
     return {
         str(name): tuple(row[j] for row in texts)
         for j, name in enumerate(frame.columns)

@@ -22,7 +22,7 @@ from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.estimates import estimate, estimate_formats
 from pyrobma.summary.heading import heading
 from pyrobma.summary.models import model_titles
-from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.notes import learning_notes, scale_notes
 from pyrobma.summary.summaries import kind_of
 from pyrobma.summary.table import Summary, Table
 
@@ -133,12 +133,13 @@ def _table(
         return Table(title, frame, notes=("No model has an alternative prior.",))
     clustered = set(CLUSTER_MEASURES) <= set(rows)
     linear = "tau, its parts and tau2" if clustered else "tau and tau2"
-    notes = scale_notes(ensemble, output_scale, linear=linear)
+    notes = learning_notes(ensemble)
+    notes += scale_notes(ensemble, output_scale, linear=linear)
     if "PI" in rows:
         notes = (prediction_note(rows["PI"]), *notes)
     if clustered:
         notes = (*notes, _cluster_note(ensemble, conditional, given))
-    return Table(title, frame, estimate_formats(frame), notes)
+    return Table(title, frame, estimate_formats(frame, output_scale), notes)
 
 
 def _cluster_note(

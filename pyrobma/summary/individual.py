@@ -88,7 +88,7 @@ def _table(
         return Table(title, frame, notes=("No free parameters.",))
     estimates = frame.columns[: frame.columns.get_loc("error(MCMC)")]
     formats: dict[str, Format | tuple[str, ...]] = {
-        **by_row(frame[estimates]),
+        **by_row(frame[estimates], output_scale),
         "error(MCMC)": error,
         "error(MCMC)/SD": fixed(3),
         "ESS": integer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from pyrobma._format import (
     error,
     fixed,
     listed,
+    significant,
     true_minus,
 )
 from pyrobma.effects import MEASURE_NAMES, Measure, Moderators, Term, linear_measure
@@ -34,6 +36,7 @@ from pyrobma.ensemble.quantities import (
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.parameters import BIAS
 from pyrobma.summary.heading import cluster_counts, method_name
+from pyrobma.summary.notes import hierarchical_notes, learning_notes, tests_clusters
 
 _GRADES: Final = (
     (100.0, "extreme"),
@@ -86,6 +89,7 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
             _estimates(ensemble, target),
             *_moderation(ensemble, target),
             *_prediction(ensemble, target),
+            *learning_notes(ensemble),
             *_precision(ensemble, target),
             _checks(ensemble),
         ]
@@ -131,7 +135,7 @@ def _evidence(ensemble: Ensemble) -> list[str]:
         found = ensemble.evidence(component)
         if members.all() or not members.any() or not math.isfinite(found.log_bf):
             continue
-        if component == "hierarchical" and not _own_test(ensemble):
+        if component == "hierarchical" and not tests_clusters(ensemble):
             continue
         if abs(found.log_bf) < _UNDECIDED:
             what = _words(ensemble, component)
@@ -146,23 +150,12 @@ def _evidence(ensemble: Ensemble) -> list[str]:
             "The data did not discriminate between models with and models without "
             f"{listed(undecided, 'or')}."
         )
-    if "hierarchical" in ensemble.components and _joint_test(ensemble):
+    if hierarchical_notes(ensemble):
         sentences.append(
             "Every model with heterogeneity let true effects correlate within "
             "clusters, so that this correlation was not tested on its own."
         )
     return sentences
-
-
-def _own_test(ensemble: Ensemble) -> bool:
-    """Whether the hierarchical component differs from heterogeneity."""
-    hierarchical = ensemble.members("hierarchical")
-    return not np.array_equal(hierarchical, ensemble.members("heterogeneity"))
-
-
-def _joint_test(ensemble: Ensemble) -> bool:
-    members = ensemble.members("hierarchical")
-    return not _own_test(ensemble) and bool(members.any() and not members.all())
 
 
 def _favoured(what: str, found: Inclusion) -> str:
@@ -182,7 +175,7 @@ def _estimates(ensemble: Ensemble, scale: Measure) -> str:
     where = _scale(scale)
     mu = ensemble.mixture("mu", output_scale=scale)
     if mu.sd() == 0:
-        parts = [f"The mean effect was fixed at {_number(mu.mean())}{where}"]
+        parts = [f"The mean effect was fixed at {_number(mu.mean(), scale)}{where}"]
     else:
         adjusted = ", adjusted for publication bias," if _biased(ensemble) else ""
         given = []
@@ -190,7 +183,7 @@ def _estimates(ensemble: Ensemble, scale: Measure) -> str:
             mixed = ensemble.mixture("mu", conditional=True, output_scale=scale)
             given = [mixed.mean(), *mixed.quantiles([0.025, 0.975])]
         mean, low, high, *given_effect = _written(
-            mu.mean(), *mu.quantiles([0.025, 0.975]), *given
+            mu.mean(), *mu.quantiles([0.025, 0.975]), *given, scale=scale
         )
         at = ", at the mean of the moderators," if ensemble.unknowns.terms else ""
         adjusted = f"{adjusted.removesuffix(',')}{at}" if at else adjusted
@@ -234,7 +227,7 @@ def _levels(ensemble: Ensemble, rows: Sequence[Quantity], scale: Measure) -> str
     parts = []
     for place in (int(np.argmax(means)), int(np.argmin(means))):
         low, high = found[place].quantiles([0.025, 0.975])
-        mean, low, high = _written(means[place], low, high)
+        mean, low, high = _written(means[place], low, high, scale=scale)
         level = rows[place].label.removeprefix(term)[1:-1]
         parts.append(f"at {level} ({mean} [{low}, {high}])")
     given = "" if members.all() else ", given that they differ,"
@@ -294,7 +287,7 @@ def _prediction(ensemble: Ensemble, scale: Measure) -> list[str]:
     if _equal(ensemble):
         return []
     found = prediction_interval(ensemble, output_scale=scale)
-    low, high = _written(found["0.025"], found["0.975"])
+    low, high = _written(found["0.025"], found["0.975"], scale=scale)
     return [
         "The 95 % prediction interval for the true effect of a new study was "
         f"[{low}, {high}]."
@@ -391,13 +384,17 @@ def _scale(scale: Measure) -> str:
     return f" on the {MEASURE_NAMES[scale]} scale"
 
 
-def _number(value: float) -> str:
-    return _written(value)[0]
+def _number(value: float, scale: Measure) -> str:
+    return _written(value, scale=scale)[0]
 
 
-def _written(*values: float) -> list[str]:
-    """Write numbers of one unit with the same decimals, and a true minus sign."""
-    write = fixed(decimals(values))
+def _written(*values: float, scale: Measure | None = None) -> list[str]:
+    """Write numbers of one unit with the same decimals, and a true minus sign.
+
+    `scale` is that of effects; odds ratios have significant digits each.
+    """
+    ratios = scale == "OR"
+    write = partial(significant, digits=3) if ratios else fixed(decimals(values))
     return [true_minus(write(value)) for value in values]
 
 

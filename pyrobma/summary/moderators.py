@@ -75,7 +75,9 @@ def coefficients_table(
     kind = "Conditional" if conditional else "Model-averaged"
     notes = scale_notes(ensemble, output_scale, linear="coefficients")
     notes += _coding_notes(moderators, standardized)
-    formats = estimate_formats(frame.drop(columns="P(=0)", errors="ignore"))
+    formats = estimate_formats(
+        frame.drop(columns="P(=0)", errors="ignore"), output_scale
+    )
     return Table(
         f"{kind} meta-regression estimates:",
         frame,
@@ -188,7 +190,7 @@ def marginal_means(
             )
         title = "Conditional marginal means:" if only else "Marginal means:"
         tables[name] = _with_evidence(
-            title, found, evidence, log_bf, bf01,
+            title, found, evidence, log_bf, bf01, output_scale,
             (
                 *scale_notes(ensemble, output_scale, linear=""),
                 "Bayes factors: against a mean of 0, among models with an effect or "
@@ -261,6 +263,7 @@ def contrasts(
         evidence,
         log_bf,
         bf01,
+        output_scale,
         (
             f"Estimates are averaged over {which}; Bayes factors are against a "
             "difference of 0, among models with the term.",
@@ -310,14 +313,17 @@ def _with_evidence(
     evidence: dict[str, PointEvidence],
     log_bf: bool,
     bf01: bool,
+    output_scale: Measure | None,
     notes: tuple[str, ...],
 ) -> Table:
     frame = pd.DataFrame.from_dict(found, orient="index")
     logs = pd.Series({name: one.log_bf for name, one in evidence.items()})
     name, values, texts = bayes_factors(logs, log_bf, bf01)
     formats: dict[str, Format | tuple[str, ...]] = {
-        **estimate_formats(frame), name: texts, "error(log BF)": _error,
-    }  # fmt: skip
+        **estimate_formats(frame, output_scale),
+        name: texts,
+        "error(log BF)": _error,
+    }
     frame[name] = values
     frame["error(log BF)"] = [one.log_bf_mcse for one in evidence.values()]
     atoms = [one.prior_atom for one in evidence.values()]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
+
 from pyrobma._format import listed, sided
 from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.parameters import BIAS, HETEROGENEITY, HIERARCHICAL
 
 
 def scale_notes(
@@ -46,6 +49,49 @@ def scale_notes(
         if linear:
             note += f" ({linear} on the {MEASURE_NAMES[other]} scale)"
     return (f"{note}; priors are on the {MEASURE_NAMES[prior_scale]} scale.",)
+
+
+def tests_clusters(ensemble: Ensemble) -> bool:
+    """Whether some model with heterogeneity has no correlation within clusters."""
+    hierarchical = ensemble.members(HIERARCHICAL.name)
+    return not np.array_equal(hierarchical, ensemble.members(HETEROGENEITY.name))
+
+
+def hierarchical_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    """Say what the test of clusters is, if it is that of heterogeneity once more."""
+    if HIERARCHICAL.name not in ensemble.components or tests_clusters(ensemble):
+        return ()
+    members = ensemble.members(HIERARCHICAL.name)
+    if members.all() or not members.any():
+        return ()
+    return (
+        "Hierarchical repeats Heterogeneity: every model with the one has the other. "
+        'priors_hierarchical_null=prior("spike", location=0) tests clusters alone.',
+    )
+
+
+def learning_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    """Say what one study, or one cluster, cannot tell."""
+    effects = ensemble.task.effects
+    if effects.L > 1:
+        return ()
+    words = [
+        ensemble.unknowns.component(name).words
+        for name in (HETEROGENEITY.name, BIAS.name)
+        if name in ensemble.components and ensemble.members(name).any()
+    ]
+    if not words:
+        return ()
+    if effects.K > 1:
+        return (
+            "All estimates are of one cluster, which cannot show how much clusters "
+            "differ: the mean effect, tau, rho and what is said of a new study rest "
+            "largely on the priors.",
+        )
+    return (
+        f"One estimate cannot show {listed(words, 'or')}: what is said of "
+        f"{'it' if len(words) == 1 else 'them'} and of a new study rests on the priors.",
+    )
 
 
 def weight_notes(sides: int | None) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ Effect           2/4       0.500       0.613        1.585         0.020
 Heterogeneity    2/4       0.500       0.891        8.164         0.013
 Hierarchical     2/4       0.500       0.891        8.164         0.013
 error(log BF): Monte Carlo standard error of the log Bayes factor.
+Hierarchical repeats Heterogeneity: every model with the one has the other. \
+priors_hierarchical_null=prior("spike", location=0) tests clusters alone.
 """
 
 
@@ -51,6 +53,41 @@ def test_the_printed_ensemble_summary_of_made_up_fits(ensemble):
         "Estimates are on the Cohen's d scale; priors are on the Cohen's d scale."
     )
     assert len(lines) == 5
+
+
+REPEATED = "Hierarchical repeats Heterogeneity"
+
+
+def test_the_row_of_clusters_is_said_to_repeat_another_only_where_it_does(made):
+    spike = (rb.prior("spike", location=0),)
+    own = made.space(hierarchical_null=spike)
+    tested = made.ensemble(own, np.zeros(len(own)))
+    repeated = made.ensemble(made.space(), LOGML, MCSE)
+    single = made.ensemble(made.space(null=False), [1.5], [0.01])
+    assert REPEATED in str(repeated.summary())
+    assert REPEATED in str(rb.compare({"a": tested, "b": repeated}))
+    for other in (tested, single):
+        assert REPEATED not in str(other.summary())
+        assert REPEATED not in str(rb.compare({"only": other}))
+
+
+def test_what_one_study_cannot_tell_is_said_wherever_it_is_shown(made):
+    space = made.space(hierarchical=False)
+    effects = rb.effect_sizes(d=[0.3], se=[0.1])
+    one = made.ensemble(space, LOGML, MCSE, effects=effects)
+    text = "One estimate cannot show heterogeneity: what is said of it and of a new"
+    shown = [one.summary(), one.heterogeneity(), one.pooled_effect(), one.interpret()]
+    assert all(text in str(each) for each in shown)
+    more = made.ensemble(space, LOGML, MCSE)
+    assert "cannot" not in str(more.summary()) + more.interpret()
+
+
+def test_what_one_cluster_cannot_tell_is_said(made):
+    with pytest.warns(rb.DataWarning, match="two clusters or more"):
+        effects = rb.effect_sizes(d=[0.3, 0.4], se=[0.1, 0.1], study_ids=[1, 1])
+    one = made.ensemble(made.space(), LOGML, MCSE, effects=effects)
+    assert "which cannot show how much clusters differ" in one.interpret()
+    assert "which cannot show how much clusters differ" in str(one.summary())
 
 
 def test_the_ensemble_itself_prints_its_summary(ensemble):

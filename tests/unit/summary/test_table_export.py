@@ -20,7 +20,7 @@ NUMBERS = pd.DataFrame(
 TABLE = Table(
     "Estimates & more:",
     NUMBERS.assign(Note=["a<b", "c|d", "50 %"]),
-    {**by_row(NUMBERS[["Mean"]]), "error": error},
+    {**by_row(NUMBERS[["Mean"]], None), "error": error},
     ("A note & 5 % more.", "τ is tau."),
 )
 SUMMARY = Summary("Heading_1", {"estimates": TABLE}, ("Model 1 <x> fails.",))

@@ -21,6 +21,7 @@ from pyrobma._format import (
     listed,
     p_value,
     sided,
+    significant,
 )
 from pyrobma.summary.grid import by_row
 
@@ -52,6 +53,35 @@ from pyrobma.summary.grid import by_row
 )
 def test_numbers_are_printed_to_what_they_are_good_for(write, value, text):
     assert write(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1.0, 3, "1.000"),
+        (0.73126, 3, "0.731"),
+        (0.0174, 3, "0.0174"),
+        (0.00914, 3, "0.00914"),
+        (0.00914, 2, "0.0091"),
+        (0.5, 2, "0.50"),
+        (4992.63, 2, "4993"),
+        (4992.63, 3, "4993"),
+        (123.456, 3, "123"),
+        (0.000012, 3, "1.20e-05"),
+        (3.4e7, 2, "3.4e+07"),
+        (0.0, 3, "0.000"),
+        (math.inf, 3, "Inf"),
+        (math.nan, 2, ""),
+    ],
+)
+def test_ratios_have_significant_digits_near_0_and_far_from_it(value, digits, text):
+    assert significant(value, digits) == text
+
+
+def test_rows_of_odds_ratios_show_each_number_whatever_the_others_are():
+    frame = pd.DataFrame({"Mean": [1.0], "0.025": [0.0002], "0.975": [4992.63]})
+    shown = {name: texts[0] for name, texts in by_row(frame, "OR").items()}
+    assert shown == {"Mean": "1.000", "0.025": "0.000200", "0.975": "4993"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +127,7 @@ def test_rows_of_other_units_have_decimals_of_their_own_and_points_in_line():
         {"Mean": [0.0004, 0.66, 53214.0], "0.975": [0.0007, 0.9, math.inf]},
         index=["mu", "rho", "tau"],
     )
-    shown = Table("Raw:", frame, by_row(frame))
+    shown = Table("Raw:", frame, by_row(frame, None))
     assert shown.formatted()["Mean"].to_list() == [
         "0.000400",
         "0.660\u2007\u2007\u2007",
