@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from pyrobma._format import counted
 from pyrobma._validate import is_whole
 from pyrobma.effects import (
     DATA_SCALES,
@@ -34,6 +35,7 @@ from pyrobma.fit import (
     SettingsError,
     fit_models,
 )
+from pyrobma.frequentist import rma
 from pyrobma.models import (
     EffectDirection,
     EffectMapping,
@@ -76,6 +78,10 @@ _PLAIN = {
     "contrasts": "meandif", "standardize": True, "center": "rows", "missing": "error",
 }  # fmt: skip
 """Defaults of the arguments that say how moderators are read."""
+
+CONTRARY_Z = 1.0
+"""Standard errors by which a mean effect must contradict the direction of bias for a
+warning."""
 
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
@@ -267,7 +273,7 @@ def robma(
     DataWarning
         If the linear mapping moves the mean effect by more than 2 %, clusters or priors
         of rho are not used, there is one cluster only, default priors meet `y` in far
-        other units, or the effect lies on the other side of `effect_direction`.
+        other units, or the estimates lie on the other side of `effect_direction`.
     PriorWarning
         If a prior reaches outside the legal values of its parameter and is truncated.
     ConvergenceWarning
@@ -350,6 +356,7 @@ def robma(
         )
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
+    _check_direction(task, space)
     chosen = settings.resolved(len(space))
     _announce(space, progress)
     try:
@@ -366,7 +373,6 @@ def robma(
     for text in ensemble_warnings(result):
         warnings.warn(text, ConvergenceWarning, stacklevel=2)
     _check_mapping(result)
-    _check_direction(result)
     return result
 
 
@@ -666,27 +672,33 @@ def _check_mapping(result: RobmaFit) -> None:
         )
 
 
-def _check_direction(result: RobmaFit) -> None:
-    """Warn if the effect contradicts the direction that biased models assume."""
-    unknowns = result.unknowns
+def _check_direction(task: Task, space: ModelSpace) -> None:
+    """Warn if the data contradict the direction that biased models assume.
+
+    The data are asked, not the effect that these models adjust, which may well be on
+    the other side of what was published.
+    """
     one_sided = any(
         (m.selection is not None and m.selection.sides == 1)
-        or any(unknowns[name].se_power for name, _ in m.priors)
-        for m in result.space
+        or any(task.unknowns[name].se_power for name, _ in m.priors)
+        for m in space
     )
-    if not one_sided or not result.members("effect").any():
+    direction = task.effect_direction
+    sign = 1.0 if direction == "positive" else -1.0
+    y = sign * task.effects.y
+    against = int((y < 0).sum())
+    if not one_sided or against <= int((y > 0).sum()):
         return
-    direction = result.task.effect_direction
-    # Not the median alone, whose sign may be a matter of the seed.
-    low, median, high = result.mixture("mu", conditional=True).quantiles(
-        [0.4, 0.5, 0.6]
+    # One that is precise and far out is no majority, and many small ones no effect.
+    method = "DL" if len(y) > 1 else "FE"
+    if sign * rma(task.effects, method=method).statistic > -CONTRARY_Z:
+        return
+    other = "negative" if direction == "positive" else "positive"
+    warnings.warn(
+        f"effect_direction: {against} of {counted(len(y), 'estimate')} "
+        f"{'is' if against == 1 else 'are'} {other}, and so is their mean; models of "
+        f"publication bias assume that {direction} ones are favoured. Consider "
+        f"effect_direction={other!r}.",
+        DataWarning,
+        stacklevel=3,
     )
-    if (high < 0) if direction == "positive" else (low > 0):
-        other = "negative" if direction == "positive" else "positive"
-        warnings.warn(
-            f"effect_direction: the effect (median {median:.3f} given that there is "
-            f"one) is not {direction}, as models of publication bias assume. Consider "
-            f"effect_direction='{other}'.",
-            DataWarning,
-            stacklevel=3,
-        )

@@ -287,15 +287,6 @@ def test_negative_direction_is_the_mirror_image(bem):
     assert fit.mixture("PET").quantiles([0.0])[0] >= 0
 
 
-def test_effect_on_the_other_side_warns(bem):
-    with pytest.warns(rb.DataWarning, match="effect_direction: the effect .* is not"):
-        rb.robma(
-            bem.assign(d=-bem["d"]), d="d", se="se", seed=1,
-            priors_effect_null=None, priors_heterogeneity=None,
-            priors_bias=TWO_BIASES[:1], priors_bias_null=None,
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "bias", [None, TWO_SIDED(steps=[0.05], alpha=[1, 1])], ids=["none", "two-sided"]
 )
