@@ -153,9 +153,7 @@ def test_rows_that_lack_a_moderator_leave_with_their_names_and_clusters(asked):
     np.testing.assert_array_equal(task.effects.y, whole.y[kept])
     np.testing.assert_array_equal(task.effects.se, whole.se[kept])
     # The others of labs 1 and 2 are gone, so these are independent.
-    found = task.effects.to_frame()["cluster_label"]
-    assert found.isna().tolist() == [True, True, False, False, False, False, True]
-    assert found[2:6].tolist() == ["3", "3", "4", "4"]
+    assert task.effects.shared_labels == (None, None, "3", "3", "4", "4", None)
     alone, _ = read_moderators("x + g", TABLE.iloc[kept])
     np.testing.assert_array_equal(task.moderators.columns, alone.columns)
 
