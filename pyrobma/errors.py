@@ -6,6 +6,9 @@ Every message reads: ``<argument>: expected <what>; got <what> at <where>.
 
 from __future__ import annotations
 
+import inspect
+import warnings
+
 
 class PyrobmaError(Exception):
     """Base class of all errors raised by pyrobma."""
@@ -17,6 +20,10 @@ class DataError(PyrobmaError, ValueError):
 
 class PriorError(PyrobmaError, ValueError):
     """A prior, or a set of priors, is not a legal one."""
+
+
+class ArgumentError(PyrobmaError, TypeError):
+    """A function was called with arguments that it does not have."""
 
 
 class ToolchainError(PyrobmaError, RuntimeError):
@@ -49,3 +56,14 @@ class PriorWarning(PyrobmaWarning):
 
 class ConvergenceWarning(PyrobmaWarning):
     """The Markov chains of a model did not pass every check."""
+
+
+def warn(text: str, category: type[PyrobmaWarning]) -> None:
+    """Warn about the line outside the package that called into it."""
+    package, level = __name__.partition(".")[0], 1
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != package:
+            break
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)

@@ -50,18 +50,20 @@ from pyrobma.effects.convert_se import (
     se_z2se_r,
     transform_se,
 )
+from pyrobma.effects.correlation import correlation_z
 from pyrobma.effects.data import DATA_SCALES, EffectSizes
 from pyrobma.effects.datasets import datasets, load_dataset
 from pyrobma.effects.entry import effect_sizes
 from pyrobma.effects.measures import (
-    correlation_z,
     log_odds_ratio,
     log_risk_ratio,
     mean_difference,
     risk_difference,
-    smd,
 )
 from pyrobma.effects.moderators import Coding, Moderators, Source, Term, read_moderators
+from pyrobma.effects.paired import smd_paired
+from pyrobma.effects.pvalues import se_from_p
+from pyrobma.effects.standardized import smd, smd_one_sample
 
 __all__ = [
     "CONTRASTS",
@@ -110,6 +112,7 @@ __all__ = [
     "se_d2se_logOR",
     "se_d2se_r",
     "se_d2se_z",
+    "se_from_p",
     "se_logOR2se_d",
     "se_logOR2se_r",
     "se_logOR2se_z",
@@ -122,6 +125,8 @@ __all__ = [
     "se_z2se_logOR",
     "se_z2se_r",
     "smd",
+    "smd_one_sample",
+    "smd_paired",
     "transform_effect",
     "transform_se",
     "z2OR",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,21 +15,82 @@ from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects._numbers import as_floats
 from pyrobma.errors import DataError
 
+UNITS: Final = ("line", "sheet row")
+"""Names of an index that says where in a file each row is, which rows are called by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What rows are called in messages: position, index label, study name."""
+    """What rows are called in messages: position, index label, study name.
+
+    Attributes
+    ----------
+    K : int
+        Number of rows.
+    index : tuple or None
+        Labels of a table's index, if they say more than the position.
+    names : tuple of str or None
+        Of studies.
+    places : tuple of int or None
+        Positions in the table, if some of its rows were left out.
+    unit : str or None
+        One of `UNITS`, if `index` has the numbers of such.
+    """
 
     K: int
     index: tuple[Any, ...] | None = None
     names: tuple[str, ...] | None = None
+    places: tuple[int, ...] | None = None
+    unit: str | None = None
+
+    @classmethod
+    def of(
+        cls, index: pd.Index[Any], K: int, names: tuple[str, ...] | None = None
+    ) -> Rows:
+        """Name K rows by the index of their table, if it says more than a position."""
+        if len(index) != K or index.equals(pd.RangeIndex(K)):
+            return cls(K, names=names)
+        unit = str(index.name) if index.name in UNITS else None
+        return cls(K, tuple(index), names, unit=unit)
+
+    def kept(self, mask: BoolArray) -> Rows:
+        """Return some of the rows, which keep what they are called."""
+        chosen = [int(row) for row in np.flatnonzero(mask)]
+
+        def some(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+            return None if values is None else tuple(values[row] for row in chosen)
+
+        places = tuple(range(self.K)) if self.places is None else self.places
+        return Rows(
+            len(chosen), some(self.index), some(self.names), some(places), self.unit
+        )
+
+    def number(self, row: int) -> int:
+        """Return the position in the table, or the line in a file."""
+        if self.unit is not None and self.index is not None:
+            return int(self.index[row])
+        return row if self.places is None else self.places[row]
 
     def where(self, row: int) -> str:
-        """Return e.g. ``row 7 (index 'x7', "Study 8")``."""
-        labels = [] if self.index is None else [f"index {self.index[row]!r}"]
+        """Return e.g. ``row 7 (index 'x7', "Study 8")`` or ``line 9 ("Study 8")``."""
+        labels = []
+        if self.index is not None and self.unit is None:
+            labels.append(f"index {self.index[row]!r}")
         if self.names is not None:
             labels.append(f'"{self.names[row]}"')
-        return f"row {row} ({', '.join(labels)})" if labels else f"row {row}"
+        text = f"{self.unit or 'row'} {self.number(row)}"
+        return f"{text} ({', '.join(labels)})" if labels else text
+
+    def numbered(self, rows: Sequence[int]) -> str:
+        """Return the numbers of rows in order, as in ``rows 0, 3-7, 9``."""
+        runs: list[list[int]] = []
+        for number in map(self.number, rows):
+            if runs and number == runs[-1][-1] + 1:
+                runs[-1][1:] = [number]
+            else:
+                runs.append([number])
+        shown = ", ".join("-".join(map(str, run)) for run in runs)
+        return f"{self.unit or 'row'}s {shown}"
 
     def refuse(
         self,
@@ -76,9 +138,12 @@ def read_columns(
         there is no row.
     """
     if data is not None and not isinstance(data, pd.DataFrame):
+        path = isinstance(data, str | PathLike)
+        remedy = f"{'Read' if path else 'Convert'} it with pandas."
+        remedy += "read_csv" if path else "DataFrame"
         raise DataError(
             f"data: expected a pandas DataFrame or None; got {type(data).__name__}. "
-            "Convert it with pandas.DataFrame(...)."
+            f"{remedy}(...)."
         )
     given = {name: value for name, value in arguments.items() if value is not None}
     values = {name: _column(data, name, value) for name, value in given.items()}
@@ -184,5 +249,4 @@ def _rows(
             f"{name}: expected at least one estimate; got 0 rows. Check how the table "
             "was read or filtered."
         )
-    telling = len(index) == K and not index.equals(pd.RangeIndex(K))
-    return Rows(K, tuple(index) if telling else None)
+    return Rows.of(index, K)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
@@ -28,7 +29,7 @@ class Domain:
     @property
     def text(self) -> str:
         """The domain in words."""
-        if self.low == 0.0:
+        if self.low == 0.0 and np.isinf(self.high):
             return f"positive finite {self.noun}"
         if np.isinf(self.low):
             return f"finite {self.noun}"
@@ -56,6 +57,9 @@ DOMAINS: Final[dict[str, Domain]] = {
     "v": Domain("variances", low=0.0),
     "n": Domain("total sample sizes", low=0.0),
     "t": Domain("t statistics"),
+    "p": Domain("p-values", low=0.0, high=1.0),
+    "df": Domain("degrees of freedom", low=0.0),
+    "effect": Domain("effects"),
     "lCI": Domain("interval bounds"),
     "uCI": Domain("interval bounds"),
 }
@@ -98,10 +102,29 @@ def as_floats(
     if plain:
         row = _first_bad(plain)
         got = f"{plain[row]!r} at {where(row)}"
-    raise DataError(f"{argument}: expected real numbers; got {got}. {_REMEDY}")
+    remedy = _remedy(plain[row]) if plain else _CONVERT
+    raise DataError(f"{argument}: expected real numbers; got {got}. {remedy}")
 
 
-_REMEDY: Final = "Convert the values to numbers first, e.g. with pandas.to_numeric."
+_CONVERT: Final = "Convert the values to numbers first, e.g. with pandas.to_numeric."
+_SIGNS: Final = "−–‐‑‒﹣－"
+"""What printed tables have for a minus."""
+
+
+def _remedy(value: Any) -> str:
+    """Say how a column becomes numbers that has a text like this one."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text[:1] and text[0] in _SIGNS:
+        return (
+            f"Its minus is not that of a keyboard: write x.str.replace({text[0]!r}, "
+            "'-').astype(float) for the column x."
+        )
+    if re.fullmatch(r"[+-]?[0-9]*,[0-9]+", text):
+        return (
+            "If the comma is the decimal point, read the file with "
+            "pandas.read_csv(..., decimal=',')."
+        )
+    return _CONVERT
 
 
 def _as_float(value: Any) -> float | None:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import listed
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects._clusters import labels
 from pyrobma.effects._columns import Rows, _refuse_shuffled
+from pyrobma.effects._missing import Missing, kept_rows
 from pyrobma.effects._numbers import as_floats
-from pyrobma.errors import DataError, DataWarning
-
-Missing: TypeAlias = Literal["error", "drop"]
+from pyrobma.errors import DataError
 
 Where: TypeAlias = Callable[[int], str]
 """What a row is called in messages."""
 
-_SHOWN: Final = 5
 _NO_CATEGORIES: Final = (
     datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64,
     complex, list, dict, set, np.ndarray,
@@ -171,43 +167,24 @@ def near(name: str, known: Sequence[str]) -> str:
     return f" Did you mean {found}?" if found else ""
 
 
-def few(names: Sequence[str]) -> str:
-    """Join names with commas; of many only the first ones."""
-    if len(names) <= _SHOWN:
-        return listed(names)
-    return f"{', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
-
-
 def present(
-    columns: Mapping[str, pd.Series[Any]], rows: Rows, missing: Missing
+    columns: Mapping[str, pd.Series[Any]],
+    rows: Rows,
+    missing: Missing,
+    among: BoolArray,
 ) -> BoolArray:
-    """Return which rows have all moderators; refuse others unless they are dropped."""
-    gone = {name: column.isna().to_numpy() for name, column in columns.items()}
-    lacking = np.any([*gone.values()], axis=0)
-    if not lacking.any():
-        return np.ones(rows.K, dtype=bool)
-    places = np.flatnonzero(lacking)
-    shown = few([rows.where(int(i)) for i in places])
-    by_column = listed([f"{n} ({m.sum()})" for n, m in gone.items() if m.any()])
-    if missing == "error":
-        names = [name for name, mask in gone.items() if mask.any()]
-        raise DataError(
-            f"mods: expected a value in every row; {len(places)} of {rows.K} rows lack "
-            f"one, in {by_column}: {shown}. Drop them with missing='drop', or "
-            f"data.dropna(subset={names})."
-        )
-    if lacking.all():
-        raise DataError(
-            f"mods: expected rows with all moderators; every row lacks one, in "
-            f"{by_column}. Leave a moderator out."
-        )
-    warnings.warn(
-        f"mods: {len(places)} of {rows.K} rows are dropped, which lack a value in "
-        f"{by_column}: {shown}.",
-        DataWarning,
-        stacklevel=3,
-    )
-    return np.asarray(~lacking)
+    """Return which rows have all moderators; refuse others unless they are dropped.
+
+    Rows that are not `among` those with an estimate are left out without a word.
+    """
+    gone = {name: column.isna().to_numpy()[among] for name, column in columns.items()}
+    names = [name for name, mask in gone.items() if mask.any()]
+    kept = among.copy()
+    kept[among] = kept_rows(
+        "mods", gone, rows.kept(among), missing, fill=f"data.dropna(subset={names})",
+        useless="Leave a moderator out.",
+    )  # fmt: skip
+    return kept
 
 
 def read_source(name: str, column: pd.Series[Any], where: Where) -> Source:

@@ -18,6 +18,7 @@ from pyrobma.effects.convert_se import (
     se_z2se_d,
     se_z2se_r,
 )
+from pyrobma.effects.pvalues import n_from_p, refuse_p, upper_t
 from pyrobma.errors import DataError
 
 NORMAL_975: Final = 1.959963984540054
@@ -71,12 +72,17 @@ def own_standard_errors(
     kinds = np.where(ratio, "logOR", kinds)
     if (source == "t").any():
         _check_t(y, numbers["t"], source == "t", rows)
+    n = numbers.get("n", np.full(rows.K, np.nan))
+    if (source == "p").any():
+        _check_p(y, n, kinds, source == "p", rows)
     se = np.empty(rows.K)
     for kind in dict.fromkeys(kinds):
         for name in dict.fromkeys(source[kinds == kind]):
             m = (kinds == kind) & (source == name)
             if name == "lCI":
                 se[m] = _from_interval(kind, y[m], low[m], high[m])
+            elif name == "p":
+                se[m] = _from_p(kind, y[m], numbers["p"][m], n[m])
             else:
                 se[m] = _from_one(kind, name, y[m], numbers[name][m])
     return y, se, kinds, source
@@ -95,6 +101,14 @@ def _from_one(kind: str, name: str, y: FloatArray, x: FloatArray) -> FloatArray:
     if kind == "z":
         return se_z(x)
     return se_d(y, x) if kind == "d" else se_r(y, x)
+
+
+def _from_p(kind: str, y: FloatArray, p: FloatArray, n: FloatArray) -> FloatArray:
+    if kind in _HAS_N:
+        n = n_from_p(kind, y, p)
+        if kind != "z":
+            return _from_one(kind, "n", y, n)
+    return np.abs(y) / upper_t(p / 2.0, np.where(np.isnan(n), np.inf, n - 2.0))
 
 
 def _from_interval(
@@ -116,11 +130,13 @@ def _sources(numbers: dict[str, FloatArray], kinds: Any, rows: Rows) -> Any:
                 f"{other}: expected both bounds of the interval; got {one} alone. "
                 f"Give {other} as well."
             )
-    given = [name for name in ("se", "v", "n", "t", "lCI") if name in numbers]
+    given = [name for name in ("se", "v", "n", "t", "p", "lCI") if name in numbers]
     if len(given) == 1:
         present = np.ones((1, rows.K), dtype=np.bool_)
     else:
         present = np.array([_present(numbers, name) for name in given])
+    if "n" in given and "p" in given:  # with y, n says how p was found
+        present[given.index("n")] &= (kinds != "y") | np.isnan(numbers["p"])
     texts = ["lCI/uCI" if name == "lCI" else name for name in given]
     listed = ", ".join(texts)
     count = present.sum(axis=0)
@@ -156,6 +172,9 @@ def _present(numbers: dict[str, FloatArray], name: str) -> BoolArray:
 def _check_domain(
     x: FloatArray, name: str, mask: BoolArray, kinds: Any, rows: Rows
 ) -> None:
+    if name == "p":
+        refuse_p(x, mask, mask, rows)
+        return
     bad = mask & DOMAINS[name].excludes(x)
     remedy = "Drop the row, or give se."
     if name in ("se", "v"):
@@ -181,9 +200,9 @@ def _refuse_impossible(
 ) -> None:
     """Refuse sample sizes for effects whose standard error n does not fix."""
     for kind, remedy in (
-        ("y", "Give se, v, t or lCI and uCI."),
-        ("logOR", "Give se, v, t or lCI and uCI."),
-        ("OR", "Give se or v (of the log), t or lCI and uCI."),
+        ("y", "Give se, v, t, p or lCI and uCI."),
+        ("logOR", "Give se, v, t, p or lCI and uCI."),
+        ("OR", "Give se or v (of the log), t, p or lCI and uCI."),
     ):
         rows.refuse(
             (kinds == kind) & (source == "n"),
@@ -221,6 +240,26 @@ def _check_t(y: FloatArray, t: FloatArray, mask: BoolArray, rows: Rows) -> None:
         "t with the sign of its effect",
         got,
         "Correct one of the signs, or give se.",
+    )
+
+
+def _check_p(
+    y: FloatArray, n: FloatArray, kinds: Any, mask: BoolArray, rows: Rows
+) -> None:
+    rows.refuse(
+        mask & (y == 0.0),
+        "p",
+        "an effect other than 0, whose p-value says nothing about the standard error",
+        y,
+        "Give se for this row.",
+    )
+    beside = mask & (kinds == "y") & ~np.isnan(n)
+    rows.refuse(
+        beside & ~((n > SMALLEST_N) & (n < np.inf) & (n == np.round(n))),
+        "n",
+        f"whole total sample sizes above {SMALLEST_N:g} beside p",
+        n,
+        "Correct the value, or leave it out: p is then that of a z test.",
     )
 
 

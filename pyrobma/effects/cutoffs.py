@@ -12,6 +12,7 @@ from pyrobma.effects._columns import Rows
 from pyrobma.effects.convert import LETTERS, Measure, transform_effect
 from pyrobma.effects.convert_se import implied_n, transform_se
 from pyrobma.effects.data import EffectSizes
+from pyrobma.effects.pvalues import upper_normal, upper_t
 from pyrobma.errors import DataError
 
 _BY_T: Final[tuple[Measure, ...]] = ("cohens_d", "r", "fishers_z")
@@ -121,11 +122,11 @@ def _on_data_scale(
     se = transform_se(se, y, effects.measure, measure)
     y = transform_effect(y, effects.measure, measure)
     if measure not in _BY_T:
-        normal = se[:, None] * _upper_normal(p)
+        normal = se[:, None] * upper_normal(p)
         return transform_effect(normal, measure, effects.measure)
     n = implied_n(y, se, measure)[:, None]
     _refuse_without_df(n[:, 0], measure, np.flatnonzero(rows), effects)
-    t = _upper_t(p, n - 2.0)
+    t = upper_t(p, n - 2.0)
     if measure == "cohens_d":
         return transform_effect(2.0 * t / np.sqrt(n), "cohens_d", effects.measure)
     if measure == "r":
@@ -133,26 +134,6 @@ def _on_data_scale(
         d = 2.0 * t / np.sqrt(n - 2.0)
         return transform_effect(d, "cohens_d", effects.measure)
     return transform_effect(t * se[:, None], measure, effects.measure)
-
-
-def _upper_normal(p: FloatArray) -> FloatArray:
-    from scipy.special import ndtri
-
-    return _signed(ndtri(np.minimum(p, 1.0 - p)), p)
-
-
-def _upper_t(p: FloatArray, df: FloatArray) -> FloatArray:
-    from scipy.special import stdtrit
-
-    return _signed(stdtrit(df, np.minimum(p, 1.0 - p)), p)
-
-
-def _signed(quantile: FloatArray, p: FloatArray) -> FloatArray:
-    """Return the upper quantile at p from the quantile in the smaller tail.
-
-    The two sides of 0.5 mirror each other exactly, and 0.5 itself gives exactly 0.
-    """
-    return np.where(p == 0.5, 0.0, np.copysign(quantile, 0.5 - p))
 
 
 def _refuse_without_df(

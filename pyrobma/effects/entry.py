@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import replace
 from typing import Any, Final
@@ -10,20 +9,19 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pyrobma._switchers import for_switchers
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects._clusters import labels, number_clusters
 from pyrobma.effects._columns import Rows, read_columns
+from pyrobma.effects._data_scale import on_data_scale
+from pyrobma.effects._doubts import doubt_copies, doubt_precision
+from pyrobma.effects._missing import Missing, check_missing, rows_with_estimates
 from pyrobma.effects._numbers import DOMAINS, as_floats
 from pyrobma.effects._spread import own_standard_errors
-from pyrobma.effects.convert import (
-    LETTERS,
-    Measure,
-    check_measure,
-    transform_effect,
-)
-from pyrobma.effects.convert_se import SMALLEST_N, implied_n, transform_se
+from pyrobma.effects.convert import Measure, check_measure
 from pyrobma.effects.data import DATA_SCALES, EffectSizes
-from pyrobma.errors import DataError, DataWarning
+from pyrobma.effects.pvalues import as_p_values
+from pyrobma.errors import DataError, DataWarning, warn
 
 _EFFECTS: Final[dict[str, Measure]] = {
     "d": "cohens_d",
@@ -33,9 +31,11 @@ _EFFECTS: Final[dict[str, Measure]] = {
     "OR": "OR",
     "y": "none",
 }
-_SPREADS: Final = ("se", "v", "n", "t", "lCI", "uCI")
+_SPREADS: Final = ("se", "v", "n", "t", "p", "lCI", "uCI")
+_LABELS: Final = ("study_names", "study_ids")
 
 
+@for_switchers("effect_sizes(data, d='yi', v='vi')")
 def effect_sizes(
     data: pd.DataFrame | EffectSizes | None = None,
     *,
@@ -49,16 +49,18 @@ def effect_sizes(
     v: Any = None,
     n: Any = None,
     t: Any = None,
+    p: Any = None,
     lCI: Any = None,
     uCI: Any = None,
     study_names: Any = None,
     study_ids: Any = None,
     transformation: Measure | None = None,
+    missing: Missing = "error",
 ) -> EffectSizes:
     """Read estimates with any usual measure of precision onto one data scale.
 
-    Every argument but the first and the last is the name of a column of `data`, or an
-    array, list or Series of length K (matched by position). Rows may use different
+    Every argument but the first and the last two is the name of a column of `data`, or
+    an array, list or Series of length K (matched by position). Rows may use different
     arguments: a missing value (NaN, None, pandas.NA) means that the row uses another
     one. Each row needs exactly one effect and exactly one measure of precision.
 
@@ -79,7 +81,13 @@ def effect_sizes(
     n : column name or array
         Total sample size, whole and positive; for d, r and z.
     t : column name or array
-        t or z statistic of the effect, with the effect's sign.
+        t or z statistic of the effect, with the effect's sign; beside d, of two groups.
+        On t without d, or of other designs, see `smd`, `smd_paired` and
+        `smd_one_sample`.
+    p : column name or array
+        Two-sided p-value of the effect, between 0 and 1. Of "p < .001" give the bound,
+        0.001: the standard error is then no smaller than the true one. With y it is
+        that of a t test with n − 2 degrees of freedom where `n` is given too.
     lCI, uCI : column name or array
         Bounds of the effect's 95 % confidence interval, on its own measure.
     study_names : column name or array, optional
@@ -90,6 +98,9 @@ def effect_sizes(
         ids, stand for independent estimates. Text, numbers and categories work.
     transformation : {"fishers_z", "cohens_d", "r", "logOR", "none"}, optional
         Data scale. None means "fishers_z", or "none" if `y` is given.
+    missing : {"error", "drop"}
+        What to do with rows that have no effect, or no measure of precision: refuse
+        them, or leave them out with a warning that says which.
 
     Returns
     -------
@@ -108,14 +119,15 @@ def effect_sizes(
     Warns
     -----
     DataWarning
-        If all of several estimates share one cluster.
+        If all of several estimates share one cluster, rows are dropped or look like
+        copies of others, or `se` looks like variances, or `v` like standard errors.
 
     Notes
     -----
-    A confidence interval of d or r is taken as symmetric on Fisher's z. With t, the
-    sample size is that of a two-sample (d) or correlation (r) t test, and the standard
-    error follows from it. Effects are converted nonlinearly, standard errors as
-    `transform_se` says.
+    A confidence interval of d or r is taken as symmetric on Fisher's z. With t or p,
+    the sample size is that of a two-sample (d) or correlation (r; with p also z) t
+    test, and the standard error follows from it; see `se_from_p` on p beside other
+    effects. Effects are converted nonlinearly, standard errors as `transform_se` says.
 
     Examples
     --------
@@ -124,35 +136,77 @@ def effect_sizes(
     >>> effects.y.round(4)
     array([0.2475, 0.3095])
     """
-    effects = {"d": d, "r": r, "z": z, "logOR": logOR, "OR": OR, "y": y}
-    spreads = {"se": se, "v": v, "n": n, "t": t, "lCI": lCI, "uCI": uCI}
-    ids = {"study_names": study_names, "study_ids": study_ids}
+    estimates, _ = estimates_and_rows(
+        data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, p=p,
+        lCI=lCI, uCI=uCI, study_names=study_names, study_ids=study_ids,
+        transformation=transformation, missing=missing,
+    )  # fmt: skip
+    return estimates
+
+
+def estimates_and_rows(
+    data: pd.DataFrame | EffectSizes | None,
+    *,
+    transformation: Measure | None,
+    missing: Missing,
+    **columns: Any,
+) -> tuple[EffectSizes, BoolArray]:
+    """Return what `effect_sizes` does, and which rows of the table these are.
+
+    Parameters
+    ----------
+    data, transformation, missing
+        As in `effect_sizes`.
+    **columns
+        All of its other arguments.
+    """
+    check_missing(missing)
+    effects, spreads, ids = (
+        {name: columns[name] for name in names}
+        for names in (_EFFECTS, _SPREADS, _LABELS)
+    )
     if isinstance(data, EffectSizes):
         _refuse_arguments({**effects, **spreads, **ids})
-        return data if transformation is None else data.convert(transformation)
+        made = data if transformation is None else data.convert(transformation)
+        return made, np.ones(made.K, dtype=bool)
     _refuse_incomplete(data, effects, spreads)
     values, rows = read_columns(data, {**effects, **spreads, **ids})
     names = _names(values.get("study_names"), values.get("study_ids"), rows.K)
     rows = replace(rows, names=names)
     numbers = {
-        name: as_floats(name, values[name], rows.where)
+        name: as_p_values(values[name], rows.where)
+        if name == "p"
+        else as_floats(name, values[name], rows.where)
         for name in (*_EFFECTS, *_SPREADS)
         if name in values
     }
     target = _target(transformation, numbers)
+    keep = rows_with_estimates(numbers, tuple(_EFFECTS), _SPREADS, rows, missing)
+    numbers = {name: array[keep] for name, array in numbers.items()}
+    names = tuple(name for name, here in zip(names, keep, strict=True) if here)
+    rows = rows.kept(keep)
     kinds = _kinds(numbers, rows)
     y_own, se_own, kinds, source = own_standard_errors(numbers, kinds, rows)
-    y_data, se_data = _convert(y_own, se_own, kinds, source, target, numbers, rows)
-    cluster, cluster_labels = _clusters(values.get("study_ids"), rows.K)
-    return EffectSizes(
+    measures = tuple(_EFFECTS[str(kind)] for kind in kinds)
+    given = {**effects, **spreads, **ids}
+    doubt_precision(
+        None if data is None else data[keep], given, numbers, y_own, measures, source
+    )
+    doubt_copies(data, given, numbers, values, keep, rows)
+    y_data, se_data = on_data_scale(
+        y_own, se_own, kinds, measures, source, target, numbers, rows
+    )
+    cluster, cluster_labels = _clusters(values.get("study_ids"), keep)
+    made = EffectSizes(
         y=y_data,
         se=se_data,
         measure=target,
-        original=tuple(_EFFECTS[str(kind)] for kind in kinds),
+        original=measures,
         names=names,
         cluster=cluster,
         cluster_labels=cluster_labels,
     )
+    return made, keep
 
 
 def _refuse_arguments(arguments: dict[str, Any]) -> None:
@@ -180,6 +234,11 @@ def _refuse_incomplete(
     alike = [name for _, group in missing for name in group if name in columns]
     hint = ", ".join(f'{name}="{name}"' for name in alike)
     remedy = f"Did you mean {hint}?" if hint else "Name its column or give an array."
+    if what == "an effect" and (spreads["t"] is not None or spreads["p"] is not None):
+        remedy += (
+            " Of t or p alone, smd, smd_paired, smd_one_sample and correlation_z "
+            "compute effects and variances."
+        )
     raise DataError(
         f"{names[0]}: expected {what}, one or more of {', '.join(names)}; got none. "
         f"{remedy}"
@@ -256,85 +315,17 @@ def _named(names: list[str], present: BoolArray) -> str:
     return " and ".join(n for n, p in zip(names, present, strict=True) if p)
 
 
-def _convert(
-    y: FloatArray,
-    se: FloatArray,
-    kinds: Any,
-    source: Any,
-    target: Measure,
-    numbers: dict[str, FloatArray],
-    rows: Rows,
-) -> tuple[FloatArray, FloatArray]:
-    """Convert each row from its own measure to the data scale."""
-    y_data, se_data = y.copy(), se.copy()
-    for kind in dict.fromkeys(kinds):
-        own = _EFFECTS[str(kind)]
-        if own == target:
-            continue
-        mask = kinds == kind
-        if target == "fishers_z":
-            _refuse_small(y, se, mask, own, source, numbers, rows)
-        y_data[mask] = transform_effect(y[mask], own, target)
-        se_data[mask] = transform_se(se[mask], y[mask], own, target)
-    # Numbers near the end of the floating-point range can leave it here.
-    bad = ~(np.isfinite(y_data) & np.isfinite(se_data) & (se_data > 0.0))
-    rows.refuse(
-        bad,
-        ", ".join(dict.fromkeys(kinds[bad])),
-        f'an estimate that "{target}" can hold',
-        y,
-        "Check its unit, or choose another transformation.",
-    )
-    return y_data, se_data
-
-
-def _refuse_small(
-    y: FloatArray,
-    se: FloatArray,
-    mask: BoolArray,
-    own: Measure,
-    source: Any,
-    numbers: dict[str, FloatArray],
-    rows: Rows,
-) -> None:
-    n = np.full(rows.K, np.inf)
-    n[mask] = implied_n(y[mask], se[mask], own)
-    # A given n of 3 comes back as 3 up to rounding.
-    small = n <= SMALLEST_N * (1.0 + 1e-12)
-    if not small.any():
-        return
-    name, letter = str(source[np.argmax(small)]), LETTERS[own]
-    noun = {
-        "se": "a standard error that implies a sample size",
-        "v": "a variance that implies a sample size",
-        "n": "a sample size",
-        "t": "a t statistic that implies a sample size",
-        "lCI": "an interval that implies a sample size",
-    }[name]
-
-    def got(row: int) -> str:
-        size = "" if name == "n" else f", a sample size of {n[row]:.4g},"
-        return f"{float(numbers[name][row])!r} with {letter} = {float(y[row])!r}{size}"
-
-    rows.refuse(
-        small,
-        name,
-        f"{noun} above {SMALLEST_N:g}, as Fisher's z needs",
-        got,
-        f'Correct it, drop the row, or choose transformation="{own}".',
-    )
-
-
-def _clusters(values: Any, K: int) -> tuple[IntArray, tuple[str | None, ...]]:
-    ids: list[str | None] = [None] * K if values is None else labels(values)
+def _clusters(values: Any, keep: BoolArray) -> tuple[IntArray, tuple[str | None, ...]]:
+    given: list[str | None] = [None] * keep.size if values is None else labels(values)
+    ids = [label for label, here in zip(given, keep, strict=True) if here]
+    K = len(ids)
     cluster, cluster_labels = number_clusters(ids)
     if K > 1 and len(cluster_labels) == 1:
-        warnings.warn(
+        warn(
             f"study_ids: expected two clusters or more; got all {K} estimates in "
             f'"{cluster_labels[0]}". The mean effect and the effect of that cluster '
             "cannot be told apart, so priors decide on them and on rho. Leave out "
             "study_ids if the estimates are independent.",
             DataWarning,
-            stacklevel=3,
         )
     return cluster, cluster_labels

@@ -1,10 +1,9 @@
-"""Effect sizes and sampling variances from summary statistics.
+"""Effect sizes and sampling variances of raw differences and 2x2 tables.
 
 Each function returns a table with the columns `yi` (estimate) and `vi` (sampling
 variance), the names that the R package metafor gives them, and takes column names of
-`data` or arrays. Pass the table on as ``effect_sizes(table, d="yi", v="vi")`` for
-`smd`, ``z=`` for `correlation_z`, ``logOR=`` for `log_odds_ratio`, and ``y=`` for the
-others.
+`data` or arrays. Pass the table on as ``effect_sizes(table, logOR="yi", v="vi")``
+for `log_odds_ratio`, and with ``y=`` for the others.
 
 References
 ----------
@@ -21,80 +20,13 @@ import pandas as pd
 
 from pyrobma._types import FloatArray
 from pyrobma.effects._columns import Rows, read_numbers
+from pyrobma.effects._reported import check_counts, check_means
 from pyrobma.errors import DataError
 
 Correction: TypeAlias = Literal["only0", "all", "if0all", "none"]
 """Which 2x2 tables get `add` to each cell."""
 
 _CORRECTIONS: Final[tuple[str, ...]] = get_args(Correction)
-
-
-def smd(
-    data: pd.DataFrame | None = None,
-    *,
-    mean1: Any,
-    sd1: Any,
-    n1: Any,
-    mean2: Any,
-    sd2: Any,
-    n2: Any,
-    correct: bool = True,
-) -> pd.DataFrame:
-    """Return standardised mean differences (Hedges' g, or Cohen's d) of two groups.
-
-    Parameters
-    ----------
-    data : DataFrame or None
-        Table in which a string names a column.
-    mean1, mean2 : column name or array of shape (K,)
-        Group means; positive effects are those with mean1 > mean2.
-    sd1, sd2 : column name or array of shape (K,)
-        Standard deviations in the groups, positive.
-    n1, n2 : column name or array of shape (K,)
-        Group sizes, whole, at least 2.
-    correct : bool
-        Whether to remove Hedges' small-sample bias. False gives Cohen's d.
-
-    Returns
-    -------
-    DataFrame
-        Columns `yi` and `vi`, with the index of `data`.
-
-    Raises
-    ------
-    DataError
-        If a value is missing or outside its range, or lengths differ.
-
-    Notes
-    -----
-    d is the difference over the pooled standard deviation with m = n1 + n2 − 2 degrees
-    of freedom, g = J(m) d with the exact J(m) = Γ(m/2) / (√(m/2) Γ((m − 1)/2)), and
-    the variance of either estimate e is 1/n1 + 1/n2 + e² / (2 (n1 + n2)).
-
-    References
-    ----------
-    Hedges (1981). Journal of Educational Statistics 6(2), 107-128.
-    doi:10.3102/10769986006002107
-    """
-    x, rows, index = _read(
-        data,
-        {
-            "mean1": mean1,
-            "sd1": sd1,
-            "n1": n1,
-            "mean2": mean2,
-            "sd2": sd2,
-            "n2": n2,
-        },
-    )
-    _check_groups(x, rows)
-    m = x["n1"] + x["n2"] - 2.0
-    squares = (x["n1"] - 1.0) * x["sd1"] ** 2 + (x["n2"] - 1.0) * x["sd2"] ** 2
-    yi = (x["mean1"] - x["mean2"]) / np.sqrt(squares / m)
-    if correct:
-        yi = _hedges_j(m) * yi
-    vi = 1.0 / x["n1"] + 1.0 / x["n2"] + yi**2 / (2.0 * (x["n1"] + x["n2"]))
-    return _table(yi, vi, index)
 
 
 def mean_difference(
@@ -136,7 +68,9 @@ def mean_difference(
             "n2": n2,
         },
     )
-    _check_groups(x, rows)
+    for group in ("1", "2"):
+        check_means(x, group, rows)
+        check_counts(x["n" + group], "n" + group, 2, rows)
     vi = x["sd1"] ** 2 / x["n1"] + x["sd2"] ** 2 / x["n2"]
     return _table(x["mean1"] - x["mean2"], vi, index)
 
@@ -263,40 +197,6 @@ def risk_difference(
     return _table(x["a"] / n1 - x["c"] / n2, vi, index, rows)
 
 
-def correlation_z(data: pd.DataFrame | None = None, *, r: Any, n: Any) -> pd.DataFrame:
-    """Return Fisher's z of correlations.
-
-    Parameters
-    ----------
-    data : DataFrame or None
-        Table in which a string names a column.
-    r : column name or array of shape (K,)
-        Correlations in (-1, 1).
-    n : column name or array of shape (K,)
-        Sample sizes, whole, at least 4.
-
-    Returns
-    -------
-    DataFrame
-        Columns `yi` = atanh(r) and `vi` = 1/(n − 3), with the index of `data`.
-
-    Raises
-    ------
-    DataError
-        If a value is missing or outside its range, or lengths differ.
-    """
-    x, rows, index = _read(data, {"r": r, "n": n})
-    inside = np.abs(x["r"]) < 1.0
-    rows.refuse(
-        ~inside, "r", "correlations between -1 and 1, both excluded", x["r"], _REMEDY
-    )
-    _check_counts(x["n"], "n", 4, rows)
-    return _table(np.arctanh(x["r"]), 1.0 / (x["n"] - 3.0), index)
-
-
-_REMEDY: Final = "Correct the value or drop the row."
-
-
 def _read(
     data: pd.DataFrame | None, arguments: dict[str, Any]
 ) -> tuple[dict[str, FloatArray], Rows, pd.Index[Any] | None]:
@@ -324,7 +224,7 @@ def _read_tables(
         )
     x, rows, index = _read(data, arguments)
     for name in arguments:
-        _check_counts(x[name], name, 0, rows)
+        check_counts(x[name], name, 0, rows)
     for one, other in (("a", "b"), ("c", "d")):
         empty = x[one] + x[other] == 0.0
         rows.refuse(
@@ -338,32 +238,6 @@ def _read_tables(
         "none": np.full(rows.K, False),
     }[to]
     return {name: x[name] + add * chosen for name in arguments}, rows, index
-
-
-def _check_groups(x: dict[str, FloatArray], rows: Rows) -> None:
-    for group in ("1", "2"):
-        mean, sd = x["mean" + group], x["sd" + group]
-        rows.refuse(~np.isfinite(mean), "mean" + group, "finite means", mean, _REMEDY)
-        rows.refuse(
-            ~((sd > 0.0) & (sd < np.inf)),
-            "sd" + group,
-            "positive finite standard deviations",
-            sd,
-            _REMEDY,
-        )
-        _check_counts(x["n" + group], "n" + group, 2, rows)
-
-
-def _check_counts(values: FloatArray, argument: str, least: int, rows: Rows) -> None:
-    whole = np.isfinite(values) & (values == np.round(values)) & (values >= least)
-    rows.refuse(~whole, argument, f"whole numbers of at least {least}", values, _REMEDY)
-
-
-def _hedges_j(m: FloatArray) -> FloatArray:
-    from scipy.special import gammaln
-
-    log_j = gammaln(m / 2.0) - gammaln((m - 1.0) / 2.0) - 0.5 * np.log(m / 2.0)
-    return np.asarray(np.exp(log_j), dtype=np.float64)
 
 
 def _table(

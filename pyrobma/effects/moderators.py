@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -17,11 +16,10 @@ from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects._clusters import labels
 from pyrobma.effects._columns import Rows
 from pyrobma.effects._formula import Expression, parse_formula
+from pyrobma.effects._missing import Missing, check_missing, few
 from pyrobma.effects._sources import (
-    Missing,
     Source,
     Where,
-    few,
     formula_and_table,
     holds_numerals,
     named,
@@ -31,7 +29,7 @@ from pyrobma.effects._sources import (
     read_source,
 )
 from pyrobma.effects.contrasts import check_contrasts, contrast_matrix
-from pyrobma.errors import DataError, DataWarning
+from pyrobma.errors import DataError, DataWarning, warn
 
 __all__ = [
     "Centre",
@@ -268,7 +266,7 @@ class Moderators:
             not have.
         """
         table = data.rename(columns=str)
-        where = Rows(len(table), tuple(table.index)).where
+        where = Rows.of(table.index, len(table)).where
         known = pd.DataFrame({s.name: s.series for s in self.sources})
         fresh = {
             s.name: new_values(s, named(table, s.name, "newdata"), where)
@@ -293,6 +291,7 @@ def read_moderators(
     K: int | None = None,
     cluster: IntArray | None = None,
     names: tuple[str, ...] | None = None,
+    among: BoolArray | None = None,
     contrasts: str = "meandif",
     standardize: bool = True,
     center: Centre = "rows",
@@ -317,6 +316,8 @@ def read_moderators(
         Cluster of each row, for ``center="clusters"``.
     names : tuple of str, length K, optional
         Of the studies, for messages.
+    among : array of bool, shape (K,), optional
+        Rows with an estimate; others are left out, whatever they have. None: all.
     contrasts : {"meandif", "orthonormal", "treatment"}
         How factors are coded; see `Contrasts`.
     standardize : bool
@@ -349,27 +350,28 @@ def read_moderators(
         and rows that are dropped.
     """
     if isinstance(mods, Moderators):
-        _check_length(len(mods.terms[0].columns), K)
-        return mods, np.ones(len(mods.terms[0].columns), dtype=bool)
+        # They were read from the rows that are left.
+        size = len(mods.terms[0].columns)
+        _check_length(size, K if among is None else int(among.sum()))
+        return mods, np.ones(size, dtype=bool) if among is None else among
     check_contrasts(contrasts)
     _check_options(standardize, center, missing)
     formula, table = formula_and_table(mods, data)
     _check_length(len(table), K)
     parsed = parse_formula(formula)
-    plain = table.index.equals(pd.RangeIndex(len(table)))
-    rows = Rows(len(table), None if plain else tuple(table.index), names)
+    rows = Rows.of(table.index, len(table), names)
     columns = {name: named(table, name, "mods") for name in parsed.sources}
-    keep = present(columns, rows, missing)
-    where = _Kept(rows, np.flatnonzero(keep)).where
+    every = np.ones(rows.K, dtype=bool)
+    keep = present(columns, rows, missing, every if among is None else among)
+    where = rows.kept(keep).where
     sources = tuple(read_source(n, c[keep], where) for n, c in columns.items())
     for variable in parsed.variables:
         if variable.column and holds_numerals(columns[variable.name][keep]):
-            warnings.warn(
+            warn(
                 f"mods: {variable.name} has numbers that are texts, and is read as a "
                 "factor. Convert it with pandas.to_numeric, or write "
                 f"C({variable.name}).",
                 DataWarning,
-                stacklevel=2,
             )
     known = pd.DataFrame({s.name: s.series for s in sources})
     groups = None
@@ -389,20 +391,8 @@ def read_moderators(
     return made, keep
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Rows that are used, by their place in the table."""
-
-    rows: Rows
-    places: IntArray
-
-    def where(self, row: int) -> str:
-        return self.rows.where(int(self.places[row]))
-
-
 def _check_options(standardize: object, center: Any, missing: object) -> None:
-    if missing not in ("error", "drop"):
-        raise DataError(f"missing: expected 'error' or 'drop'; got {missing!r}.")
+    check_missing(missing)
     if not isinstance(standardize, bool | np.bool_):
         raise DataError(f"standardize: expected True or False; got {standardize!r}.")
     if isinstance(center, Mapping):
@@ -497,11 +487,10 @@ def _warn_of_rare(name: str, levels: Sequence[str], codes: IntArray) -> None:
         rare = [n for n, own in zip(levels, counts, strict=True) if own == count]
         if rare:
             rests = "that estimate and on the prior" if count else "the prior only"
-            warnings.warn(
+            warn(
                 f"mods: {name} has {words} at {few(rare)}; its effect there rests on "
                 f"{rests}.",
                 DataWarning,
-                stacklevel=5,
             )
 
 
@@ -509,11 +498,10 @@ def _warn_of_confounding(name: str, codes: IntArray, cluster: IntArray) -> None:
     """Say that a factor has one level for each cluster, and one cluster for each."""
     pairs = {*zip(codes.tolist(), cluster.tolist(), strict=True)}
     if len(pairs) == len(set(codes)) == len(set(cluster)) < len(codes):
-        warnings.warn(
+        warn(
             f"mods: the levels of {name} are the clusters; the data cannot tell them "
             "from the clusters' own effects, and priors decide. Leave it out.",
             DataWarning,
-            stacklevel=5,
         )
 
 
@@ -534,11 +522,10 @@ def _number(
         )
     if n == 1 and len(np.unique(raw)) == 2:
         low, high = np.unique(raw)
-        warnings.warn(
+        warn(
             f"mods: {name} is a number with two values, {low:g} and {high:g}. As a "
             f"factor, C({name}), its prior would not depend on how often each occurs.",
             DataWarning,
-            stacklevel=5,
         )
     basis = raw
     if isinstance(center, str) and center == "clusters":
@@ -663,11 +650,10 @@ def _warn_of_dependence(made: Moderators) -> None:
         else:
             basis = np.column_stack([basis, rest / norm])
     if dependent:
-        warnings.warn(
+        warn(
             f"mods: {few(dependent)} follow{'s' * (len(dependent) == 1)} from the "
             f"intercept and the columns before, in these {counted(size, 'row')}: the "
             "data cannot tell their coefficients apart, and priors decide. Leave a "
             "moderator out.",
             DataWarning,
-            stacklevel=3,
         )

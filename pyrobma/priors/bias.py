@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
+from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
 from pyrobma.priors.checks import checked_weight, positive
+from pyrobma.priors.distributions import Prior, prior
 from pyrobma.priors.regression import PEESE, PET, prior_PEESE, prior_PET
 from pyrobma.priors.weightfunction import WeightFunction, prior_weightfunction
+from pyrobma.priors.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
-class NoBias:
+class NoBias(Weights):
     """No publication bias; made by `prior_none`.
+
+    As a prior of weights it is that of one interval: all p-values have a weight of 1.
 
     Attributes
     ----------
@@ -22,6 +29,14 @@ class NoBias:
     """
 
     prior_weight: float = 1.0
+
+    @property
+    def marginals(self) -> tuple[Prior, ...]:
+        """The prior of the weight of all p-values: a spike at 1."""
+        return (prior("spike", location=1.0),)
+
+    def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+        return np.ones((n, 1))
 
     def same_density(self, other: object) -> bool:
         """Whether the other is no bias too."""

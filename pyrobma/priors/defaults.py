@@ -96,7 +96,8 @@ def component_priors(
     Parameters
     ----------
     argument : Prior, iterable of Prior, None or DEFAULT
-        None or an empty list leaves this side of the component out.
+        None or an empty list leaves this side of the component out, and so does
+        `prior_none` alone as the alternative.
     component, null, rescale
         As in `default_priors`.
     scale : str
@@ -127,9 +128,10 @@ def component_priors(
         return ()
     items = (argument,) if isinstance(argument, Prior) else argument
     if isinstance(items, str) or not isinstance(items, Iterable):
+        meant = "spike', location=0" if null else "normal', mean=0, sd=1"
         raise PriorError(
             f"{name}: expected a prior, a list of priors, None or DEFAULT; got "
-            f"{argument!r}. Write prior('normal', mean=0, sd=1)."
+            f"{argument!r}. Write prior('{meant})."
         )
     (parameter,) = UNKNOWNS.of_component(component)
     given = tuple(items)
@@ -175,6 +177,13 @@ def bias_priors(
     name = f"priors_bias{'_null' if null else ''}"
     kinds = (WeightFunction, PET, PEESE, NoBias)
     items = tuple(argument) if isinstance(argument, Iterable) else (argument,)
+    if not null and any(isinstance(item, NoBias) for item in items):
+        if len(items) == 1:
+            return ()
+        raise PriorError(
+            f"{name}: expected priors of publication bias; got prior_none() among "
+            "them. Give it as priors_bias_null, or leave it out."
+        )
     for item in items:
         if not isinstance(item, kinds):
             raise PriorError(

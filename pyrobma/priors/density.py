@@ -6,15 +6,17 @@ Inference does not pass through here: the Stan programs hold the densities it us
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
-from pyrobma.priors.distributions import Prior
-from pyrobma.priors.weightfunction import WeightFunction
+
+if TYPE_CHECKING:
+    from pyrobma.priors.distributions import Prior
+    from pyrobma.priors.weightfunction import WeightFunction
 
 _SMALLEST_MASS: Final = 1e-290
 """Below, tail probabilities lose digits to underflow and cannot be inverted."""
@@ -48,19 +50,24 @@ def density(prior: Prior, x: ArrayLike) -> FloatArray:
     f(x) / P(lower < X < upper) on [lower, upper], with the probability taken from the
     smaller tail, so that a normal prior on [8, 9] keeps its digits.
     """
+    return np.asarray(np.exp(log_density(prior, x)))
+
+
+def log_density(prior: Prior, x: ArrayLike) -> FloatArray:
+    """Return the natural log of `density`, -inf where that is 0."""
     if prior.is_spike:
         raise PriorError(
             f"prior: expected a prior with a density; got {prior}. Draw its "
             "probability at its location instead."
         )
     points = np.asarray(x, dtype=np.float64)
-    distribution = _distribution(prior)
+    distribution = scipy_distribution(prior)
     inside = (points >= prior.lower) & (points <= prior.upper) & np.isfinite(points)
     # SciPy gives NaN for the limit at 0, which is a density of 0.
     if prior.family in ("inv_gamma", "lognormal"):
         inside &= points > 0
-    result = np.array(np.where(np.isnan(points), np.nan, 0.0))
-    result[inside] = np.exp(distribution.logpdf(points[inside]) - _kept_mass(prior))
+    result = np.array(np.where(np.isnan(points), np.nan, -np.inf))
+    result[inside] = distribution.logpdf(points[inside]) - _kept_mass(prior)
     return result
 
 
@@ -82,7 +89,7 @@ def cdf(prior: Prior, x: ArrayLike) -> FloatArray:
     points = np.asarray(x, dtype=np.float64)
     if prior.is_spike:
         return np.where(np.isnan(points), np.nan, 1.0 * (points >= prior.location))
-    distribution = _distribution(prior)
+    distribution = scipy_distribution(prior)
     lower, upper = np.array(prior.lower), np.array(prior.upper)
     cut = np.clip(points, lower, upper)
     below = _log_mass(distribution, lower, cut)
@@ -122,7 +129,7 @@ def quantile(prior: Prior, p: ArrayLike) -> FloatArray:
         )
     if prior.is_spike:
         return np.full(probability.shape, prior.location)
-    distribution = _distribution(prior)
+    distribution = scipy_distribution(prior)
     lower, upper = np.array(prior.lower), np.array(prior.upper)
     if _log_mass(distribution, lower, upper) < np.log(_SMALLEST_MASS):
         raise PriorError(
@@ -218,7 +225,7 @@ def _falling(pi: FloatArray) -> FloatArray:
 
 
 @lru_cache(256)  # SciPy takes a millisecond to make one, and quadratures ask often
-def _distribution(prior: Prior) -> Any:
+def scipy_distribution(prior: Prior) -> Any:
     """Return the untruncated distribution of SciPy."""
     from scipy import stats
 
@@ -249,7 +256,7 @@ def _distribution(prior: Prior) -> Any:
 def _kept_mass(prior: Prior) -> float:
     """Return the log probability that a prior has before it is truncated."""
     lower, upper = np.array(prior.lower), np.array(prior.upper)
-    return float(_log_mass(_distribution(prior), lower, upper))
+    return float(_log_mass(scipy_distribution(prior), lower, upper))
 
 
 def _log_mass(distribution: Any, low: FloatArray, high: FloatArray) -> FloatArray:

@@ -8,9 +8,13 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from pyrobma._format import listed
+from pyrobma._switchers import for_switchers
 from pyrobma.errors import PriorError
 from pyrobma.priors.checks import checked_weight
+from pyrobma.priors.univariate import Univariate
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,12 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 """Every distribution by name."""
 
+_MEANT = {
+    "prior_weights": "prior_weight", "weight": "prior_weight", "lb": "lower",
+    "min": "lower", "low": "lower", "ub": "upper", "max": "upper", "high": "upper",
+}  # fmt: skip
+"""Names that other packages have for what is no parameter here."""
+
 _NAMES = {
     re.sub(r"[^a-z0-9]", "", alias): name
     for name, family in FAMILIES.items()
@@ -89,7 +99,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class Prior(Univariate):
     """A univariate prior distribution, possibly truncated, or a spike.
 
     Build it with `prior`, which checks its arguments.
@@ -112,6 +122,10 @@ class Prior:
     lower: float
     upper: float
     prior_weight: float = 1.0
+
+    @property
+    def _distribution(self) -> Prior:
+        return self
 
     @property
     def is_spike(self) -> bool:
@@ -241,20 +255,39 @@ def _named(
             )
         given["rate"] = 1 / scale
     if set(given) != set(family.parameters):
+        meant = [f"{_MEANT[n]}= instead of {n}=" for n in given if n in _MEANT]
         raise PriorError(
             f"parameters: expected {', '.join(family.parameters)} for {family.label}; "
             f"got {', '.join(map(str, given)) or 'none'}."
+            f"{f' Write {listed(meant)}.' if meant else ''}"
         )
     return given
 
 
+def _ends(truncation: Any, *, beside: bool) -> tuple[float | None, float | None]:
+    """Return the ends of a truncation, which is a mapping or a pair, alone."""
+    ends = truncation
+    if isinstance(truncation, Mapping) and {"lower", "upper"}.issuperset(truncation):
+        ends = truncation.get("lower"), truncation.get("upper")
+    try:
+        lower, upper = [] if beside or isinstance(ends, str | Mapping) else ends
+    except (TypeError, ValueError):
+        raise PriorError(
+            "truncation: expected the keys 'lower' and 'upper', or a pair of numbers, "
+            f"and no lower= or upper= beside it; got {truncation!r}. Write lower=..., "
+            "upper=... in its place."
+        ) from None
+    return lower, upper
+
+
+@for_switchers("prior('normal', mean=0, sd=1, lower=0)")
 def prior(
     distribution: str,
     parameters: Mapping[str, float] | Sequence[float] | None = None,
     *,
     lower: float | None = None,
     upper: float | None = None,
-    truncation: Mapping[str, float] | None = None,
+    truncation: Mapping[str, float] | Sequence[float] | None = None,
     prior_weight: float = 1.0,
     **named: float,
 ) -> Prior:
@@ -274,8 +307,8 @@ def prior(
         keywords, ``prior("normal", mean=0, sd=1)``.
     lower, upper : float, optional
         Truncation; the density is renormalised. None: the end of the support.
-    truncation : mapping, optional
-        The same as ``{"lower": ..., "upper": ...}``.
+    truncation : mapping or sequence, optional
+        The same as ``{"lower": ..., "upper": ...}``, or as a pair of numbers.
     prior_weight : float, default 1
         Prior weight, positive, relative to other priors of the same component.
     **named : float
@@ -315,13 +348,7 @@ def prior(
         )
     weight = checked_weight(prior_weight)
     if truncation is not None:
-        unknown = set(truncation) - {"lower", "upper"}
-        if unknown or lower is not None or upper is not None:
-            raise PriorError(
-                "truncation: expected the keys 'lower' and 'upper', and no lower= or "
-                f"upper= beside it; got {dict(truncation)!r}."
-            )
-        lower, upper = truncation.get("lower"), truncation.get("upper")
+        lower, upper = _ends(truncation, beside=(lower, upper) != (None, None))
     start, end = (
         (values["a"], values["b"]) if family.name == "uniform" else family.support
     )

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyrobma.priors.distributions import Prior, prior
+from pyrobma.priors.univariate import Univariate
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(Univariate):
     """A prior of the coefficient of a power of the standard error: `PET` or `PEESE`."""
 
     prior: Prior
+
+    @property
+    def _distribution(self) -> Prior:
+        return self.prior
 
     @property
     def prior_weight(self) -> float:
@@ -59,7 +64,7 @@ def prior_PET(
     *,
     lower: float | None = 0.0,
     upper: float | None = None,
-    truncation: Mapping[str, float] | None = None,
+    truncation: Mapping[str, float] | Sequence[float] | None = None,
     prior_weight: float = 1.0,
     **named: float,
 ) -> PET:
@@ -110,7 +115,7 @@ def prior_PEESE(
     *,
     lower: float | None = 0.0,
     upper: float | None = None,
-    truncation: Mapping[str, float] | None = None,
+    truncation: Mapping[str, float] | Sequence[float] | None = None,
     prior_weight: float = 1.0,
     **named: float,
 ) -> PEESE:
@@ -158,7 +163,7 @@ def _coefficient(
     parameters: Mapping[str, float] | Sequence[float] | None,
     lower: float | None,
     upper: float | None,
-    truncation: Mapping[str, float] | None,
+    truncation: Mapping[str, float] | Sequence[float] | None,
     prior_weight: float,
     named: Mapping[str, Any],
 ) -> Prior:

@@ -11,16 +11,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
+
 from pyrobma._format import p_value, sided
+from pyrobma._types import FloatArray
 from pyrobma.errors import PriorError
 from pyrobma.priors.checks import checked_weight
+from pyrobma.priors.density import random_weights
+from pyrobma.priors.distributions import Prior, prior
+from pyrobma.priors.weights import Weights
 
 Sides: TypeAlias = Literal[1, 2]
 Interval: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class WeightFunction:
+class WeightFunction(Weights):
     """Relative publication probabilities by p-value: a prior, or fixed weights.
 
     Build it with `prior_weightfunction`, which checks its arguments. The p-values are
@@ -74,6 +80,33 @@ class WeightFunction:
             return self.steps
         low = tuple(step / 2 for step in self.steps)
         return low + tuple(1 - step for step in reversed(low))
+
+    @property
+    def marginals(self) -> tuple[Prior, ...]:
+        """The prior of the weight of each interval: a spike or a beta.
+
+        Raises
+        ------
+        PriorError
+            For alpha1 and alpha2, whose weights above p = 0.5 have no such prior.
+        """
+        if self.omega is not None:
+            return tuple(prior("spike", location=weight) for weight in self.omega)
+        if self.alpha is None:
+            raise PriorError(
+                "marginals: expected weights that never increase with p; got "
+                f"{self}, whose weights above p = .5 have no density in closed form. "
+                "Use sample()."
+            )
+        below = [*itertools.accumulate(self.alpha)][:-1]
+        above = [*itertools.accumulate(reversed(self.alpha))][-2::-1]
+        betas = (
+            prior("beta", alpha=a, beta=b) for a, b in zip(above, below, strict=True)
+        )
+        return (prior("spike", location=1.0), *betas)
+
+    def _sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+        return random_weights(self, n, rng)
 
     def same_density(self, other: object) -> bool:
         """Whether both are one prior, whatever their prior weights."""

@@ -189,13 +189,17 @@ TWO = {"d": [0.1, 0.2], "se": [0.2, 0.2]}
 REFUSED = [
     ({**TWO, "se": [0.2, 0.0]}, "se: expected positive finite", "got 0.0 at row 1"),
     ({**TWO, "se": [-1.0, 0.2]}, "se: expected positive finite", "got -1.0 at row 0"),
-    ({**TWO, "se": [0.2, NA]}, "se: expected positive finite", "got nan at row 1"),
+    ({**TWO, "se": [0.2, NA]}, "se: expected a value in every row", "or give n there"),
     ({**TWO, "se": [0.2, np.inf]}, "se: expected positive finite", "got inf at row 1"),
     ({"d": [0.1], "v": [0.0]}, "v: expected positive finite", "got 0.0 at row 0"),
     ({"d": [0.1], "v": [-0.1]}, "v: expected positive finite", "got -0.1 at row 0"),
-    ({"d": [0.1], "v": [NA]}, "v: expected positive finite", "got nan at row 0"),
+    (
+        {**TWO, "se": None, "v": [0.1, NA]},
+        "v: expected a value in every row",
+        "in v (1",
+    ),
     ({"d": [0.1], "v": [np.inf]}, "v: expected positive finite", "got inf at row 0"),
-    ({**TWO, "d": [0.1, NA]}, "d: expected finite", 'got nan at row 1 ("Study 2")'),
+    ({**TWO, "d": [0.1, NA]}, "d: expected a value in", 'in d (1): row 1 ("Study 2")'),
     ({**TWO, "d": [np.inf, 0]}, "d: expected finite", "got inf at row 0"),
     ({"r": [0.1, 1.0], "n": [50, 50]}, "r: expected correlations", "got 1.0 at row 1"),
     ({"OR": [0.0], "se": [0.2]}, "OR: expected positive", "got 0.0 at row 0"),
@@ -215,9 +219,9 @@ REFUSED = [
     ({"logOR": [1.0], "n": [50]}, "n: expected another measure", "with logOR"),
     ({"OR": [1.5], "n": [50]}, "n: expected another measure", "with OR"),
     ({"d": [0.1], "se": [0.2], "v": [0.04]}, "se, v: expected one", "se and v at row"),
-    ({"d": [0.1, 0.2], "se": [0.2, NA], "n": [NA, NA]}, "se, n: expected one", "none"),
+    ({**TWO, "se": [0.2, NA], "n": [NA, NA]}, "se, n: expected a value", "1 of 2 rows"),
     ({"d": [0.1], "r": [0.1], "n": [50]}, "d, r: expected one", "d and r at row 0"),
-    ({"d": [NA], "r": [NA], "n": [50]}, "d, r: expected one", "none at row 0"),
+    ({"d": [NA], "r": [NA], "n": [50]}, "d, r: expected a value", "1 of 1 rows"),
     ({"d": [0.5], "lCI": [0.1]}, "uCI: expected both bounds", "lCI alone"),
     ({"d": [0.5], "uCI": [0.9]}, "lCI: expected both bounds", "uCI alone"),
     ({"d": [0.5], "lCI": [0.9], "uCI": [0.1]}, "lCI, uCI: expected a lower", "0.9 to"),
@@ -226,8 +230,8 @@ REFUSED = [
     ({"OR": [2.0], "lCI": [0.0], "uCI": [3.0]}, "lCI: expected bounds for OR", "0.0"),
     (
         {"d": [0.5], "se": [NA], "lCI": [0.1], "uCI": [NA]},
-        "uCI: expected finite interval bounds",
-        "got nan at row 0",
+        "se, lCI and uCI: expected a value in every row",
+        "row 0",
     ),
     ({"d": [0.5], "t": [-2.0]}, "t: expected t with the sign", "t = -2.0"),
     ({"d": [0.0], "t": [1.0]}, "t: expected t and effect other than 0", "effect 0.0"),
@@ -237,6 +241,12 @@ REFUSED = [
     ({**TWO, "d": np.array([True, False])}, "d: expected real numbers", "True at row"),
     ({**TWO, "d": ["0.1", "0.2"]}, "d: expected real numbers", "'0.1' at row 0"),
     ({**TWO, "d": ["0.1", "0.2x"]}, "d: expected real numbers", "'0.2x' at row 1"),
+    (
+        {**TWO, "d": ["0.1", "−0.2"]},
+        "d: expected real numbers",
+        "str.replace('−', '-')",
+    ),
+    ({**TWO, "d": ["0,1", "0.2"]}, "d: expected real numbers", "decimal=','"),
     ({**TWO, "d": [0.1, 1j]}, "d: expected real numbers", "1j at row 1"),
     ({**TWO, "d": np.array([0.1j, 1])}, "d: expected real numbers", "0.1j at row 0"),
     ({**TWO, "d": pd.Series(["a", "b"])}, "d: expected real numbers", "'a' at row 0"),
@@ -251,6 +261,11 @@ REFUSED = [
     ({**TWO, "transformation": "Cohens_d"}, "transformation: ", '"cohens_d"?'),
     ({"data": [1, 2], "d": "d"}, "se: expected a measure of precision", "got none"),
     ({"data": [1, 2], **TWO}, "data: expected a pandas DataFrame", "got list"),
+    (
+        {"data": "x.csv", **TWO},
+        "data: expected a pandas DataFrame",
+        "with pandas.read_c",
+    ),
 ]
 
 
@@ -324,9 +339,9 @@ def test_series_from_different_tables_are_matched_by_position():
 def test_missing_effects_of_a_bundled_table_are_counted():
     table = load_dataset("kroupova2021")
     missing = table["r"].isna()
-    first, others = int(np.argmax(missing)), int(missing.sum()) - 1
+    first, count = int(np.argmax(missing)), int(missing.sum())
     with pytest.raises(
-        DataError, match=rf"^r: .*got nan at row {first} .* and {others} more"
+        DataError, match=rf"^r, se: .*; {count} of 881 rows .*: row {first} "
     ):
         effect_sizes(table, r="r", se="se")
     complete = table.dropna(subset=["r", "se"])
