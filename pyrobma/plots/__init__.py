@@ -13,6 +13,8 @@ from pyrobma.plots.models import models_frame, plot_models
 from pyrobma.plots.overview import plot_overview
 from pyrobma.plots.pet_peese import pet_peese_frame, plot_pet_peese
 from pyrobma.plots.posterior import plot_posterior, posterior_frame
+from pyrobma.plots.prior import plot_prior, prior_frame
+from pyrobma.plots.priors import plot_priors, priors_frame
 from pyrobma.plots.probabilities import plot_probabilities, probabilities_frame
 from pyrobma.plots.regression import plot_regression, regression_frame
 from pyrobma.plots.sensitivity import plot_sensitivity
@@ -36,12 +38,16 @@ __all__ = [
     "plot_overview",
     "plot_pet_peese",
     "plot_posterior",
+    "plot_prior",
+    "plot_priors",
     "plot_probabilities",
     "plot_regression",
     "plot_sensitivity",
     "plot_terms",
     "plot_weightfunction",
     "posterior_frame",
+    "prior_frame",
+    "priors_frame",
     "probabilities_frame",
     "regression_frame",
     "terms_frame",

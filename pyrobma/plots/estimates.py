@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.effects import Measure
+from pyrobma.effects import Measure, linear_measure, scale_factor
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.models import Task
 from pyrobma.plots.numbers import plain_labels
@@ -42,6 +43,16 @@ def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatA
     # Moderators would refuse the exact mapping of a mean; an estimate needs none.
     plain = replace(task, effect_mapping="exact", columns=(), moderators=None)
     return extended_converter(plain, output_scale)(y)
+
+
+def error_unit(task: Task, output_scale: Measure | None) -> float:
+    """Return by what a standard error of the data is multiplied for the output scale.
+
+    By the derivative of the conversion at no effect, as tau is, so that standard errors
+    and distances between effects keep their proportion.
+    """
+    measure = linear_measure(check_output_scale(task, output_scale))
+    return scale_factor(task.effects.measure, measure)
 
 
 def no_effect(measure: Measure) -> float:

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
-from pyrobma._types import BoolArray, FloatArray, IntArray
-from pyrobma.effects import EffectSizes, Measure, transform_effect, transform_se
-from pyrobma.effects.convert_se import SMALLEST_N, implied_n
-from pyrobma.ensemble import Ensemble, new_effect, predict
-from pyrobma.ensemble import true_effects as study_effects
-from pyrobma.ensemble.extended import extended_converter
+from pyrobma._types import IntArray
+from pyrobma.effects import EffectSizes, Measure
+from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.pooling import pooling_weights
-from pyrobma.ensemble.quantities import adjusted, posterior
-from pyrobma.ensemble.quantities import converted as on_output
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import (
-    check_interval,
-    converted,
-    models_given,
+from pyrobma.plots.estimates import check_interval, converted, models_given
+from pyrobma.plots.forest_caterpillar import draw_caterpillar
+from pyrobma.plots.forest_clusters import draw_clusters
+from pyrobma.plots.forest_drawing import Look, draw_forest
+from pyrobma.plots.forest_order import Order, arranged
+from pyrobma.plots.forest_rows import (
+    average_of,
+    clusters_of,
+    fitted_of,
+    interval_ends,
+    prediction_of,
+    shrunken_of,
 )
-from pyrobma.plots.forest_drawing import draw_forest
+from pyrobma.plots.forest_text import chosen_texts
 from pyrobma.plots.labels import reference_words
+from pyrobma.plots.theme import Size
 
-Order: TypeAlias = Literal["increasing", "decreasing", "alphabetical", "weight"]
+Style: TypeAlias = Literal["rows", "clusters", "caterpillar"]
 
 _COLUMNS: Final = (
     "part", "study", "cluster", "estimate", "lower", "upper", "weight",
     "true_effect", "true_lower", "true_upper",
 )  # fmt: skip
-_DIGITS: Final = re.compile(r"(\d+)")
+_MOST: Final = 80  # rows that can be read on one page
+_SORTED: Final[dict[Order, str]] = {
+    "increasing": "by size, upwards",
+    "decreasing": "by size, downwards",
+    "alphabetical": "by name",
+    "weight": "by weight",
+}
 
 
 def forest_frame(
@@ -45,6 +53,7 @@ def forest_frame(
     output_scale: Measure | None = None,
     order: Order | None = None,
     true_effects: bool = True,
+    clusters: bool = False,
     probs: Sequence[float] = (0.025, 0.975),
 ) -> pd.DataFrame:
     """Return estimates, weights, true effects, their average and what to expect next.
@@ -63,6 +72,8 @@ def forest_frame(
         last, together. None: the order of the data.
     true_effects : bool
         Whether to find the true effect of each study; else they are NaN.
+    clusters : bool
+        Whether to add a row for every cluster of two estimates or more.
     probs : sequence of two floats
         Ends of every interval, in (0, 1).
 
@@ -71,10 +82,14 @@ def forest_frame(
     DataFrame
         One row per estimate, then one for the averaged effect and one for the true
         effect of a new study. Columns: ``part`` ("estimate", "average",
-        "prediction"), ``study``, ``cluster`` (its label; None if independent),
+        "prediction"), ``study`` (with the id of an independent one, if its name does
+        not have it), ``cluster`` (its label; None if independent),
         ``estimate``, ``lower``, ``upper``, ``weight`` (percent), ``true_effect``,
         ``true_lower``, ``true_upper`` and, with moderators, ``fitted``, the mean effect
-        that `predict` has for the study.
+        that `predict` has for the study. Rows with the part "cluster" are between the
+        estimates and the average: the mean of its estimates, weighted by 1/s_i², the
+        sum of their weights, and the median and the interval of its mean true effect,
+        as `cluster_effects` has them.
 
     Raises
     ------
@@ -105,45 +120,69 @@ def forest_frame(
        in three-level meta-analysis. Research Synthesis Methods 2(1), 61-76.
        doi:10.1002/jrsm.35
     """
-    if order is not None and order not in get_args(Order):
-        raise DataError(
-            f"order: expected one of {', '.join(get_args(Order))}, or None; got "
-            f"{order!r}."
-        )
+    frame, _ = _frame(
+        ensemble,
+        conditional=conditional,
+        output_scale=output_scale,
+        order=order,
+        true_effects=true_effects,
+        clusters=clusters,
+        probs=probs,
+    )
+    return frame
+
+
+def _frame(
+    ensemble: Ensemble,
+    *,
+    conditional: bool,
+    output_scale: Measure | None,
+    order: Order | None,
+    true_effects: bool,
+    clusters: bool,
+    probs: Sequence[float],
+    grouped: bool = True,
+) -> tuple[pd.DataFrame, IntArray]:
+    """Return the frame, and which row of the data each estimate is."""
+    _check("order", order, Order)
     ends = check_interval(probs)
     task = ensemble.task
     effects = task.effects
     target = check_output_scale(task, output_scale)
     given = models_given(ensemble, conditional)
-    lower, upper = _intervals(effects, target, ends)
+    lower, upper = interval_ends(effects, target, ends)
     frame = pd.DataFrame(
         {
             "part": "estimate",
-            "study": list(effects.names),
+            "study": _names(effects),
             "cluster": pd.Series(effects.shared_labels, dtype=object),
             "estimate": converted(task, output_scale, effects.y),
             "lower": lower,
             "upper": upper,
             "weight": 100 * pooling_weights(ensemble, given),
-            **_shrunken(ensemble, conditional, output_scale, ends, true_effects),
-            **_fitted(ensemble, conditional, output_scale),
+            **shrunken_of(ensemble, conditional, output_scale, ends, true_effects),
+            **fitted_of(ensemble, conditional, output_scale),
         }
     )
-    frame = frame.iloc[_arranged(frame, effects.cluster, order)]
+    places = arranged(frame, effects.cluster, order, grouped=grouped)
+    frame = frame.iloc[places]
     below = pd.DataFrame(
         [
-            _average(ensemble, conditional, output_scale, ends),
-            _prediction(ensemble, given, output_scale, ends),
+            average_of(ensemble, conditional, output_scale, ends),
+            prediction_of(ensemble, given, output_scale, ends),
         ]
     )
-    rows = [*frame.to_dict("records"), *below.to_dict("records")]
+    parts = [frame, below]
+    if clusters:
+        parts.insert(1, clusters_of(ensemble, frame, conditional, output_scale, ends))
+    rows = [row for part in parts for row in part.to_dict("records")]
     fitted = [] if task.moderators is None else ["fitted"]
     result = pd.DataFrame(rows, columns=[*_COLUMNS, *fitted])
     for column in ("study", "cluster"):
         # None, not the NaN that a column of text would have.
         values = [row[column] for row in rows]
         result[column] = pd.Series(values, dtype=object)
-    return result
+    return result, places
 
 
 def plot_forest(
@@ -154,175 +193,137 @@ def plot_forest(
     order: Order | None = None,
     true_effects: bool = True,
     probs: Sequence[float] = (0.025, 0.975),
+    style: Style | None = None,
+    columns: Sequence[str] | None = None,
+    data: pd.DataFrame | None = None,
+    xlim: Sequence[float] | None = None,
+    cluster_name: str | None = None,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw estimates with intervals, their true effects and the averaged effect.
 
-    Parameters and errors are those of `forest_frame`, whose rows are drawn.
+    Parameters
+    ----------
+    ensemble, conditional, output_scale, order, true_effects, probs
+        As in `forest_frame`, whose rows are drawn.
+    style : {"rows", "clusters", "caterpillar"}, optional
+        A row for each estimate, a row for each cluster, or thin lines without names,
+        decreasing unless `order` says otherwise. None: the first of these that takes no
+        more than 80 rows.
+    columns : sequence of str, optional
+        Text beside the rows of estimates, in this order: columns of `data` between the
+        names and the axis, and of "estimate", "true_effect" (each with its interval),
+        "weight" and, with moderators, "fitted" at the right. None: "estimate" and
+        "weight" as there is room.
+    data : DataFrame, optional
+        A row per estimate, in the order of the fit: the table that was analysed, or any
+        other with what `columns` names.
+    xlim : sequence of two float, optional
+        Ends of the axis, on the output scale. None: those that the bulk of the
+        estimates needs. What goes beyond ends in arrows.
+    cluster_name : str, optional
+        What ids are of, written before them, e.g. "District". None: "Cluster" before
+        ids that are numbers, and nothing before others.
+    width, height : float, optional
+        Of the figure, inches. None: 7, and as high as the rows need, at most 10 inches
+        in a style that was not asked for.
+    text_size : float, optional
+        Points. None: as large as fits, at most 8.5.
 
     Returns
     -------
     plotnine.ggplot
         Squares are estimates, with areas in proportion to their weight; circles beside
         them are the studies' true effects, and ticks, with moderators, the mean effects
-        of such studies; the filled diamond spans the interval of the
-        averaged effect, the open one below that of the true effect of a new study. The
-        dashed line is no effect; odds ratios are on a logarithmic axis. Intervals end
-        in arrows where they leave the axis. The figure grows with the estimates;
-        beyond 100 there are no numbers.
+        of such studies; the filled diamond spans the interval of the averaged effect,
+        the open one below that of the true effect of a new study. The dashed line is no
+        effect; odds ratios are on a logarithmic axis. In a row for a cluster, ticks are
+        its estimates, the square their mean and the circle its mean true effect.
+
+    Raises
+    ------
+    DataError
+        As in `forest_frame`; on an unknown style or column, on `columns` without rows
+        of estimates, and on a size or ends of an axis that are none.
+
+    Examples
+    --------
+    >>> fit.plot_forest(columns=["year", "estimate"], data=schools)  # doctest: +SKIP
     """
-    frame = forest_frame(
+    asked = Size(width, height, text_size)
+    _check("style", style, Style)
+    effects = ensemble.task.effects
+    style = style or _style(effects)
+    if style == "clusters" and not effects.clustered:
+        raise DataError(
+            "style: expected 'rows' or 'caterpillar' for independent estimates; got "
+            "'clusters'. Give study_ids in robma()."
+        )
+    if columns is not None and style != "rows":
+        raise DataError(
+            f"columns: expected None in the style {style!r}, of {effects.K} estimates; "
+            f"got {columns!r}. Add style='rows' for a row for each of them."
+        )
+    many = style == "caterpillar"
+    frame, places = _frame(
         ensemble,
         conditional=conditional,
         output_scale=output_scale,
-        order=order,
-        true_effects=true_effects,
+        order="decreasing" if order is None and many else order,
+        true_effects=true_effects or style == "clusters",
+        clusters=style == "clusters",
         probs=probs,
+        grouped=not many,
     )
-    return draw_forest(
-        frame,
+    look = Look(
         check_output_scale(ensemble.task, output_scale),
         conditional=conditional,
         coverage=float(probs[1]) - float(probs[0]),
         note=reference_words(ensemble.task.moderators),
+        xlim=xlim,
+        cluster_name=cluster_name,
+        texts=chosen_texts(columns, data, [str(name) for name in frame], places),
+        asked=asked,
     )
+    if style == "clusters":
+        return draw_clusters(frame, look)
+    if many:
+        return draw_caterpillar(frame, look, sorting=_SORTED[order or "decreasing"])
+    return draw_forest(frame, look)
 
 
-def _intervals(
-    effects: EffectSizes, target: Measure, ends: tuple[float, float]
-) -> FloatArray:
-    """Return the ends of the intervals of estimates on a measure, shape (2, K)."""
-    sources = np.array(effects.original, dtype=object)
-    correlations = sources == "r"
-    if correlations.any():
-        n = implied_n(effects.y, effects.se, effects.measure)
-        # Fisher's z has no standard error in samples this small.
-        # A sample of 3 may be implied with a rounding error.
-        on_z = n > SMALLEST_N + 1e-9
-        sources[correlations] = np.where(on_z, "fishers_z", "cohens_d")[correlations]
-    result = np.empty((2, effects.K))
-    for source in np.unique(sources).tolist():
-        mine = sources == source
-        y, se = effects.y[mine], effects.se[mine]
-        centre = transform_effect(y, effects.measure, source)
-        spread = transform_se(se, y, effects.measure, source)
-        for row, z in zip(result, ndtri(ends), strict=True):
-            row[mine] = transform_effect(centre + z * spread, source, target)
-    return result
+def _names(effects: EffectSizes) -> list[str]:
+    """Return names of studies, of independent ones with what says which they are.
 
-
-def _shrunken(
-    ensemble: Ensemble,
-    conditional: bool,
-    output_scale: Measure | None,
-    ends: tuple[float, float],
-    wanted: bool,
-) -> dict[str, FloatArray | float]:
-    if not wanted:
-        return dict.fromkeys(("true_effect", "true_lower", "true_upper"), np.nan)
-    found = study_effects(
-        ensemble, conditional=conditional, output_scale=output_scale, probs=ends
-    )
-    return {
-        "true_effect": found["Mean"].to_numpy(),
-        "true_lower": found[f"{ends[0]:g}"].to_numpy(),
-        "true_upper": found[f"{ends[1]:g}"].to_numpy(),
-    }
-
-
-def _fitted(
-    ensemble: Ensemble, conditional: bool, output_scale: Measure | None
-) -> dict[str, FloatArray]:
-    """Return the mean effect of studies like every one; nothing without moderators."""
-    if ensemble.task.moderators is None:
-        return {}
-    found = predict(
-        ensemble, type="terms", conditional=conditional, output_scale=output_scale
-    )
-    return {"fitted": found["Mean"].to_numpy()}
-
-
-def _average(
-    ensemble: Ensemble,
-    conditional: bool,
-    output_scale: Measure | None,
-    ends: tuple[float, float],
-) -> dict[str, Any]:
-    moderators = ensemble.task.moderators
-    if moderators is None:
-        mixture = ensemble.mixture(
-            "mu", conditional=conditional, output_scale=output_scale
+    A name such as "1" tells an estimate from others of its cluster, not of others.
+    """
+    if not effects.clustered:
+        return list(effects.names)
+    ids = (effects.cluster_labels[k] for k in effects.cluster)
+    return [
+        name if shared or label is None or label in name else f"{label}, {name}"
+        for name, label, shared in zip(
+            effects.names, ids, effects.shared_labels, strict=True
         )
-    else:
-        quantity = adjusted(moderators)
-        given = models_given(ensemble, conditional)
-        mixture = on_output(
-            ensemble, quantity, posterior(ensemble, quantity, given), output_scale
-        )
-    lower, upper = mixture.quantiles(ends)
-    return {
-        "part": "average",
-        "study": None,
-        "cluster": None,
-        "estimate": mixture.mean(),
-        "lower": lower,
-        "upper": upper,
-    }
-
-
-def _prediction(
-    ensemble: Ensemble,
-    given: BoolArray | None,
-    output_scale: Measure | None,
-    ends: tuple[float, float],
-) -> dict[str, Any]:
-    convert = extended_converter(ensemble.task, output_scale)
-    moderators = ensemble.task.moderators
-    quantity = None if moderators is None else adjusted(moderators)
-    effect = new_effect(ensemble, given=given, quantity=quantity)
-    # Its mean does not exist on every scale.
-    lower, median, upper = convert(effect.quantiles((ends[0], 0.5, ends[1])))
-    return {
-        "part": "prediction",
-        "study": None,
-        "cluster": None,
-        "estimate": median,
-        "lower": lower,
-        "upper": upper,
-    }
-
-
-def _arranged(frame: pd.DataFrame, cluster: IntArray, order: Order | None) -> IntArray:
-    """Return the rows in order: clusters one by one, independent estimates last."""
-    rows = np.arange(len(frame))
-    within: Any
-    between: dict[int, Any]
-    independent = frame["cluster"].isna().to_numpy()
-    group = np.where(independent, -1, cluster)
-    if order is None:
-        within, between = rows, {k: rows[group == k][0] for k in np.unique(group)}
-    elif order == "alphabetical":
-        within = _places(frame["study"])
-        by_label = _places(frame["cluster"].where(~independent, ""))
-        between = dict(zip(group, by_label, strict=True))
-    else:
-        column = "weight" if order == "weight" else "estimate"
-        sign = 1.0 if order == "increasing" else -1.0
-        values = sign * frame[column].to_numpy()
-        within = values
-        mean = np.sum if order == "weight" else np.mean
-        between = {k: mean(values[group == k]) for k in np.unique(group)}
-    first = [between[k] for k in group]
-    return np.lexsort((rows, within, group, first, independent))
-
-
-def _places(names: pd.Series[Any]) -> IntArray:
-    """Return the place of every name in the alphabet; numbers in them count as such."""
-    keys = [
-        [
-            (not part.isdigit(), part.zfill(20).casefold())
-            for part in _DIGITS.split(name)
-        ]
-        for name in names
     ]
-    places = {repr(key): place for place, key in enumerate(sorted(keys))}
-    return np.array([places[repr(key)] for key in keys])
+
+
+def _check(argument: str, value: str | None, known: Any) -> None:
+    names = get_args(known)
+    if value is not None and value not in names:
+        raise DataError(
+            f"{argument}: expected one of {', '.join(names)}, or None; got {value!r}."
+        )
+
+
+def _style(effects: EffectSizes) -> Style:
+    """Return the first style that can be read on one page."""
+    sizes = np.bincount(effects.cluster)
+    clusters, single = int((sizes > 1).sum()), int((sizes == 1).sum())
+    if effects.K + effects.clustered * (clusters + (single > 0)) <= _MOST:
+        return "rows"
+    if effects.clustered and clusters + single + (single > 0) <= _MOST:
+        return "clusters"
+    return "caterpillar"

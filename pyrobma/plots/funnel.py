@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma._validate import is_whole
-from pyrobma.effects import Measure
+from pyrobma.effects import Measure, linear_measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.published import (
     adjusted_estimates,
@@ -19,8 +19,8 @@ from pyrobma.ensemble.published import (
 )
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import converted, effect_axis, models_given
-from pyrobma.plots.theme import FILL, INK, SOFT, theme_print, with_unit
+from pyrobma.plots.estimates import converted, effect_axis, error_unit, models_given
+from pyrobma.plots.theme import FILL, INK, SOFT, Page, Size, theme_print, with_unit
 
 SAMPLING: Final = "sampling error"
 HETEROGENEITY: Final = "heterogeneity"
@@ -37,6 +37,7 @@ _TITLE: Final = "95% of estimates:"
 _AFTER_TITLE: Final[dict[Any, Any]] = {"r": 8, "unit": "pt"}
 _COVERAGE: Final = (0.025, 0.975)
 _WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
+_HEIGHT: Final = 4.6  # inches
 _MANY: Final = 100  # estimates, drawn as smaller points
 _CORRELATION: Final = 0.9  # beyond which other measures take all of the axis
 _SMALLEST: Final = 1e-3  # their smallest se over the largest: p-values need one
@@ -61,7 +62,9 @@ def funnel_frame(
         Only over models with an effect.
     output_scale : str, optional
         Measure of the estimates, as in `Ensemble.mixture`. None: the prior scale.
-        Standard errors stay on the measure of the likelihood.
+        Standard errors are multiplied by the derivative of the conversion at no effect,
+        as those of tau are, so that distances up and across keep their proportion; they
+        are of Fisher's z for "r" and of the log odds ratio for "OR".
     incorporate_heterogeneity, incorporate_publication_bias : bool
         Whether regions account for the spread of true effects and for the models of
         publication bias.
@@ -111,6 +114,7 @@ def funnel_frame(
     effects = task.effects
     check_output_scale(task, output_scale)
     given = models_given(ensemble, conditional)
+    unit = error_unit(task, output_scale)
     se = effects.se.max() * np.linspace(_SMALLEST, _WIDEST, n)
     regions = {SAMPLING: _sampling_error(ensemble, given, se)}
     if incorporate_heterogeneity:
@@ -121,7 +125,7 @@ def funnel_frame(
         {
             "part": "estimate",
             "study": list(effects.names),
-            "se": effects.se,
+            "se": unit * effects.se,
             "value": converted(task, output_scale, adjusted_estimates(ensemble, given)),
         }
     )
@@ -130,7 +134,13 @@ def funnel_frame(
         value, lower, upper = converted(task, output_scale, quantiles)
         parts.append(
             pd.DataFrame(
-                {"part": name, "se": se, "value": value, "lower": lower, "upper": upper}
+                {
+                    "part": name,
+                    "se": unit * se,
+                    "value": value,
+                    "lower": lower,
+                    "upper": upper,
+                }
             )
         )
     return pd.concat(parts, ignore_index=True)[
@@ -146,10 +156,19 @@ def plot_funnel(
     incorporate_heterogeneity: bool = True,
     incorporate_publication_bias: bool = True,
     n: int = 41,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the estimates against their standard errors, with what is expected there.
 
-    Parameters and errors are those of `funnel_frame`, whose rows are drawn.
+    Parameters
+    ----------
+    ensemble, conditional, output_scale, incorporate_heterogeneity,
+    incorporate_publication_bias, n
+        As in `funnel_frame`, whose rows are drawn.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4.6 and 10, or in proportion.
 
     Returns
     -------
@@ -158,7 +177,13 @@ def plot_funnel(
         region holds 95 % of the estimates that a study of that standard error gives.
         If correlations were modelled and another measure is drawn, regions are cut at
         correlations of ±0.9, or the largest estimate.
+
+    Raises
+    ------
+    DataError
+        As in `funnel_frame`, or on a size that is none.
     """
+    page = Size(width, height, text_size).page(height=_HEIGHT)
     frame = funnel_frame(
         ensemble,
         conditional=conditional,
@@ -167,20 +192,19 @@ def plot_funnel(
         incorporate_publication_bias=incorporate_publication_bias,
         n=n,
     )
-    return draw_funnel(frame, ensemble, output_scale)
+    return draw_funnel(frame, ensemble, output_scale, page)
 
 
 def draw_funnel(
     frame: pd.DataFrame,
     ensemble: Ensemble,
     output_scale: Measure | None,
-    *,
-    width: float = 6.5,
-    height: float = 4.6,
-    base_size: int = 10,
+    page: Page,
 ) -> Any:
-    """Draw a frame of `funnel_frame` at a size in inches."""
+    """Draw a frame of `funnel_frame` on a page."""
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     measure = check_output_scale(ensemble.task, output_scale)
     estimates = frame[frame["part"] == "estimate"]
@@ -197,7 +221,7 @@ def draw_funnel(
     )
     legend = [_LOOKS[name][0] for name in names]
     return (
-        p9.ggplot(regions, p9.aes("value", "se"))
+        Canvas(regions, p9.aes("value", "se"))
         + p9.geom_polygon(p9.aes(fill="part"), color="none")
         + p9.geom_path(p9.aes(linetype="part", group="side"), color=INK, size=0.45)
         + p9.geom_segment(
@@ -222,13 +246,13 @@ def draw_funnel(
                 else "Effect",
                 measure,
             ),
-            y=with_unit("Standard error", ensemble.task.effects.measure),
+            y=with_unit("Standard error", linear_measure(measure)),
             fill=_TITLE,
             linetype=_TITLE,
         )
-        + theme_print(width=width, height=height, base_size=base_size)
+        + theme_print(page)
         + p9.theme(
-            legend_title=p9.element_text(size=0.8 * base_size, margin=_AFTER_TITLE),
+            legend_title=p9.element_text(size=page.points(8.0), margin=_AFTER_TITLE),
             legend_box_spacing=0.02,
         )
     )

@@ -176,9 +176,16 @@ def model_names(space: ModelSpace, unknowns: Unknowns = UNKNOWNS) -> tuple[str, 
 
 
 def fitting(
-    names: Sequence[str], unknowns: Unknowns, room: float, size: float
+    names: Sequence[str],
+    unknowns: Unknowns,
+    room: float,
+    size: float,
+    numbers: Sequence[int | None] | None = None,
 ) -> list[str]:
     """Return names of models, with abbreviations if one has more than so many inches.
+
+    With their numbers, which tell apart what a cut would make equal, if that is not
+    enough.
 
     Parameters
     ----------
@@ -190,6 +197,8 @@ def fitting(
         Inches.
     size : float
         Of the text, points.
+    numbers : sequence of int or None, optional
+        Those of the models in the tables. None: not written.
     """
     if text_width(names, size) <= room:
         return list(names)
@@ -208,7 +217,13 @@ def fitting(
         # The first word of a name is capitalised.
         return shorts.get(word.lower(), word).capitalize()
 
-    return [pattern.sub(shortened, name) for name in names]
+    found = [pattern.sub(shortened, name) for name in names]
+    if numbers is None or text_width(found, size) <= room:
+        return found
+    return [
+        name if number is None else f"{number}: {name}"
+        for name, number in zip(found, numbers, strict=True)
+    ]
 
 
 def group_names(

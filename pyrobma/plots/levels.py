@@ -24,7 +24,7 @@ from pyrobma.plots.estimates import check_interval, no_effect
 from pyrobma.plots.labels import term_title
 from pyrobma.plots.levels_drawing import draw_intervals, draw_levels
 from pyrobma.plots.quantities import quantities_frame
-from pyrobma.plots.theme import with_unit
+from pyrobma.plots.theme import Size, with_unit
 
 _MOST: Final = 6
 """Marginal means that have a density each; of more, there are intervals."""
@@ -106,6 +106,9 @@ def plot_levels(
     prior: bool = False,
     output_scale: Measure | None = None,
     n: int = 512,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the posteriors of what a term adds to the effect, level by level.
 
@@ -113,6 +116,9 @@ def plot_levels(
     ----------
     ensemble, term, conditional, prior, output_scale, n
         As in `levels_frame`, whose rows are drawn.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion; rows take
+        7 inches, the height that they need and text of at most 8.5 points.
 
     Returns
     -------
@@ -124,8 +130,9 @@ def plot_levels(
     Raises
     ------
     DataError
-        As in `levels_frame`.
+        As in `levels_frame`, or on a size that is none.
     """
+    asked = Size(width, height, text_size)
     frame = levels_frame(
         ensemble,
         term,
@@ -145,6 +152,7 @@ def plot_levels(
         ),
         heading=term,
         measure=check_output_scale(ensemble.task, output_scale),
+        asked=asked,
     )
 
 
@@ -223,6 +231,9 @@ def plot_marginal_means(
     output_scale: Measure | None = None,
     probs: Sequence[float] = (0.025, 0.975),
     n: int = 512,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the posteriors of mean effects by the values of a moderator.
 
@@ -230,6 +241,9 @@ def plot_marginal_means(
     ----------
     ensemble, term, conditional, prior, output_scale, probs, n
         As in `marginal_means_frame`, whose rows are drawn.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion; rows take
+        7 inches, the height that they need and text of at most 8.5 points.
 
     Returns
     -------
@@ -241,8 +255,9 @@ def plot_marginal_means(
     Raises
     ------
     DataError
-        As in `marginal_means_frame`.
+        As in `marginal_means_frame`, or on a size that is none.
     """
+    asked = Size(width, height, text_size)
     moderators = moderators_of(ensemble)
     many = sum(len(rows) for _, rows in _means(moderators, term)) > _MOST
     frame = marginal_means_frame(
@@ -259,7 +274,12 @@ def plot_marginal_means(
     title, heading = with_unit(kind, measure), term or "Mean effect"
     if not many:
         return draw_levels(
-            frame, symbol="mean", title=title, heading=heading, measure=measure
+            frame,
+            symbol="mean",
+            title=title,
+            heading=heading,
+            measure=measure,
+            asked=asked,
         )
     low, high = check_interval(probs)
     return draw_intervals(
@@ -269,6 +289,7 @@ def plot_marginal_means(
         measure=measure,
         coverage=high - low,
         reference=no_effect(measure),
+        asked=asked,
     )
 
 

@@ -14,25 +14,32 @@ from pyrobma.plots.marks import arrows, clipped
 from pyrobma.plots.names import plain, short_names
 from pyrobma.plots.numbers import number, short
 from pyrobma.plots.palette import COLORS, LINETYPES, legend_columns
-from pyrobma.plots.posterior_drawing import density_figure, density_top
+from pyrobma.plots.posterior_drawing import alone, density_figure, density_top
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.text import one_line
-from pyrobma.plots.theme import FILL, INK, MIDDLE
+from pyrobma.plots.theme import FILL, INK, MIDDLE, Page, Size
 
 _MOST: Final = len(COLORS)
 _SAME: Final = 1e-3  # of the peak: two curves that look equal
 _NAMES: Final = 2.5  # inches for the names of levels in rows
-_KEY: Final = 5.6  # inches for a name in a legend
+_BESIDE: Final = 0.9  # inches beside a name in a legend
 _LINES: Final = (1.3, 2.4)  # of text that a row with a density takes
 _FOOT: Final = 1e-2  # of a peak: where a posterior ends
 _BEYOND: Final = 0.3  # of the width of the posteriors: how far priors go beyond
 _PAGE: Final = 36.0  # lines
 _CURVE: Final = 0.92  # of a row, the highest of the curves
+_BAR: Final = 0.04  # inches, the width of a bar
 _BELOW: Final = 0.35  # lines from a name to the foot of its curve
 
 
 def draw_levels(
-    frame: pd.DataFrame, *, symbol: str, title: str, heading: str, measure: Measure
+    frame: pd.DataFrame,
+    *,
+    symbol: str,
+    title: str,
+    heading: str,
+    measure: Measure,
+    asked: Size,
 ) -> Any:
     """Draw densities of several levels.
 
@@ -48,6 +55,7 @@ def draw_levels(
         Of the names of levels.
     measure : str
         Of the values.
+    asked : Size
 
     Returns
     -------
@@ -58,8 +66,8 @@ def draw_levels(
     names = list(dict.fromkeys(frame["level"]))
     frame = _worth_drawing(frame)
     if len(names) > _MOST or not _equal_spikes(frame):
-        return _by_rows(frame, names, title, heading, measure)
-    return _together(frame, names, symbol, title)
+        return _by_rows(frame, names, title, heading, measure, asked)
+    return _together(frame, names, symbol, title, asked.page())
 
 
 def draw_intervals(
@@ -70,6 +78,7 @@ def draw_intervals(
     measure: Measure,
     coverage: float,
     reference: float,
+    asked: Size,
 ) -> Any:
     """Draw means of several levels with intervals, a line each.
 
@@ -77,7 +86,7 @@ def draw_intervals(
     ----------
     frame : DataFrame
         From `quantities_frame`, of which intervals are drawn.
-    title, heading, measure
+    title, heading, measure, asked
         As in `draw_levels`; odds ratios are on a logarithmic axis.
     coverage : float
         Of the intervals, for the heading of their column.
@@ -85,6 +94,8 @@ def draw_intervals(
         Where a dashed line is.
     """
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     ratio = measure == "OR"
     place = np.log10 if ratio else np.asarray
@@ -98,7 +109,7 @@ def draw_intervals(
     low, high = _range(shown, at)
     rows = Rows(
         y=shown["y"].to_numpy(),
-        names=short_names(shown["level"].tolist(), _NAMES, 8.5),
+        names=shown["level"].tolist(),
         columns={f"Mean [{100 * coverage:.4g}% CI]": texts},
         low=low,
         high=high,
@@ -106,10 +117,12 @@ def draw_intervals(
         indented=[False] * len(shown),
         title=one_line(heading),
         most=_NAMES,
+        shorten=short_names,
+        asked=asked,
     )
     marks = clipped(shown, low, high)
     return (
-        p9.ggplot()
+        Canvas()
         + rows.reference(at)
         + rows.layers()
         + p9.geom_segment(
@@ -175,7 +188,9 @@ def _equal_spikes(frame: pd.DataFrame) -> bool:
     return True
 
 
-def _together(frame: pd.DataFrame, names: list[str], symbol: str, title: str) -> Any:
+def _together(
+    frame: pd.DataFrame, names: list[str], symbol: str, title: str, page: Page
+) -> Any:
     import plotnine as p9
 
     # A level may be called as the prior is: keys are numbers.
@@ -185,7 +200,8 @@ def _together(frame: pd.DataFrame, names: list[str], symbol: str, title: str) ->
     posterior = posterior.assign(key=posterior["level"].map(keys))
     prior = _distinct(curves[curves["which"] == "prior"]).assign(key="prior")
     shown = [*keys.values(), *(["prior"] if len(prior) else [])]
-    labels = [plain(name) for name in short_names(names, _KEY, 8.0)]
+    short = short_names(names, page.width - _BESIDE, page.points(8.0))
+    labels = [plain(name) for name in short]
     labels += ["prior"] if len(prior) else []
     colors = dict(zip(keys.values(), COLORS, strict=False))
     types = dict(zip(keys.values(), LINETYPES, strict=False))
@@ -206,9 +222,11 @@ def _together(frame: pd.DataFrame, names: list[str], symbol: str, title: str) ->
             {**types, "prior": "dashed"}, breaks=shown, labels=labels
         ),
     ]
-    columns = legend_columns(labels)
+    columns = legend_columns(labels, page, key=34)
     return (
-        density_figure(layers, curves, spikes, symbol=symbol, title=title)
+        density_figure(
+            layers, curves, spikes, symbol=symbol, title=title, **alone(page)
+        )
         + p9.guides(
             color=p9.guide_legend(ncol=columns), linetype=p9.guide_legend(ncol=columns)
         )
@@ -236,9 +254,16 @@ def _look_equal(one: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def _by_rows(
-    frame: pd.DataFrame, names: list[str], title: str, heading: str, measure: Measure
+    frame: pd.DataFrame,
+    names: list[str],
+    title: str,
+    heading: str,
+    measure: Measure,
+    asked: Size,
 ) -> Any:
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     tall = float(np.clip(_PAGE / len(names), *_LINES))
     curves, spikes = (frame[frame["kind"] == kind] for kind in ("density", "spike"))
@@ -256,7 +281,7 @@ def _by_rows(
     margin = 0.02 * (high - low) or 0.5
     rows = Rows(
         y=np.array([foot[name] + _BELOW for name in names]),
-        names=short_names(names, _NAMES, 8.5),
+        names=names,
         columns=_columns(frame, names, measure),
         low=low - margin,
         high=high + margin,
@@ -264,6 +289,8 @@ def _by_rows(
         indented=[False] * len(names),
         title=one_line(heading),
         most=_NAMES,
+        shorten=short_names,
+        asked=asked,
         legend=bool((curves["which"] == "prior").any()),
     )
     curves = curves.assign(
@@ -274,12 +301,12 @@ def _by_rows(
     bars = spikes.assign(
         foot=spikes["level"].map(foot),
         top=spikes["level"].map(foot) + _CURVE * tall * spikes["probability"],
-        x=spikes["x"] + 0.004 * (high - low) * _sides(spikes),
+        **_sides(spikes, rows.x(_BAR) - rows.x(0.0)),
     )
     posterior = curves[curves["which"] == "posterior"]
     feet = pd.DataFrame({"y": list(foot.values())}).assign(x=rows.low, to=rows.high)
     return (
-        p9.ggplot()
+        Canvas()
         + p9.geom_segment(
             p9.aes("x", "y", xend="to", yend="y"), feet, color=FILL, size=0.4
         )
@@ -294,12 +321,14 @@ def _by_rows(
             curves,
             size=0.6,
         )
-        + p9.geom_segment(
-            p9.aes("x", "foot", xend="x", yend="top", color="which"),
-            bars,
-            size=1.6,
-            show_legend=False,
-        )
+        + [
+            p9.geom_rect(
+                p9.aes(xmin="start", xmax="end", ymin="foot", ymax="top"),
+                some,
+                fill=INK if which == "posterior" else MIDDLE,
+            )
+            for which, some in bars.groupby("which")
+        ]
         + p9.scale_linetype_manual({"posterior": "solid", "prior": "dashed"})
         + p9.scale_color_manual({"posterior": INK, "prior": MIDDLE})
         + rows.layers()
@@ -308,10 +337,11 @@ def _by_rows(
     )
 
 
-def _sides(spikes: pd.DataFrame) -> FloatArray:
-    if not (spikes["which"] == "prior").any():
-        return np.zeros(len(spikes))
-    return np.where(spikes["which"] == "prior", 1.0, -1.0)
+def _sides(spikes: pd.DataFrame, wide: float) -> dict[str, pd.Series[float]]:
+    """Return the ends of bars: of posterior and prior beside each other."""
+    beside = (spikes["which"] == "prior").any()
+    start = np.where(spikes["which"] == "prior", 0.0, -wide if beside else -wide / 2)
+    return {"start": spikes["x"] + start, "end": spikes["x"] + start + wide}
 
 
 def _columns(

@@ -15,11 +15,12 @@ from pyrobma.errors import DataError
 from pyrobma.fit import Fit
 from pyrobma.parameters import weight_name
 from pyrobma.plots.numbers import plain_labels
-from pyrobma.plots.theme import INK, MIDDLE, SOFT, theme_print
+from pyrobma.plots.theme import INK, MIDDLE, SOFT, Size, theme_print
 
 McmcKind: TypeAlias = Literal["trace", "rank", "autocorrelation", "density"]
 
 _BINS: Final = 20
+_WIDE: Final = 5.0  # inches for two panels side by side
 _LAGS: Final = 40
 _CONSTANT: Final = 1e-12  # range of a weight that only rounds
 _AXES: Final[dict[str, tuple[str, str]]] = {
@@ -34,7 +35,7 @@ _SHADES: Final = (INK, "#8c8c8c", "#4d4d4d", SOFT)
 
 def mcmc_frame(
     ensemble: Ensemble,
-    model: int,
+    model: int | None = None,
     *,
     kind: McmcKind = "trace",
     parameters: Sequence[str] | None = None,
@@ -45,8 +46,9 @@ def mcmc_frame(
     ----------
     ensemble : Ensemble
         Fitted models.
-    model : int
-        Number of the model, from 1, as in the tables.
+    model : int, optional
+        Number of the model, from 1, as in the tables. None: the most probable one with
+        free parameters.
     kind : {"trace", "rank", "autocorrelation", "density"}
         See Notes.
     parameters : sequence of str, optional
@@ -112,22 +114,40 @@ def mcmc_frame(
 
 def plot_mcmc(
     ensemble: Ensemble,
-    model: int,
+    model: int | None = None,
     *,
     kind: McmcKind = "trace",
     parameters: Sequence[str] | None = None,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw whether the Markov chains of a model mixed.
 
-    Parameters and errors are those of `mcmc_frame`, whose rows are drawn.
+    Parameters
+    ----------
+    ensemble, model, kind, parameters
+        As in `mcmc_frame`, whose rows are drawn.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5, as high as the panels need, and 10; or in
+        proportion.
 
     Returns
     -------
     plotnine.ggplot
         A panel per parameter with its R-hat and bulk effective sample size, a line per
         chain. Ticks below a trace are divergent transitions.
+
+    Raises
+    ------
+    DataError, ImportError
+        As in `mcmc_frame`, or on a size that is none.
     """
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
+
+    asked = Size(width, height, text_size)
 
     frame = mcmc_frame(ensemble, model, kind=kind, parameters=parameters)
     heads = {
@@ -138,13 +158,14 @@ def plot_mcmc(
     chains = sorted(frame["chain"].unique())
     frame["chain"] = pd.Categorical(frame["chain"], chains)
     one = len(heads) == 1
-    columns = 1 if one or kind == "trace" else 2
+    columns = 1 if one or kind == "trace" or asked.page().width < _WIDE else 2
     rows = -(-len(heads) // columns)
+    page = asked.page(height=0.9 + (1.5 if kind == "trace" else 2.0) * rows)
     shades = [_SHADES[i % len(_SHADES)] for i in range(len(chains))]
     lines = [_LINES[i // len(_SHADES) % len(_LINES)] for i in range(len(chains))]
     if kind != "trace":
         lines = [_LINES[i % len(_LINES)] for i in range(len(chains))]
-    plot = p9.ggplot(frame, p9.aes("x", "y", color="chain", linetype="chain"))
+    plot = Canvas(frame, p9.aes("x", "y", color="chain", linetype="chain"))
     if kind in ("rank", "autocorrelation"):
         level = 1.0 if kind == "rank" else 0.0
         plot += p9.geom_hline(yintercept=level, color=MIDDLE, size=0.4)
@@ -169,13 +190,17 @@ def plot_mcmc(
         + p9.scale_y_continuous(labels=plain_labels)
         + p9.guides(color=p9.guide_legend(override_aes={"size": 0.8}))
         + p9.labs(x=x, y=y)
-        + theme_print(width=6.5, height=0.9 + (1.5 if kind == "trace" else 2.0) * rows)
+        + theme_print(page)
         + p9.theme(
-            legend_title=p9.element_text(size=9, margin={"r": 8, "unit": "pt"}),
+            legend_title=p9.element_text(
+                size=page.points(9.0), margin={"r": 8, "unit": "pt"}
+            ),
             legend_box_spacing=0.02,
             plot_margin=0.015,
             panel_spacing=0.035,
-            strip_text=p9.element_text(color=INK, ha="left", size=8, weight="normal"),
+            strip_text=p9.element_text(
+                color=INK, ha="left", size=page.points(8.0), weight="normal"
+            ),
         )
     )
 
@@ -188,8 +213,23 @@ _SCALES: Final[dict[str, str]] = {
 }
 
 
-def _sampled(ensemble: Ensemble, model: int) -> tuple[int, Fit]:
+def most_probable(ensemble: Ensemble) -> int | None:
+    """Return the number of the most probable model that was sampled; None if none."""
+    sampled = np.array([fit.chains is not None for fit in ensemble.fits])
+    if not sampled.any():
+        return None
+    return int(np.argmax(np.where(sampled, ensemble.post_prob, -1.0))) + 1
+
+
+def _sampled(ensemble: Ensemble, model: int | None) -> tuple[int, Fit]:
     count = len(ensemble.fits)
+    if model is None:
+        model = most_probable(ensemble)
+        if model is None:
+            raise DataError(
+                "ensemble: expected a model with free parameters; got none, and no "
+                "Markov chains. plot_models() shows what they say."
+            )
     if not is_whole(model, 1) or model > count:
         raise DataError(
             f"model: expected the number of a model, 1 to {count}; got {model!r}."

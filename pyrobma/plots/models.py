@@ -13,12 +13,13 @@ from pyrobma.ensemble import Ensemble, posterior_probabilities
 from pyrobma.ensemble.probabilities import model_inclusion
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
+from pyrobma.parameters import Unknowns
 from pyrobma.plots.estimates import check_interval, no_effect
 from pyrobma.plots.labels import fitting, model_names, parameter_title, scalar
 from pyrobma.plots.marks import arrows, clipped, diamond
 from pyrobma.plots.numbers import bayes_factor, number
 from pyrobma.plots.rows import Rows
-from pyrobma.plots.theme import INK
+from pyrobma.plots.theme import INK, Size
 
 Order: TypeAlias = Literal["increasing", "decreasing"]
 OrderBy: TypeAlias = Literal["model", "estimate", "probability", "inclusion_bf"]
@@ -29,6 +30,7 @@ _COLUMNS: Final[dict[OrderBy, str]] = {
     "probability": "post_prob",
     "inclusion_bf": "log_bf",  # the factor may be too large for a double
 }
+_RISING: Final = ("model", "estimate")
 _MOST: Final = 60
 """Models that are drawn one by one; of more, the least probable ones are left out."""
 _NAMES: Final = 3.2  # inches for the names of models, beyond which they are shorter
@@ -41,8 +43,8 @@ def models_frame(
     parameter: str = "mu",
     *,
     output_scale: Measure | None = None,
-    order: Order = "increasing",
-    order_by: OrderBy = "model",
+    order: Order | None = None,
+    order_by: OrderBy = "probability",
     probs: Sequence[float] = (0.025, 0.975),
     conditional: bool = False,
 ) -> pd.DataFrame:
@@ -56,8 +58,9 @@ def models_frame(
         One that the ensemble has.
     output_scale : str, optional
         Measure of the values, as in `Ensemble.mixture`. None: the prior scale.
-    order : {"increasing", "decreasing"}
-        From the top down.
+    order : {"increasing", "decreasing"}, optional
+        From the top down. None: probabilities and Bayes factors decrease, numbers and
+        estimates increase.
     order_by : {"model", "estimate", "probability", "inclusion_bf"}
         The number of the model, the mean, the posterior probability or the Bayes
         factor.
@@ -83,8 +86,10 @@ def models_frame(
         On an unknown parameter, scale or order, or if no model is left.
     """
     levels = check_interval(probs)
-    _check("order", order, get_args(Order))
+    if order is not None:
+        _check("order", order, get_args(Order))
     _check("order_by", order_by, get_args(OrderBy))
+    rising = order == "increasing" or (order is None and order_by in _RISING)
     mixture = ensemble.mixture(
         scalar(ensemble, parameter), conditional=conditional, output_scale=output_scale
     )
@@ -114,7 +119,7 @@ def models_frame(
             "inclusion_bf": factors[used],
             "log_bf": log_bf[used],
         }
-    ).sort_values(_COLUMNS[order_by], ascending=order == "increasing", kind="stable")
+    ).sort_values(_COLUMNS[order_by], ascending=rising, kind="stable")
     lower, upper = mixture.quantiles(levels)
     average = {
         "kind": "average",
@@ -143,10 +148,13 @@ def plot_models(
     parameter: str = "mu",
     *,
     output_scale: Measure | None = None,
-    order: Order = "increasing",
-    order_by: OrderBy = "model",
+    order: Order | None = None,
+    order_by: OrderBy = "probability",
     probs: Sequence[float] = (0.025, 0.975),
     conditional: bool = False,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the estimates of a parameter by every model, and their average.
 
@@ -154,6 +162,10 @@ def plot_models(
     ----------
     ensemble, parameter, output_scale, order, order_by, probs, conditional
         As in `models_frame`, whose rows are drawn.
+    width, height : float, optional
+        Of the figure, inches. None: 7, and as high as the lines need.
+    text_size : float, optional
+        Points. None: as large as fits, at most 8.5.
 
     Returns
     -------
@@ -163,13 +175,15 @@ def plot_models(
         and inclusion Bayes factors are written at the right; the average is the
         diamond at the bottom. Of more than 60 models the least probable ones are left
         out, but for the sum of their probabilities. Odds ratios are on a logarithmic
-        axis.
+        axis. Where names have too little room they begin with the number that the model
+        has in the tables.
 
     Raises
     ------
     DataError
-        As in `models_frame`.
+        As in `models_frame`, or on a size that is none.
     """
+    asked = Size(width, height, text_size)
     frame = models_frame(
         ensemble,
         parameter,
@@ -183,8 +197,6 @@ def plot_models(
     is_effect = ensemble.unknowns[parameter].unit == "effect"
     odds = is_effect and measure == "OR"
     none = no_effect(measure) if is_effect else 0.0
-    # Of all models: figures of some of them should call them the same.
-    frame["name"] = fitting(frame["name"].tolist(), ensemble.unknowns, _NAMES, 8.5)
     return _draw(
         frame,
         title=parameter_title(
@@ -192,11 +204,23 @@ def plot_models(
         ),
         reference=none,
         odds=odds,
+        unknowns=ensemble.unknowns,
+        asked=asked,
     )
 
 
-def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> Any:
+def _draw(
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    reference: float,
+    odds: bool,
+    unknowns: Unknowns,
+    asked: Size,
+) -> Any:
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     place = np.log10 if odds else np.asarray
     columns = ["mean", "lower", "upper"]
@@ -214,6 +238,7 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
     models = frame[frame["kind"] != "average"]
     average = frame.iloc[-1]
     others = [f"{rest['models'].iloc[0]} less probable models"] if len(rest) else []
+    numbers = [*models["model"].tolist(), *(None for _ in others), None]
     rows = Rows(
         y=np.concatenate(
             [models["y"], models["y"].iloc[-1:] - 1 if others else [], [average["y"]]]
@@ -234,9 +259,13 @@ def _draw(frame: pd.DataFrame, *, title: str, reference: float, odds: bool) -> A
         high=high,
         bold=[*(False for _ in models["name"]), *(False for _ in others), True],
         indented=[False] * (len(frame) + len(others)),
+        shorten=lambda names, room, size: fitting(
+            names, unknowns, min(room, _NAMES), size, numbers
+        ),
+        asked=asked,
     )
     return (
-        p9.ggplot()
+        Canvas()
         + rows.layers()
         + rows.rule(average["y"] + 0.75)
         + rows.reference(reference)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from pyrobma.plots.text import text_width
+from pyrobma.plots.theme import Page
 
 Linetype: TypeAlias = "str | tuple[int, tuple[float, ...]]"
 
@@ -23,11 +24,25 @@ LINETYPES: Final[tuple[Linetype, ...]] = (
 SHAPES: Final = ("o", "^", "s", "D", "v", "P")
 
 
-_LEGEND: Final = (6.2, 8.0)  # inches for a legend, points of its text
-_BESIDE: Final = 0.65  # inches beside the text of a key
+_MARGIN: Final = 0.3  # inches beside a legend
+_KEY: Final = 14.4  # points, as wide as keys usually are
+_APART: Final = 0.25  # inches beside the text of a key and its picture
 
 
-def legend_columns(labels: Sequence[str]) -> int:
-    """Return in how many columns the keys of a legend fit below a figure."""
-    room, size = _LEGEND
-    return max(1, min(len(labels), int(room / (text_width(labels, size) + _BESIDE))))
+def legend_columns(
+    labels: Sequence[str], page: Page | None = None, *, key: float = _KEY
+) -> int:
+    """Return in how many columns the keys of a legend fit below a figure.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Beside the keys.
+    page : Page, optional
+        Size of the figure and its text. None: the usual one.
+    key : float
+        Width of a key, points.
+    """
+    page = page or Page()
+    each = text_width(labels, page.points(8.0)) + key / 72 + _APART
+    return max(1, min(len(labels), int((page.width - _MARGIN) / each)))

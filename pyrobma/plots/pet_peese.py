@@ -10,7 +10,7 @@ import pandas as pd
 
 from pyrobma._types import BoolArray
 from pyrobma._validate import is_whole
-from pyrobma.effects import Measure
+from pyrobma.effects import Measure, linear_measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.averaged_priors import prior_draws
 from pyrobma.ensemble.extended import extended_converter
@@ -18,10 +18,10 @@ from pyrobma.ensemble.predictor import of_the_mean
 from pyrobma.ensemble.published import regression_quantiles
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.plots.estimates import check_interval, converted
+from pyrobma.plots.estimates import check_interval, converted, error_unit
 from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
 from pyrobma.plots.numbers import plain_labels
-from pyrobma.plots.theme import FILL, INK, theme_print, with_unit
+from pyrobma.plots.theme import FILL, INK, Size, theme_print, with_unit
 
 _BEYOND: Final = 1.05  # the largest se of the curve over that of the estimates
 
@@ -56,7 +56,9 @@ def pet_peese_frame(
     -------
     DataFrame
         Columns ``kind`` ("posterior", "prior" or "estimate"), ``name`` (of the study;
-        empty for curves), ``se`` (standard error on the measure of the likelihood),
+        empty for curves), ``se`` (standard error, multiplied by the derivative of the
+        conversion to the output scale at no effect; of Fisher's z for "r" and of the
+        log odds ratio for "OR"),
         ``effect`` (the median of a curve, or the estimate, on the output scale),
         ``lower`` and ``upper`` (missing for estimates).
 
@@ -82,6 +84,7 @@ def pet_peese_frame(
         raise DataError(f"n: expected a number of standard errors from 2 up; got {n}.")
     task = ensemble.task
     convert = extended_converter(task, output_scale)
+    unit = error_unit(task, output_scale)
     given = _given(ensemble, conditional)
     se = np.linspace(0, _BEYOND * task.effects.se.max(), n)
     names = of_the_mean(ensemble.unknowns)
@@ -98,7 +101,7 @@ def pet_peese_frame(
             {
                 "kind": kind,
                 "name": "",
-                "se": se,
+                "se": unit * se,
                 "effect": convert(curve[:, 1]),
                 "lower": convert(curve[:, 0]),
                 "upper": convert(curve[:, 2]),
@@ -111,7 +114,7 @@ def pet_peese_frame(
             {
                 "kind": "estimate",
                 "name": task.effects.names,
-                "se": task.effects.se,
+                "se": unit * task.effects.se,
                 "effect": converted(task, output_scale, task.effects.y),
                 "lower": np.nan,
                 "upper": np.nan,
@@ -148,6 +151,9 @@ def plot_pet_peese(
     output_scale: Measure | None = None,
     probs: Sequence[float] = (0.025, 0.975),
     n: int = 101,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the regression of effects on standard errors, with the estimates.
 
@@ -157,6 +163,8 @@ def plot_pet_peese(
         As in `pet_peese_frame`, whose rows are drawn. The line is the median; that of
         the prior is dashed and grey, the ends of its band are dotted and cut where
         they leave the estimates and the posterior.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion.
 
     Returns
     -------
@@ -165,9 +173,13 @@ def plot_pet_peese(
     Raises
     ------
     DataError
-        As in `pet_peese_frame`.
+        As in `pet_peese_frame`, or on a size that is none.
     """
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
+
+    page = Size(width, height, text_size).page()
 
     frame = pet_peese_frame(
         ensemble,
@@ -187,7 +199,7 @@ def plot_pet_peese(
     finite = shown.to_numpy()[np.isfinite(shown)]
     low, high = float(finite.min()), float(finite.max())
     spare = 0.04 * (high - low)
-    figure = p9.ggplot() + p9.geom_ribbon(
+    figure = Canvas() + p9.geom_ribbon(
         p9.aes("se", ymin="lower", ymax="upper"), posterior, fill=FILL
     )
     measure = check_output_scale(ensemble.task, output_scale)
@@ -208,8 +220,8 @@ def plot_pet_peese(
         + p9.scale_y_continuous(labels=plain_labels)
         + p9.coord_cartesian(ylim=(low - spare, high + spare), expand=False)
         + p9.labs(
-            x=with_unit("Standard error", ensemble.task.effects.measure),
+            x=with_unit("Standard error", linear_measure(measure)),
             y=with_unit("Conditional effect" if conditional else "Effect", measure),
         )
-        + theme_print()
+        + theme_print(page)
     )

@@ -19,7 +19,8 @@ from pyrobma.plots.densities import (
 )
 from pyrobma.plots.labels import parameter_title, scalar
 from pyrobma.plots.names import plain
-from pyrobma.plots.posterior_drawing import draw_posterior
+from pyrobma.plots.posterior_drawing import alone, draw_posterior
+from pyrobma.plots.theme import Size
 
 
 def posterior_frame(
@@ -114,6 +115,9 @@ def plot_posterior(
     prior: bool = False,
     output_scale: Measure | None = None,
     n: int = 512,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the model-averaged posterior of a parameter.
 
@@ -126,6 +130,8 @@ def plot_posterior(
     ensemble, parameter, conditional, prior, output_scale, n
         As in `posterior_frame`, whose rows are drawn. The prior is dashed and grey,
         its spikes are beside those of the posterior.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion.
 
     Returns
     -------
@@ -134,13 +140,14 @@ def plot_posterior(
     Raises
     ------
     DataError
-        As in `posterior_frame`.
+        As in `posterior_frame`, or on a size that is none.
 
     Notes
     -----
     Where less than a tenth of the probability is continuous, the density is drawn
     lower in proportion: a small chance should not fill the figure.
     """
+    page = Size(width, height, text_size).page()
     frame = posterior_frame(
         ensemble,
         parameter,
@@ -155,4 +162,5 @@ def plot_posterior(
         title=parameter_title(
             ensemble, parameter, output_scale, conditional=conditional
         ),
+        **alone(page),
     )

@@ -12,7 +12,7 @@ from pyrobma._types import FloatArray
 from pyrobma.plots.marks import posterior_and_prior
 from pyrobma.plots.numbers import number, plain_labels, short
 from pyrobma.plots.text import text_width
-from pyrobma.plots.theme import FILL, INK, theme_print
+from pyrobma.plots.theme import FILL, INK, MIDDLE, Page, theme_print
 
 _FULL_HEIGHT: Final = 0.1
 """Continuous probability below which the density no longer fills the figure."""
@@ -21,7 +21,9 @@ _PROBABILITIES: Final = [0.0, 0.25, 0.5, 0.75, 1.0]
 _LINE: Final = 0.075  # height of a line of text, of that of probability one
 _CAPTION: Final = 0.85  # size of captions, of that of titles
 _SPARE: Final = 0.06  # inches beside a caption
-_BESIDE: Final = 0.004  # from the middle of two bars to either, of that of the panel
+_BAR: Final = 0.06  # inches, the width of a bar beside titles of ten points
+_AXES: Final = 1.3  # inches of both axes beside titles of ten points
+_RIGHT: Final = 0.7  # inches of the right one
 
 
 def draw_posterior(
@@ -31,6 +33,7 @@ def draw_posterior(
     title: str,
     size: float = 10.0,
     panel: float = 5.2,
+    page: Page | None = None,
 ) -> Any:
     """Draw a frame of `posterior_frame`.
 
@@ -46,6 +49,8 @@ def draw_posterior(
         Of titles of axes, points; other text is smaller in proportion.
     panel : float
         Width between the axes, inches, at least: captions are kept inside.
+    page : Page, optional
+        Size of the figure. None: the usual one.
 
     Returns
     -------
@@ -59,6 +64,7 @@ def draw_posterior(
         curves[curves["which"] == "posterior"],
         fill=FILL,
         color="none",
+        position="identity",  # stacking a single curve takes seconds
     )
     return density_figure(
         [area, *posterior_and_prior(curves, "x", "density", "which")],
@@ -68,7 +74,14 @@ def draw_posterior(
         title=title,
         size=size,
         panel=panel,
+        page=page,
     )
+
+
+def alone(page: Page) -> dict[str, Any]:
+    """Return the sizes of a figure that is no panel of another one."""
+    panel = page.width - page.points(_AXES)
+    return {"size": page.text, "panel": max(panel, 0.3 * page.width), "page": page}
 
 
 def density_figure(
@@ -80,6 +93,7 @@ def density_figure(
     title: str,
     size: float = 10.0,
     panel: float = 5.2,
+    page: Page | None = None,
 ) -> Any:
     """Draw densities and the bars of spikes, on an axis each.
 
@@ -90,7 +104,7 @@ def density_figure(
         colors too.
     curves, spikes : DataFrame
         Rows of these kinds, with the columns of `posterior_frame`.
-    symbol, title, size, panel
+    symbol, title, size, panel, page
         As in `draw_posterior`.
 
     Returns
@@ -99,31 +113,39 @@ def density_figure(
     """
     import plotnine as p9
 
+    from pyrobma.plots.canvas import Canvas
+
     top = density_top(curves, spikes)
-    left, right = _x_range(pd.concat([curves["x"], spikes["x"]]))
+    bar = _BAR * size / 10.0 / panel  # of the panel
+    left, right = _x_range(pd.concat([curves["x"], spikes["x"]]), bar)
     captions, lines = _captions(spikes, symbol, (left, right), size, panel)
+    wide = bar * (right - left)
     # Beside each other, not one over the other.
-    aside = _BESIDE * (right - left) * bool((spikes["which"] == "prior").any())
+    beside = bool((spikes["which"] == "prior").any())
+    start = np.where(spikes["which"] == "prior", 0.0, -wide if beside else -wide / 2)
     bars = spikes.assign(
         height=spikes["probability"] * top,
-        x=spikes["x"] + np.where(spikes["which"] == "prior", aside, -aside),
+        start=spikes["x"] + start,
+        end=spikes["x"] + start + wide,
     )
     captions["y"] = top * (1 + _LINE * (lines - captions["line"] - 0.3))
     figure = (
-        p9.ggplot()
+        Canvas()
         + layers
-        + p9.geom_segment(
-            p9.aes("x", 0, xend="x", yend="height", color="which"),
-            bars,
-            size=2.4,
-            show_legend=False,
-        )
+        + [
+            p9.geom_rect(
+                p9.aes(xmin="start", xmax="end", ymin=0, ymax="height"),
+                some,
+                fill=INK if which == "posterior" else MIDDLE,
+            )
+            for which, some in bars.groupby("which")
+        ]
         + p9.coord_cartesian(
             xlim=(left, right), ylim=(0, top * (1.04 + _LINE * lines)), expand=False
         )
         + p9.scale_x_continuous(labels=plain_labels)
         + p9.labs(x=title, y="Density" if len(curves) else "Probability")
-        + theme_print(base_size=round(size))
+        + theme_print(page or Page(text=size))
         + [
             p9.geom_text(
                 p9.aes("x", "y", label="label", color="which"),
@@ -136,10 +158,12 @@ def density_figure(
             for ha, some in captions.groupby("ha")
         ]
     )
-    return figure + _axes(top, size, bool(len(curves)), bool(len(spikes)))
+    return figure + _axes(
+        top, size, page or Page(), bool(len(curves)), bool(len(spikes))
+    )
 
 
-def _axes(top: float, size: float, curves: bool, spikes: bool) -> list[Any]:
+def _axes(top: float, size: float, page: Page, curves: bool, spikes: bool) -> list[Any]:
     """Return the vertical axes: of densities, of probabilities or both."""
     from plotnine import scale_y_continuous, theme
 
@@ -148,7 +172,8 @@ def _axes(top: float, size: float, curves: bool, spikes: bool) -> list[Any]:
     densities = scale_y_continuous(breaks=_below(top), labels=plain_labels)
     if not spikes:
         return [densities]
-    return [densities, _probability_axis()(top, size), theme(plot_margin_right=0.11)]
+    right = theme(plot_margin_right=_RIGHT * size / 10.0 / page.width)
+    return [densities, _probability_axis()(top, size), right]
 
 
 def _below(top: float) -> Any:
@@ -173,9 +198,10 @@ def density_top(curves: pd.DataFrame, spikes: pd.DataFrame) -> float:
     return 1.05 * max(tops) if tops else 1.0
 
 
-def _x_range(x: pd.Series[float]) -> tuple[float, float]:
+def _x_range(x: pd.Series[float], bar: float) -> tuple[float, float]:
     low, high = float(x.min()), float(x.max())
-    spare = 0.02 * (high - low) or 0.5 * max(abs(low), 1.0)
+    # A bar at the end is inside.
+    spare = max(0.02, 1.2 * bar) * (high - low) or 0.5 * max(abs(low), 1.0)
     return low - spare, high + spare
 
 

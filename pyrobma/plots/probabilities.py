@@ -11,7 +11,7 @@ from pyrobma.ensemble import Ensemble
 from pyrobma.plots.labels import fitting, group_names, model_names
 from pyrobma.plots.numbers import number
 from pyrobma.plots.rows import Rows
-from pyrobma.plots.theme import INK, MIDDLE
+from pyrobma.plots.theme import INK, MIDDLE, Size
 
 _NAMES: Final = 3.2  # inches for the names of models, beyond which they are shorter
 _MOST: Final = 40
@@ -47,13 +47,23 @@ def probabilities_frame(ensemble: Ensemble) -> pd.DataFrame:
     )
 
 
-def plot_probabilities(ensemble: Ensemble) -> Any:
+def plot_probabilities(
+    ensemble: Ensemble,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
+) -> Any:
     """Draw the probabilities of the models, in groups of one view of the effects.
 
     Parameters
     ----------
     ensemble : Ensemble
         What `robma` returns. `probabilities_frame` has the numbers.
+    width, height : float, optional
+        Of the figure, inches. None: 7, and as high as the lines need.
+    text_size : float, optional
+        Points. None: as large as fits, at most 8.5.
 
     Returns
     -------
@@ -66,12 +76,15 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
     """
     import plotnine as p9
 
+    from pyrobma.plots.canvas import Canvas
+
+    asked = Size(width, height, text_size)
     lines = _lines(probabilities_frame(ensemble))
     models = lines[~lines["heading"]]
     widest = float(models[["prior_prob", "post_prob"]].to_numpy().max())
     rows = Rows(
         y=lines["y"].to_numpy(),
-        names=fitting(lines["label"].tolist(), ensemble.unknowns, _NAMES, 8.5),
+        names=lines["label"].tolist(),
         columns={
             "Prior": [number(p, 3) for p in lines["prior_prob"]],
             "Posterior": [number(p, 3) for p in lines["post_prob"]],
@@ -80,10 +93,14 @@ def plot_probabilities(ensemble: Ensemble) -> Any:
         high=1.02 * widest,
         bold=lines["heading"].tolist(),
         indented=(~lines["heading"] & bool(lines["heading"].any())).tolist(),
+        shorten=lambda names, room, size: fitting(
+            names, ensemble.unknowns, min(room, _NAMES), size
+        ),
         legend=True,
+        asked=asked,
     )
     return (
-        p9.ggplot()
+        Canvas()
         + rows.layers()
         + p9.geom_rect(
             p9.aes(xmin=0, xmax="post_prob", ymin="from", ymax="to", fill="bar"),

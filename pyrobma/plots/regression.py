@@ -30,6 +30,7 @@ from pyrobma.plots.estimates import check_interval, converted
 from pyrobma.plots.regression_drawing import draw_lines
 from pyrobma.plots.regression_levels import draw_level_rows
 from pyrobma.plots.settings import Lines, levels_of_rows, lines_of
+from pyrobma.plots.theme import Size
 
 _COLUMNS: Final = (
     "kind", "name", "level", "x", "effect", "lower", "upper", "new_lower", "new_upper",
@@ -122,6 +123,9 @@ def plot_regression(
     output_scale: Measure | None = None,
     probs: Sequence[float] = (0.025, 0.975),
     n: int = 51,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw estimates against a moderator, with their mean.
 
@@ -129,6 +133,9 @@ def plot_regression(
     ----------
     ensemble, term, conditional, output_scale, probs, n
         As in `regression_frame`, whose rows are drawn.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion; rows take
+        7 inches, the height that they need and text of at most 8.5 points.
 
     Returns
     -------
@@ -145,8 +152,9 @@ def plot_regression(
     Raises
     ------
     DataError
-        As in `regression_frame`.
+        As in `regression_frame`, or on a size that is none.
     """
+    asked = Size(width, height, text_size)
     frame = regression_frame(
         ensemble,
         term,
@@ -172,9 +180,15 @@ def plot_regression(
             ),
             conditional=conditional,
             coverage=high - low,
+            asked=asked,
         )
     return draw_lines(
-        frame, measure, x=lines.title, conditional=conditional, coverage=high - low
+        frame,
+        measure,
+        x=lines.title,
+        conditional=conditional,
+        coverage=high - low,
+        asked=asked,
     )
 
 

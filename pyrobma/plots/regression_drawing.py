@@ -12,10 +12,11 @@ from pyrobma.effects import Measure
 from pyrobma.plots.names import plain, short_names
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.palette import COLORS, LINETYPES, SHAPES, legend_columns
-from pyrobma.plots.theme import FILL, INK, MIDDLE, theme_print, with_unit
+from pyrobma.plots.theme import FILL, INK, MIDDLE, Page, Size, theme_print, with_unit
 
 _TOGETHER: Final = 4  # lines in one panel; more have a panel each
 _ACROSS: Final = 3  # panels
+_WIDE: Final = 5.0  # inches for so many
 _LARGEST: Final = 6.5  # of the bubbles, in the unit of shapes
 _SMALLEST: Final = 0.8
 _FEW: Final = 40  # estimates, beyond which bubbles shrink
@@ -23,8 +24,8 @@ _REACH: Final = 0.35  # of the range of what matters: how far a wide band may go
 _THIN: Final = "Thin lines: mean effect over models without publication bias."
 _EDGE: Final = 0.03  # of the range of the number, to either side
 _LIGHT: Final = "#efefef"
-_STRIP: Final = 2.0  # inches for the name of a panel
-_KEY: Final = 5.6  # inches for a name in a legend
+_AXIS: Final = 0.7  # inches beside all panels
+_BESIDE: Final = 0.9  # inches beside a name in a legend
 
 
 def draw_lines(
@@ -34,6 +35,7 @@ def draw_lines(
     x: str,
     conditional: bool,
     coverage: float,
+    asked: Size,
 ) -> Any:
     """Draw a frame of `regression_frame` for a number.
 
@@ -49,12 +51,15 @@ def draw_lines(
         Whether only models with the term were averaged.
     coverage : float
         Of the bands, for the legend.
+    asked : Size
 
     Returns
     -------
     plotnine.ggplot
     """
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     levels = list(dict.fromkeys(frame.loc[frame["kind"] == "mean", "level"]))
     frame = frame.assign(
@@ -66,18 +71,20 @@ def draw_lines(
     frame = _inside(frame, measure, low, high)
     names = _Names(f"{100 * coverage:.4g} %")
     together = 1 < len(levels) <= _TOGETHER
-    parts = _colored(frame, levels) if together else _grey(frame, names)
-    scale = p9.scale_y_log10 if measure == "OR" else p9.scale_y_continuous
     panels = len(levels) > _TOGETHER
-    rows = -(-len(levels) // _ACROSS)
+    across = _ACROSS if (asked.width or 6.5) >= _WIDE else 2
+    rows = -(-len(levels) // across)
+    page = asked.page(height=1.2 + 2.0 * rows if panels else 4.2)
+    parts = _colored(frame, levels, page) if together else _grey(frame, names, page)
+    scale = p9.scale_y_log10 if measure == "OR" else p9.scale_y_continuous
     title = with_unit("Conditional effect" if conditional else "Effect", measure)
     return (
-        p9.ggplot()
+        Canvas()
         # First: a whole theme replaces the parts of it that came before.
-        + theme_print(height=1.2 + 2.0 * rows if panels else 4.2)
+        + theme_print(page)
         + p9.theme(legend_box_spacing=0.02, legend_key_width=26)
         + parts
-        + (_panels(levels) if panels else [])
+        + (_panels(levels, across, page) if panels else [])
         + scale(labels=plain_labels)
         + p9.scale_x_continuous(labels=plain_labels)
         + p9.scale_size_identity()
@@ -98,7 +105,7 @@ class _Names:
         self.plain = "mean effect, models without bias"
 
 
-def _grey(frame: pd.DataFrame, names: _Names) -> list[Any]:
+def _grey(frame: pd.DataFrame, names: _Names, page: Page) -> list[Any]:
     """Return bands, estimates and lines of one level, or of a panel for each."""
     import plotnine as p9
 
@@ -128,12 +135,18 @@ def _grey(frame: pd.DataFrame, names: _Names) -> list[Any]:
         ),
         p9.scale_fill_manual(fills, breaks=[names.mean, names.new]),
         p9.scale_linetype_manual({names.adjusted: "solid", names.plain: "dashed"}),
-        p9.guides(fill=p9.guide_legend(order=2), linetype=p9.guide_legend(order=1)),
+        p9.guides(
+            fill=p9.guide_legend(order=2, ncol=legend_columns([*fills], page, key=26)),
+            linetype=p9.guide_legend(
+                order=1,
+                ncol=legend_columns([names.adjusted, names.plain], page, key=26),
+            ),
+        ),
         p9.theme(legend_box="vertical", legend_direction="horizontal"),
     ]
 
 
-def _colored(frame: pd.DataFrame, levels: list[str]) -> list[Any]:
+def _colored(frame: pd.DataFrame, levels: list[str], page: Page) -> list[Any]:
     """Return bands, estimates and lines of a few levels in one panel."""
     import plotnine as p9
 
@@ -143,13 +156,14 @@ def _colored(frame: pd.DataFrame, levels: list[str]) -> list[Any]:
     mean, unbiased, own = (
         some[some["kind"] == kind] for kind in ("mean", "unadjusted", "estimate")
     )
-    labels = [plain(name) for name in short_names(levels, _KEY, 8.0)]
+    short = short_names(levels, page.width - _BESIDE, page.points(8.0))
+    labels = [plain(name) for name in short]
 
     def scale(make: Any, values: Any) -> Any:
         shown = dict(zip(levels, values, strict=False))
         return make(shown, breaks=levels, labels=labels)
 
-    columns = legend_columns(labels)
+    columns = legend_columns(labels, page, key=26)
     return [
         p9.geom_ribbon(
             p9.aes("x", ymin="lower", ymax="upper", fill="level"),
@@ -186,7 +200,7 @@ def _colored(frame: pd.DataFrame, levels: list[str]) -> list[Any]:
             }
         ),
         *([p9.labs(caption=_THIN)] if len(unbiased) else []),
-        p9.theme(plot_caption=p9.element_text(size=8, ha="left")),
+        p9.theme(plot_caption=p9.element_text(size=page.points(8.0), ha="left")),
     ]
 
 
@@ -204,15 +218,18 @@ def _bubbles(frame: pd.DataFrame) -> Any:
     )
 
 
-def _panels(levels: list[str]) -> list[Any]:
+def _panels(levels: list[str], across: int, page: Page) -> list[Any]:
     import plotnine as p9
 
-    short = [plain(name) for name in short_names(levels, _STRIP, 8.0)]
+    room = (page.width - _AXIS) / across
+    short = [plain(name) for name in short_names(levels, room, page.points(8.0))]
     texts = dict(zip(levels, short, strict=True))
     return [
-        p9.facet_wrap("level", ncol=_ACROSS, labeller=p9.labeller(level=texts.get)),
+        p9.facet_wrap("level", ncol=across, labeller=p9.labeller(level=texts.get)),
         p9.theme(
-            strip_text=p9.element_text(color=INK, size=8, weight="normal"),
+            strip_text=p9.element_text(
+                color=INK, size=page.points(8.0), weight="normal"
+            ),
             panel_spacing=0.02,
         ),
     ]

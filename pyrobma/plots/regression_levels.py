@@ -14,7 +14,7 @@ from pyrobma.plots.marks import arrows, clipped
 from pyrobma.plots.names import short_names
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.text import one_line
-from pyrobma.plots.theme import INK, MIDDLE, with_unit
+from pyrobma.plots.theme import INK, MIDDLE, Size, with_unit
 
 _NAMES: Final = 2.5  # inches for the names of levels
 _INDENT: Final = 0.12  # inches
@@ -50,6 +50,7 @@ def draw_level_rows(
     names: Sequence[tuple[str, ...]],
     conditional: bool,
     coverage: float,
+    asked: Size,
 ) -> Any:
     """Draw a frame of `regression_frame` for a factor.
 
@@ -67,6 +68,7 @@ def draw_level_rows(
         Whether only models with the term were averaged.
     coverage : float
         Of the intervals, for the heading of their column.
+    asked : Size
 
     Returns
     -------
@@ -79,6 +81,7 @@ def draw_level_rows(
         with np.errstate(divide="ignore"):
             frame = frame.assign(**{name: np.log10(frame[name]) for name in _NUMBERS})
     low, high = _range(frame)
+    nested = bool(lines["indented"].any())
     rows = Rows(
         y=lines["y"].to_numpy(),
         names=lines["name"].tolist(),
@@ -89,7 +92,11 @@ def draw_level_rows(
         indented=lines["indented"].tolist(),
         title=one_line(heading),
         most=_NAMES,
+        shorten=lambda names, room, size: short_names(
+            names, room - _INDENT * nested, size
+        ),
         legend=True,
+        asked=asked,
     )
     title = with_unit("Conditional effect" if conditional else "Effect", measure)
     return _figure(frame, lines, rows, title, ratio=measure == "OR")
@@ -105,13 +112,12 @@ def _lines(levels: list[str], names: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     found: list[tuple[str, float, str, bool, bool]] = []
     y, last = -0.6, ""
     nested = len(names[0]) > 1
-    own_names = [", ".join(own[1:] if nested else own) for own in names]
-    short = short_names(own_names, _NAMES - _INDENT * nested, 8.5)
-    for level, own, name in zip(levels, names, short, strict=True):
+    for level, own in zip(levels, names, strict=True):
         if nested and (not found or own[0] != last):
             y -= 1.0
             found.append(("", y, own[0], True, False))
             last, y = own[0], y - 0.2
+        name = ", ".join(own[1:] if nested else own)
         found.append((level, y - tall / 2, name, False, nested))
         y -= tall
     # Room for the lower half of the last level.
@@ -158,6 +164,8 @@ def _figure(
 ) -> Any:
     import plotnine as p9
 
+    from pyrobma.plots.canvas import Canvas
+
     own = lines[lines["level"] != ""]
     middle = dict(zip(own["level"], own["y"], strict=True))
     tall = float(lines["tall"].iloc[0])
@@ -168,7 +176,7 @@ def _figure(
     shown = [mark for mark in _LOOKS if (marks["mark"] == mark).any()]
     colors, sizes, types = zip(*(_LOOKS[mark] for mark in shown), strict=True)
     return (
-        p9.ggplot()
+        Canvas()
         + rows.reference(0.0)  # also the logarithm of an odds ratio of 1
         + rows.layers()
         + p9.geom_point(

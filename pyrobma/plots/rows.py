@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,27 +14,42 @@ import pandas as pd
 from pyrobma._types import FloatArray
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.text import cut, one_line, text_width
-from pyrobma.plots.theme import INK, MIDDLE, theme_print
+from pyrobma.plots.theme import INK, MIDDLE, Page, Size, text_factor, theme_print
+from pyrobma.plots.ticks import ratio_ticks, value_ticks
 
 _PAD: Final = 0.05  # inches at the edges
 _GAP: Final = 0.15  # inches between columns
-_AXIS: Final = 1.8  # inches for the axis, at least
+_AXIS: Final = (1.1, 1.8)  # inches for the axis, at least, in narrow and wide figures
+_WIDTH: Final = 7.0  # inches
+_NARROWEST: Final = 0.78  # of the usual text, in narrow figures
+_NAME: Final = 0.8  # inches that names have, at least, if they need them
+_OWN: Final = 1.6  # inches for a column beside the names, at most
 _INDENT: Final = 0.12  # inches
-_TICKS: Final = 0.36  # inches between the numbers of an axis, at least
-_RATIOS: Final = (
-    (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
-    (0.25, 0.33, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0),
-    (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
-    (0.25, 0.5, 1.0, 2.0, 4.0),
-)
-"""Ticks of ratios, from the densest on."""
 _PAGE: Final = 9.9  # inches that a figure fits if its text stays legible
 _LINES: Final = (0.11, 0.235)  # inches from a line to the next, unless room is given
 _SIZES: Final = (4.0, 8.5)  # points
+_PER_LINE: Final = 0.75 * 72  # points of text per inch of a line
 _UNDER: Final = 0.6  # inches for the axis below
 _LEGEND: Final = 0.25  # inches
 _EDGE: Final = 0.75  # lines above the first and below the last
 _RULE: Final = -0.45  # height of the rule below the heading
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of text beside the names.
+
+    Attributes
+    ----------
+    heading : str
+    texts : sequence of str
+    ragged : bool
+        Whether it is text that starts at the left, not numbers that end at the right.
+    """
+
+    heading: str
+    texts: Sequence[str]
+    ragged: bool = False
 
 
 @dataclass(frozen=True)  # no slots: places are computed once and kept
@@ -58,13 +73,18 @@ class Rows:
     title : str
         Of the column of names.
     most : float
-        Inches for the names, at most.
+        Inches for the names, at most, in a figure of the usual width; in proportion in
+        others.
+    shorten : callable, optional
+        Given the names, inches and points, returns names that fit better. None: they
+        are cut.
     legend : bool
         Whether there is one below.
-    width : float
-        Of the figure, inches.
-    tall : float, optional
-        Height of the figure, inches. None: as much as the lines need.
+    asked : Size
+        Else the figure is 7 inches wide and as high as the lines need, with text of up
+        to 8.5 points, less in a narrow figure.
+    beside : sequence of Column
+        Between the names and the axis.
     """
 
     y: FloatArray
@@ -76,25 +96,44 @@ class Rows:
     indented: Sequence[bool]
     title: str = "Model"
     most: float = math.inf
+    shorten: Callable[[Sequence[str], float, float], list[str]] | None = None
     legend: bool = False
-    width: float = 7.0
-    tall: float | None = None
+    asked: Size = field(default_factory=Size)
+    beside: Sequence[Column] = ()
+
+    @property
+    def width(self) -> float:
+        """Width of the figure, inches."""
+        return self.asked.width or _WIDTH
 
     @property
     def line(self) -> float:
         """Distance of lines, inches."""
-        line = ((self.tall or _PAGE) - self._under) / self._lines
-        return line if self.tall else min(max(line, _LINES[0]), _LINES[1])
+        line = ((self.asked.height or _PAGE) - self._under) / self._lines
+        if self.asked.height:
+            return line
+        least = max(_LINES[0], (self.asked.text or 0.0) / _PER_LINE)
+        return max(min(line, _LINES[1] * self._largest / _SIZES[1]), least)
 
     @property
     def size(self) -> float:
         """Size of the text, points."""
-        return min(max(0.75 * 72 * self.line, _SIZES[0]), _SIZES[1])
+        return min(max(_PER_LINE * self.line, _SIZES[0]), self._largest)
+
+    @property
+    def _largest(self) -> float:
+        narrow = max(text_factor(self.width / _WIDTH), _NARROWEST)
+        return self.asked.text or _SIZES[1] * narrow
+
+    @property
+    def fits(self) -> bool:
+        """Whether the columns leave room for the names."""
+        return self._room >= min(self._wanted, _NAME)
 
     @property
     def height(self) -> float:
         """Height of the figure, inches."""
-        return self.tall or self._lines * self.line + self._under
+        return self.asked.height or self._lines * self.line + self._under
 
     @property
     def bottom(self) -> float:
@@ -123,7 +162,9 @@ class Rows:
         """Return the axis of values, or of ratios from their decimal logarithms."""
         from plotnine import scale_x_continuous
 
-        values = self._ratios() if ratio else self._values()
+        left, right = self._ends
+        ticks = ratio_ticks if ratio else value_ticks
+        values = ticks(self.low, self.high, right - left)
         return scale_x_continuous(
             breaks=[math.log10(v) for v in values] if ratio else values,
             minor_breaks=[],
@@ -189,7 +230,7 @@ class Rows:
                 expand=False,
             ),
             labs(x=title),
-            theme_print(width=self.width, height=self.height, base_size=9),
+            theme_print(Page(self.width, self.height, min(9.0, self.size + 0.5))),
             theme(
                 plot_margin=0,
                 axis_line=element_blank(),
@@ -204,27 +245,6 @@ class Rows:
             ),
         ]
 
-    def _values(self) -> list[float]:
-        from mizani.breaks import breaks_extended
-
-        left, right = self._ends
-        n = int(np.clip((right - left) / 0.45, 4, 7))
-        found = breaks_extended(n=n)((self.low, self.high))
-        return [float(v) for v in found if self.low <= v <= self.high]
-
-    def _ratios(self) -> list[float]:
-        from mizani.breaks import breaks_extended, breaks_log
-
-        left, right = self._ends
-        apart = _TICKS * (self.high - self.low) / (right - left)
-        ends = (float(10**self.low), float(10**self.high))
-        for ratios in _RATIOS:
-            found = [v for v in ratios if ends[0] <= v <= ends[1]]
-            if len(found) >= 3 and np.diff(np.log10(found)).min() >= apart:
-                return found
-        rule = breaks_log(n=5) if ends[1] / ends[0] > 10 else breaks_extended(n=4)
-        return [float(v) for v in rule(ends) if ends[0] <= v <= ends[1]]
-
     def _line(self, left: float, right: float, y: float, size: float) -> Any:
         from plotnine import aes, geom_segment
 
@@ -235,18 +255,33 @@ class Rows:
     @cached_property
     def _names(self) -> list[str]:
         # A font has no sign for the line breaks and tabs of a study's name.
-        return [one_line(name) for name in self.names]
+        lines = [one_line(name) for name in self.names]
+        if self.shorten is None:
+            return lines
+        return self.shorten(lines, self._free, self.size)
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
         """Return the places of the ends of the axis, inches."""
         right = self.width - _PAD - sum(self._column_widths)
-        return _PAD + self._room + _GAP, right
+        return _PAD + self._room + sum(self._beside_widths) + _GAP, right
 
     @cached_property
     def _room(self) -> float:
         """Return the width of the names."""
+        return min(self._wanted, self._free)
+
+    @cached_property
+    def _free(self) -> float:
+        """Return the width that names may take."""
         right = self.width - _PAD - sum(self._column_widths)
+        axis = float(np.clip(_AXIS[1] * self.width / _WIDTH, *_AXIS))
+        free = right - axis - _GAP - sum(self._beside_widths)
+        return min(free, self.most * self.width / _WIDTH)
+
+    @cached_property
+    def _wanted(self) -> float:
+        """Return the width that the names would need."""
         wanted = text_width([self.title], self.size, bold=True)
         for bold in (False, True):
             for indent in (False, True):
@@ -259,7 +294,18 @@ class Rows:
                 ]
                 taken = text_width(some, self.size, bold=bold) + _INDENT * indent
                 wanted = max(wanted, taken)
-        return min(wanted, self.most, right - _AXIS - _GAP)
+        return wanted
+
+    @cached_property
+    def _beside_widths(self) -> list[float]:
+        return [
+            _GAP
+            + max(
+                text_width([column.heading], self.size, bold=True),
+                min(text_width(column.texts, self.size), _OWN),
+            )
+            for column in self.beside
+        ]
 
     @cached_property
     def _column_widths(self) -> list[float]:
@@ -286,6 +332,14 @@ class Rows:
             indent = _INDENT if indented else 0.0
             shown = cut(name, self._room - indent, self.size, bold=bold)
             put(_PAD + indent, y, shown, "left", bold)
+        at = _PAD + self._room
+        for column, width in zip(self.beside, self._beside_widths, strict=True):
+            ha = "left" if column.ragged else "right"
+            place = at + (_GAP if column.ragged else width)
+            put(place, 0.0, column.heading, ha, True)
+            for y, text in zip(self.y, column.texts, strict=True):
+                put(place, y, cut(text, width - _GAP, self.size), ha, False)
+            at += width
         at = self.width - _PAD
         columns = zip(self.columns.items(), self._column_widths, strict=True)
         for (heading, texts), width in reversed(list(columns)):

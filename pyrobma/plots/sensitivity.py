@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyrobma.errors import DataError
 from pyrobma.plots.numbers import short
-from pyrobma.plots.theme import INK, MIDDLE, SOFT, theme_print
+from pyrobma.plots.theme import INK, MIDDLE, SOFT, Page, Size, theme_print
 
 _BARS: Final = 1.96 / math.log(10)  # of errors of natural logs, for 95 % intervals
 _LINES: Final = np.log10([1 / 10, 1 / 3, 1, 3, 10])
@@ -37,6 +37,9 @@ def plot_sensitivity(
     *,
     title: str = "",
     axis: str = "Scale of the prior, times that fitted",
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw a Bayes factor against the scale of a prior, or for several priors.
 
@@ -49,6 +52,9 @@ def plot_sensitivity(
         The component that the Bayes factor is for.
     axis : str
         Title of the axis of scales.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4, for priors as high as they need, and
+        10; or in proportion.
 
     Returns
     -------
@@ -63,8 +69,9 @@ def plot_sensitivity(
     Raises
     ------
     DataError
-        If no Bayes factor is finite.
+        If no Bayes factor is finite, or on a size that is none.
     """
+    asked = Size(width, height, text_size)
     points = frame[np.isfinite(frame["log_bf"])]
     if points.empty:
         raise DataError(
@@ -76,14 +83,16 @@ def plot_sensitivity(
     points = points.assign(y=y, low=y - bar, high=y + bar)
     label = f"Inclusion Bayes factor: {title}" if title else "Inclusion Bayes factor"
     if points["factor"].isna().any():
-        return _by_rows(points.assign(x=-np.arange(float(len(points)))), label)
+        return _by_rows(points.assign(x=-np.arange(float(len(points)))), label, asked)
     known = points["scale"].notna().all()
     scale = points["scale"] if known else points["factor"]
-    return _by_scale(points.assign(x=np.log10(scale)), label, axis)
+    return _by_scale(points.assign(x=np.log10(scale)), label, axis, asked.page())
 
 
-def _by_scale(points: pd.DataFrame, label: str, axis: str) -> Any:
+def _by_scale(points: pd.DataFrame, label: str, axis: str, page: Page) -> Any:
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
 
     low, high = _ends(points)
     first, last = float(points["x"].min()), float(points["x"].max())
@@ -91,19 +100,19 @@ def _by_scale(points: pd.DataFrame, label: str, axis: str) -> Any:
     right = last + _WORDS * span
     fitted = points[points["factor"] == 1]
     return (
-        p9.ggplot(points, p9.aes("x", "y"))
+        Canvas(points, p9.aes("x", "y"))
         + _grid(low, high)
         + p9.geom_vline(
             p9.aes(xintercept="x"), fitted, linetype="dotted", color=MIDDLE, size=0.5
         )
-        + _prior_text(fitted, low, high)
+        + _prior_text(fitted, low, high, page)
         + ([p9.geom_line(color=MIDDLE, size=0.5)] if len(points) > 1 else [])
         + _marks(points)
         + p9.geom_text(
             p9.aes(right - 0.02 * span, "at", label="word"),
             _words(low, high, _ROOM[0]),
             ha="right",
-            size=7.5,
+            size=page.points(7.5),
             color=MIDDLE,
         )
         + p9.scale_x_continuous(
@@ -115,23 +124,27 @@ def _by_scale(points: pd.DataFrame, label: str, axis: str) -> Any:
             **_factors(low, high), limits=(low, high), expand=(0, 0)
         )
         + p9.labs(x=axis, y=label)
-        + theme_print()
+        + theme_print(page)
     )
 
 
-def _by_rows(points: pd.DataFrame, label: str) -> Any:
+def _by_rows(points: pd.DataFrame, label: str, asked: Size) -> Any:
     import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
+
+    page = asked.page(height=1.5 + 0.28 * len(points))
 
     low, high = _ends(points)
     bottom = float(points["x"].min())
     return (
-        p9.ggplot(points, p9.aes("x", "y"))
+        Canvas(points, p9.aes("x", "y"))
         + _grid(low, high)
         + _marks(points)
         + p9.geom_text(
             p9.aes(0.8, "at", label="word"),
             _words(low, high, _ROOM[1]),
-            size=7.5,
+            size=page.points(7.5),
             color=MIDDLE,
         )
         + p9.scale_x_continuous(
@@ -146,7 +159,7 @@ def _by_rows(points: pd.DataFrame, label: str) -> Any:
         )
         + p9.coord_flip()
         + p9.labs(x="", y=label)
-        + theme_print(height=1.5 + 0.28 * len(points))
+        + theme_print(page)
     )
 
 
@@ -172,7 +185,7 @@ def _marks(points: pd.DataFrame) -> list[Any]:
     ]
 
 
-def _prior_text(fitted: pd.DataFrame, low: float, high: float) -> list[Any]:
+def _prior_text(fitted: pd.DataFrame, low: float, high: float, page: Page) -> list[Any]:
     """Return the prior as fitted, written beside its line, away from its mark."""
     from plotnine import aes, geom_text
 
@@ -186,7 +199,7 @@ def _prior_text(fitted: pd.DataFrame, low: float, high: float) -> list[Any]:
             fitted.assign(place=place, text=" " + fitted["prior"]),
             ha="left",
             va="bottom" if below else "top",
-            size=7.5,
+            size=page.points(7.5),
             color=MIDDLE,
         )
     ]

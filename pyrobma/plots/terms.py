@@ -13,7 +13,7 @@ from pyrobma.errors import DataError
 from pyrobma.plots.names import short_names
 from pyrobma.plots.numbers import bayes_factor, number
 from pyrobma.plots.rows import Rows
-from pyrobma.plots.theme import INK, MIDDLE
+from pyrobma.plots.theme import INK, MIDDLE, Size
 
 _ERRORS: Final = 1.96  # standard errors, for 95 % intervals
 _NAMES: Final = 2.5  # inches for the names of terms
@@ -52,13 +52,23 @@ def terms_frame(ensemble: Ensemble) -> pd.DataFrame:
     return ensemble.inclusion.loc[tested].rename_axis("term").reset_index()
 
 
-def plot_terms(ensemble: Ensemble) -> Any:
+def plot_terms(
+    ensemble: Ensemble,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
+) -> Any:
     """Draw the probability that each moderator is in the model.
 
     Parameters
     ----------
     ensemble : Ensemble
         As in `terms_frame`, whose rows are drawn.
+    width, height : float, optional
+        Of the figure, inches. None: 7, and as high as the lines need.
+    text_size : float, optional
+        Points. None: as large as fits, at most 8.5.
 
     Returns
     -------
@@ -70,10 +80,13 @@ def plot_terms(ensemble: Ensemble) -> Any:
     Raises
     ------
     DataError
-        As in `terms_frame`.
+        As in `terms_frame`, or on a size that is none.
     """
     import plotnine as p9
 
+    from pyrobma.plots.canvas import Canvas
+
+    asked = Size(width, height, text_size)
     frame = terms_frame(ensemble)
     frame = frame.assign(
         y=-1.0 - np.arange(len(frame)),
@@ -84,7 +97,7 @@ def plot_terms(ensemble: Ensemble) -> Any:
     )
     rows = Rows(
         y=frame["y"].to_numpy(),
-        names=short_names(frame["term"].tolist(), _NAMES, 8.5),
+        names=frame["term"].tolist(),
         columns={
             "Prior": [number(p, 3) for p in frame["prior_prob"]],
             "Posterior": [number(p, 3) for p in frame["post_prob"]],
@@ -95,10 +108,13 @@ def plot_terms(ensemble: Ensemble) -> Any:
         bold=[False] * len(frame),
         indented=[False] * len(frame),
         title="Moderator",
+        most=_NAMES,
+        shorten=short_names,
         legend=True,
+        asked=asked,
     )
     return (
-        p9.ggplot()
+        Canvas()
         + rows.layers()
         + p9.geom_rect(
             p9.aes(xmin=0, xmax="post_prob", ymin="from", ymax="to", fill="bar"),

@@ -8,13 +8,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pyrobma._types import FloatArray
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.averaged_priors import averaged_weights
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import check_interval
 from pyrobma.plots.marks import edges_of_prior, posterior_and_prior
 from pyrobma.plots.numbers import p_value, plain_labels
-from pyrobma.plots.theme import FILL, theme_print
+from pyrobma.plots.theme import FILL, Page, Size, theme_print
 
 _NEAREST: Final = 0.045
 """Distance of labels that do not touch, of the width of the figure."""
@@ -76,26 +77,55 @@ def weightfunction_frame(
     if prior:
         given = ensemble.members("selection") if conditional else None
         weights["prior"] = averaged_weights(ensemble, given)
-    cuts = np.array(grid.cuts)
-    place = np.linspace(0, 1, cuts.size) if rescale_x else cuts
-    parts = []
-    for which, mixtures in weights.items():
-        band = np.array([mixture.quantiles(levels) for mixture in mixtures])
-        parts.append(
-            pd.DataFrame(
-                {
-                    "which": which,
-                    "p_from": cuts[:-1],
-                    "p_to": cuts[1:],
-                    "x_from": place[:-1],
-                    "x_to": place[1:],
-                    "mean": [mixture.mean() for mixture in mixtures],
-                    "lower": band[:, 0],
-                    "upper": band[:, 1],
-                }
-            )
+    parts = [
+        interval_rows(
+            which,
+            grid.cuts,
+            [mixture.mean() for mixture in mixtures],
+            np.array([mixture.quantiles(levels) for mixture in mixtures]),
+            rescale_x=rescale_x,
         )
+        for which, mixtures in weights.items()
+    ]
     return pd.concat(parts, ignore_index=True)
+
+
+def interval_rows(
+    which: str,
+    cuts: Sequence[float],
+    means: Sequence[float] | FloatArray,
+    bands: FloatArray,
+    *,
+    rescale_x: bool,
+) -> pd.DataFrame:
+    """Return rows of `weightfunction_frame`, one for every interval of p-values.
+
+    Parameters
+    ----------
+    which : str
+        "posterior" or "prior".
+    cuts : sequence of float, length J + 1
+        Ends of the intervals.
+    means : array of shape (J,)
+        Of the weights.
+    bands : array of shape (J, 2)
+        Ends of their bands.
+    rescale_x : bool
+        As in `weightfunction_frame`.
+    """
+    place = np.linspace(0, 1, len(cuts)) if rescale_x else np.array(cuts)
+    return pd.DataFrame(
+        {
+            "which": which,
+            "p_from": cuts[:-1],
+            "p_to": cuts[1:],
+            "x_from": place[:-1],
+            "x_to": place[1:],
+            "mean": means,
+            "lower": bands[:, 0],
+            "upper": bands[:, 1],
+        }
+    )
 
 
 def plot_weightfunction(
@@ -105,6 +135,9 @@ def plot_weightfunction(
     prior: bool = False,
     rescale_x: bool = True,
     probs: Sequence[float] = (0.025, 0.975),
+    width: float | None = None,
+    height: float | None = None,
+    text_size: float | None = None,
 ) -> Any:
     """Draw the mean of the weights over p-values, with a band.
 
@@ -113,6 +146,8 @@ def plot_weightfunction(
     ensemble, conditional, prior, rescale_x, probs
         As in `weightfunction_frame`, whose rows are drawn. The prior is dashed and
         grey, the ends of its band are dotted.
+    width, height, text_size : float, optional
+        Inches, inches and points. None: 6.5 by 4 and 10, or in proportion.
 
     Returns
     -------
@@ -121,10 +156,9 @@ def plot_weightfunction(
     Raises
     ------
     DataError
-        As in `weightfunction_frame`.
+        As in `weightfunction_frame`, or on a size that is none.
     """
-    import plotnine as p9
-
+    page = Size(width, height, text_size).page()
     frame = weightfunction_frame(
         ensemble,
         conditional=conditional,
@@ -134,34 +168,65 @@ def plot_weightfunction(
     )
     grid = ensemble.p_values
     assert grid is not None
-    sides = "One" if grid.sides == 1 else "Two"
-    title = f"{sides}-sided p-value"
-    if grid.sides == 1 and ensemble.task.effect_direction == "negative":
-        title += " for negative effects"
-    place = [*frame["x_from"][: len(grid.intervals)], 1.0]
-    posterior = frame[frame["which"] == "posterior"]
+    negative = ensemble.task.effect_direction == "negative"
+    return draw_weights(
+        frame,
+        x=p_value_title(grid.sides, negative=negative),
+        y="Conditional publication weight" if conditional else "Publication weight",
+        page=page,
+    )
+
+
+def p_value_title(sides: int, *, negative: bool = False) -> str:
+    """Return the title of an axis of p-values."""
+    if sides == 2:
+        return "Two-sided p-value"
+    return f"One-sided p-value{' for negative effects' if negative else ''}"
+
+
+def draw_weights(
+    frame: pd.DataFrame, *, x: str, y: str, page: Page | None = None
+) -> Any:
+    """Draw a frame of `weightfunction_frame`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of "posterior" are a line with a grey band, those of "prior" are dashed.
+    x, y : str
+        Titles of the axes.
+    page : Page, optional
+        Size of the figure. None: the usual one.
+
+    Returns
+    -------
+    plotnine.ggplot
+    """
+    import plotnine as p9
+
+    from pyrobma.plots.canvas import Canvas
+
+    first = frame[frame["which"] == frame["which"].iloc[0]]
+    place, cuts = [*first["x_from"], 1.0], [*first["p_from"], 1.0]
     lines = _steps(frame, "mean")
     edges = pd.concat(
         [_steps(frame[frame["which"] == "prior"], end) for end in ("lower", "upper")]
     )
-    figure = p9.ggplot() + p9.geom_rect(
+    figure = Canvas() + p9.geom_rect(
         p9.aes(xmin="x_from", xmax="x_to", ymin="lower", ymax="upper"),
-        posterior,
+        frame[frame["which"] == "posterior"],
         fill=FILL,
     )
     return (
         figure
         + edges_of_prior(edges, "x", "y")
         + posterior_and_prior(lines, "x", "y", "which")
-        + p9.scale_x_continuous(breaks=place, labels=_legible(place, grid.cuts))
+        + p9.scale_x_continuous(breaks=place, labels=_legible(place, cuts))
         + p9.scale_y_continuous(breaks=[0, 0.25, 0.5, 0.75, 1], labels=plain_labels)
         # Not limits of the scales: they would drop a mean that rounding puts above 1.
         + p9.coord_cartesian(xlim=(-0.01, 1.01), ylim=(-0.015, 1.015), expand=False)
-        + p9.labs(
-            x=title,
-            y="Conditional publication weight" if conditional else "Publication weight",
-        )
-        + theme_print()
+        + p9.labs(x=x, y=y)
+        + theme_print(page)
         + p9.theme(axis_ticks_minor=p9.element_blank())
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 from plot_ensembles import drawn, even, texts
 from plot_ensembles import ensemble as made_up
 from scipy.stats import lognorm, norm
@@ -19,7 +20,7 @@ from pyrobma.ensemble import new_effect, pooling_weights
 from pyrobma.ensemble.scales import data_sd
 from pyrobma.errors import DataError
 from pyrobma.plots.forest import forest_frame, plot_forest
-from pyrobma.plots.forest_drawing import draw_forest
+from pyrobma.plots.forest_drawing import Look, draw_forest
 from pyrobma.plots.text import cut, text_width
 
 # Sums of products of a few thousand doubles.
@@ -142,7 +143,7 @@ def test_a_mean_outside_of_its_interval_does_not_set_diamond_or_axis():
             "true_upper": [2.0, np.nan, np.nan],
         }
     )
-    figure = draw_forest(frame, "OR")
+    figure = draw_forest(frame, Look("OR"))
     average, _ = (x for x in figure.layers if type(x.geom).__name__ == "geom_polygon")
     assert average._data["x"].max() == pytest.approx(np.log10(3.0))
     (points,) = (x._data for x in figure.layers if "shape" in x.mapping)
@@ -277,3 +278,102 @@ def test_no_text_overlaps_another_or_leaves_the_page(mixed):
         assert box.x1 <= page.bbox.x1
     for one, other in itertools.combinations(boxes, 2):
         assert not one.overlaps(other)
+
+
+def inches(figure, dpi=50):
+    """The size of a figure as it is saved, silently: warnings are errors."""
+    figure.save(buffer := BytesIO(), format="png", dpi=dpi)
+    with Image.open(buffer) as image:
+        return tuple(pixels / dpi for pixels in image.size)
+
+
+def many(made, K, *, clusters=None, outlier=False):
+    """An ensemble of many estimates, in clusters if their number is given."""
+    rng = np.random.default_rng(1)
+    se = rng.uniform(0.1, 0.3, K)
+    d = 0.2 + rng.normal(0, 0.2, K) + rng.normal(0, se)
+    if outlier:
+        d[0], se[0] = 9.0, 1.5
+    ids = None if clusters is None else np.arange(K) % clusters
+    effects = rb.effect_sizes(d=d, se=se, study_ids=ids)
+    space = made.space(hierarchical=clusters is not None)
+    return made.ensemble(space, LOGML, effects=effects)
+
+
+@pytest.mark.parametrize("K", [5, 60, 250, 1000])
+@pytest.mark.parametrize("clusters", [None, 5])
+def test_a_forest_of_any_number_of_estimates_fits_a_page(made, K, clusters):
+    if clusters == K:
+        clusters = 2
+    wide, high = inches(plot_forest(many(made, K, clusters=clusters)))
+    assert wide == pytest.approx(7.0, abs=0.02)
+    assert high < (10.5 if K > 60 else 13.5)  # beyond 80 rows, the height of a page
+
+
+def test_many_estimates_are_lines_without_names_under_their_number(made):
+    figure = plot_forest(many(made, 250))
+    assert {"250 estimates", "by size, downwards"} <= set(texts(figure))
+    assert "Study 1" not in texts(figure)
+    rows = plot_forest(many(made, 250), style="rows")
+    assert {"Study 1", "Study 250"} <= set(texts(rows))
+
+
+def test_many_estimates_of_few_clusters_have_a_row_for_each_cluster(made):
+    figure = plot_forest(many(made, 250, clusters=10))
+    assert {f"Cluster {k}" for k in range(10)} <= set(texts(figure))
+    assert texts(figure).count("25") == 10  # estimates of each
+
+
+def test_one_estimate_far_out_does_not_squeeze_the_others(made):
+    limits = [
+        plot_forest(many(made, 250, outlier=outlier)).coordinates.limits.x
+        for outlier in (False, True)
+    ]
+    np.testing.assert_allclose(limits[0], limits[1], atol=0.2)
+
+
+def test_the_axis_has_the_ends_that_were_asked_for(ensemble):
+    figure = plot_forest(ensemble, xlim=(-2, 3))
+    drawn(figure)
+    bars = [x._data for x in figure.layers if x.mapping.get("xend") == "upper"]
+    assert max(bar["upper"].max() for bar in bars) <= 3
+    with pytest.raises(DataError, match=r"^xlim: "):
+        plot_forest(ensemble, xlim=(1, 0))
+
+
+def test_columns_of_a_table_stand_beside_the_names(ensemble):
+    table = pd.DataFrame({"year": [1999, 2004, 2010, 2021], "lab": list("wxyz")})
+    figure = plot_forest(ensemble, columns=["year", "lab", "weight"], data=table)
+    found = texts(figure)
+    assert {"year", "1999", "2021", "lab", "w", "z", "Weight"} <= set(found)
+    assert not any(text.startswith("Estimate") for text in found)
+    with pytest.raises(DataError, match=r"^columns: expected some of .*; got 'n'"):
+        plot_forest(ensemble, columns=["n"], data=table)
+    with pytest.raises(DataError, match=r"^data: expected 4 rows"):
+        plot_forest(ensemble, columns=["year"], data=table.head(2))
+
+
+@pytest.mark.parametrize(("width", "text_size"), [(3.5, None), (7.0, 6.0), (5.0, 9.0)])
+def test_a_forest_has_the_size_that_was_asked_for(ensemble, width, text_size):
+    figure = plot_forest(ensemble, width=width, height=4.0, text_size=text_size)
+    assert inches(figure) == pytest.approx((width, 4.0), abs=0.02)
+
+
+def single(made):
+    """Two estimates of one cluster, and independent ones that are called alike."""
+    effects = rb.effect_sizes(
+        d=[0.1, 0.2, 0.3, 0.4, 0.5], se=[0.1] * 5,
+        study_names=["1", "2", "1", "1", "7"],
+        study_ids=["Smith", "Smith", "Lee", None, "7"],
+    )  # fmt: skip
+    return made.ensemble(made.space(), LOGML, effects=effects)
+
+
+def test_independent_estimates_are_named_by_study_and_clusters_as_asked(made):
+    frame = forest_frame(single(made))
+    assert frame["study"][:5].tolist() == ["1", "2", "Lee, 1", "1", "7"]
+    assert frame["cluster"][:5].tolist() == ["Smith", "Smith", None, None, None]
+    found = texts(plot_forest(single(made)))
+    assert {"Smith", "Lee, 1", "Cluster 7", "Independent estimates"} <= set(found)
+    found = texts(plot_forest(single(made), cluster_name="District"))
+    assert {"District Smith", "Lee, 1", "District 7"} <= set(found)

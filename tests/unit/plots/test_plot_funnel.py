@@ -146,12 +146,23 @@ def test_regions_can_be_left_out_and_bad_arguments_are_named(ensemble):
         funnel_frame(ensemble, output_scale="none")
 
 
-@pytest.mark.parametrize("output_scale", [None, "OR"])
-def test_the_figure_is_drawn_with_falling_standard_errors(ensemble, output_scale):
+@pytest.mark.parametrize(
+    ("output_scale", "factor", "name"),
+    [
+        (None, 2.0, "Cohen's d"),  # d is twice Fisher's z at no effect
+        ("r", 1.0, "Fisher's z"),
+        ("OR", 2 * np.pi / np.sqrt(3), "log odds ratio"),
+    ],
+)
+def test_standard_errors_are_on_the_scale_of_the_effects(
+    ensemble, output_scale, factor, name
+):
+    frame = funnel_frame(ensemble, output_scale=output_scale)
+    points = frame[frame["part"] == "estimate"]
+    np.testing.assert_allclose(points["se"], factor * ensemble.task.effects.se)
     figure = plot_funnel(ensemble, output_scale=output_scale)
-    assert figure.labels.y == "Standard error (Fisher's z)"
-    buffer = BytesIO()
-    figure.save(buffer, format="png", verbose=False)
+    assert figure.labels.y == f"Standard error ({name})"
+    figure.save(buffer := BytesIO(), format="png")  # silently: warnings are errors
     assert buffer.getbuffer().nbytes
 
 

@@ -15,6 +15,7 @@ from pyrobma.plots.mcmc import mcmc_frame, plot_mcmc
 TRAPEZOID = 0.01
 # Fast Fourier transforms of 50 numbers.
 ROUNDING = 1e-10
+SPIKE = (rb.prior("spike", location=0),)
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def test_a_trace_holds_every_draw_in_order(ensemble):
     some = frame[(frame["parameter"] == "tau") & (frame["chain"] == 2)]
     np.testing.assert_array_equal(some["y"], ensemble.fits[3].draws("tau")[1])
     np.testing.assert_array_equal(some["x"], np.arange(1, 51))
+
+
+def test_without_a_number_the_most_probable_sampled_model_is_shown(made):
+    # The first model, which has no parameters, is by far the most probable.
+    fit = made.ensemble(made.space(), [9.0, 0.5, -1.0, 0.4])
+    np.testing.assert_array_equal(mcmc_frame(fit)["y"], mcmc_frame(fit, 2)["y"])
+    one = rb.model_space(effect_null=SPIKE, heterogeneity_null=SPIKE)
+    with pytest.raises(DataError, match="expected a model with free parameters"):
+        plot_mcmc(made.ensemble(one, [0.0]))
 
 
 def test_ranks_of_all_chains_are_uniform(ensemble):

@@ -26,7 +26,7 @@ def four(made):
 
 
 def test_every_model_has_its_mean_interval_and_probability(four):
-    frame = models_frame(four)
+    frame = models_frame(four, order_by="model")
     assert list(frame["model"]) == [1, 2, 3, 4, 0]
     assert list(frame["kind"]) == ["spike", "spike", "model", "model", "average"]
     assert list(frame["mean"][:2]) == [0, 0]
@@ -40,6 +40,12 @@ def test_every_model_has_its_mean_interval_and_probability(four):
     )
 
 
+def test_models_are_in_the_order_of_their_probability_unless_asked(four):
+    frame = models_frame(four)
+    assert list(frame["model"]) == [4, 2, 3, 1, 0]
+    assert frame["post_prob"][:4].is_monotonic_decreasing
+
+
 def test_the_last_row_is_the_average(four):
     row = models_frame(four, probs=(0.1, 0.7)).iloc[-1]
     mixture = four.mixture("mu")
@@ -49,7 +55,7 @@ def test_the_last_row_is_the_average(four):
 
 
 def test_conditional_rows_are_among_the_models_with_the_component(four):
-    frame = models_frame(four, conditional=True)
+    frame = models_frame(four, conditional=True, order_by="model")
     assert list(frame["model"]) == [3, 4, 0]
     p = np.exp(LOGML[2:]) / np.exp(LOGML[2:]).sum()
     np.testing.assert_allclose(frame["post_prob"][:2], p, rtol=ROUNDING)
@@ -96,7 +102,7 @@ def test_ends_are_draws_as_those_of_the_average_are(made):
 
 
 def test_means_are_those_of_converted_draws(four):
-    frame = models_frame(four, output_scale="OR")
+    frame = models_frame(four, output_scale="OR", order_by="model")
     draws = transform_effect(four.fits[3].draws("mu"), "cohens_d", "OR")
     assert frame["mean"][3] == pytest.approx(draws.mean(), rel=ROUNDING)
     assert list(frame["mean"][:2]) == [1, 1]
@@ -139,7 +145,7 @@ def test_probabilities_and_bayes_factors_are_written_beside_the_names(four):
 
 
 def test_a_fixed_value_has_a_mark_and_no_interval(four):
-    figure = plot_models(four)
+    figure = plot_models(four, order_by="model")
     intervals = [x._data for x in figure.layers if x.mapping.get("xend") == "upper"]
     assert list(intervals[0]["model"]) == [3, 4]
 
@@ -186,7 +192,7 @@ def test_the_page_grows_with_the_number_of_models(made, four):
 def test_a_bayes_factor_beyond_doubles_is_written_from_its_log(made):
     draws = {"mu": even(MU), "tau": even(TAU)}
     fit = ensemble(made, made.space(hierarchical=False), [-3000.0, 0, 0, 0], draws)
-    frame = models_frame(fit)
+    frame = models_frame(fit, order_by="model")
     assert frame["inclusion_bf"][0] == 0
     # Against three equal models.
     assert frame["log_bf"][0] == pytest.approx(-3000, rel=ROUNDING)

@@ -6,12 +6,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 from plot_ensembles import NORMAL, SPIKE, ensemble, even, texts
 from scipy import stats
 
 import pyrobma as rb
 from pyrobma.errors import DataError
-from pyrobma.plots.overview import _NAME, _models, plot_overview
+from pyrobma.plots.overview import _models, _Sheet, plot_overview
+from pyrobma.plots.theme import Size
 from pyrobma.priors import default_bias
 
 LOGML = [-2.0, 0.5, -1.0, 0.9]
@@ -38,7 +40,7 @@ def test_many_estimates_are_shown_as_a_funnel(made):
     effects = rb.effect_sizes(d=rng.normal(size=60), se=np.full(60, 0.2))
     many = made.ensemble(made.space(hierarchical=False), LOGML, effects=effects)
     top = plot_overview(many).items[0]
-    assert top.labels.y == "Standard error (Fisher's z)"
+    assert top.labels.y == "Standard error (Cohen's d)"
     few = plot_overview(made.ensemble(made.space(), LOGML)).items[0]
     assert few.labels.x == "Effect (Cohen's d)"
 
@@ -51,6 +53,31 @@ def test_a_regression_that_is_given_as_the_null_has_a_panel(made):
     draws = dict.fromkeys(("mu", "PET"), even(stats.uniform(), (1, 20)))
     page = plot_overview(ensemble(made, space, [0.0], draws))
     assert "D  Small-study effects" in titles(page)
+
+
+@pytest.mark.parametrize("width", [3.5, 5.0, 7.0])
+@pytest.mark.parametrize("height", [None, 9.0])
+def test_the_page_has_the_size_that_was_asked_for(made, width, height):
+    page = plot_overview(made.ensemble(made.space(), LOGML), width=width, height=height)
+    page.save(buffer := BytesIO(), format="png", dpi=50)
+    with Image.open(buffer) as image:
+        wide, high = (pixels / 50 for pixels in image.size)
+    assert wide == pytest.approx(width, abs=0.02)  # a pixel
+    if height is not None:
+        assert high == pytest.approx(height, abs=0.02)
+
+
+def test_panels_of_a_narrow_page_stand_below_each_other(made):
+    page = plot_overview(made.ensemble(made.space(), LOGML), width=3.5)
+    assert len(titles(page)) == 5
+    assert type(page).__name__ == "Stack"
+    assert not any(hasattr(item, "items") for item in page.items)
+
+
+@pytest.mark.parametrize("argument", ["width", "height", "text_size"])
+def test_a_size_that_is_none_is_named(made, argument):
+    with pytest.raises(DataError, match=f"^{argument}: expected a positive number"):
+        plot_overview(made.ensemble(made.space(), LOGML), **{argument: 0})
 
 
 def test_a_wrong_scale_is_named(made):
@@ -73,6 +100,8 @@ def test_names_of_thirty_six_models_are_whole_in_rows_of_two_and_three(
         ("mu", "tau", "rho", "PET", "PEESE"), even(stats.uniform(), (1, 20))
     )
     logml = [9.0 if 28 < i < 34 else 0.0 for i in range(36)]  # the longest names
-    found = texts(_models(ensemble(made, space, logml, draws), _NAME[not three]))
+    # Three panels are a row of two and one of one, five or more take rows of three.
+    sheet = _Sheet.of(Size(), 6 if three else 4, tested=False)
+    found = texts(_models(ensemble(made, space, logml, draws), sheet))
     assert any(name.endswith(f"+ {long} (.025, .05, .5)") for name in found)
     assert not any("…" in name for name in found)

@@ -50,19 +50,18 @@ def test_the_line_and_the_band_are_quantiles_over_draws(made, direction):
     fit, draws = regression(made, PET_PRIOR, effect_direction=direction)
     se, found = curve(pet_peese_frame(fit, n=5))
     assert se[0] == 0
-    assert se[-1] == pytest.approx(1.05 * fit.task.effects.se.max(), rel=ROUNDING)
+    # Half of Cohen's d is Fisher's z at no effect, and so are their standard errors.
+    assert se[-1] == pytest.approx(2.1 * fit.task.effects.se.max(), rel=ROUNDING)
     sign = 1 if direction == "positive" else -1
-    # Half of Cohen's d is Fisher's z by the linear mapping, and back.
-    each = draws["mu"].ravel() / 2 + sign * se[:, None] * draws["PET"].ravel()
-    expected = 2 * np.quantile(each, LEVELS, axis=1, method="inverted_cdf").T
+    each = draws["mu"].ravel() + sign * se[:, None] * draws["PET"].ravel()
+    expected = np.quantile(each, LEVELS, axis=1, method="inverted_cdf").T
     np.testing.assert_allclose(found, expected, rtol=ROUNDING)
 
 
 def test_peese_is_a_coefficient_per_unit_of_the_prior_scale(made):
     fit, draws = regression(made, PEESE_PRIOR)
     se, found = curve(pet_peese_frame(fit, n=4))
-    # On Cohen's d: mu + PEESE (2 se)^2 with se on Fisher's z.
-    each = draws["mu"].ravel() + draws["PEESE"].ravel() * (2 * se[:, None]) ** 2
+    each = draws["mu"].ravel() + draws["PEESE"].ravel() * se[:, None] ** 2
     expected = np.quantile(each, LEVELS, axis=1, method="inverted_cdf").T
     np.testing.assert_allclose(found, expected, rtol=ROUNDING)
 
@@ -90,7 +89,9 @@ def test_estimates_are_shown_with_their_standard_errors(made):
     fit, _ = regression(made, PET_PRIOR)
     points = pet_peese_frame(fit).query("kind == 'estimate'")
     np.testing.assert_allclose(points["effect"], D, rtol=ROUNDING)
-    np.testing.assert_array_equal(points["se"], fit.task.effects.se)
+    np.testing.assert_allclose(points["se"], 2 * fit.task.effects.se, rtol=ROUNDING)
+    on_r = pet_peese_frame(fit, output_scale="r").query("kind == 'estimate'")
+    np.testing.assert_array_equal(on_r["se"], fit.task.effects.se)
     assert points["lower"].isna().all()
     assert list(points["name"]) == list(fit.task.effects.names)
 
@@ -98,7 +99,7 @@ def test_estimates_are_shown_with_their_standard_errors(made):
 def test_conditional_is_over_models_with_an_effect_and_a_regression(made):
     fit, draws = regression(made, PET_PRIOR, effect_null=(SPIKE,), null=True)
     se, found = curve(pet_peese_frame(fit, conditional=True, n=3))
-    each = draws["mu"].ravel() + 2 * se[:, None] * draws["PET"].ravel()
+    each = draws["mu"].ravel() + se[:, None] * draws["PET"].ravel()
     expected = np.quantile(each, LEVELS, axis=1, method="inverted_cdf").T
     np.testing.assert_allclose(found, expected, rtol=ROUNDING)
 
@@ -112,7 +113,7 @@ def test_the_prior_has_quantiles_of_its_distributions(made):
     shares = 2 * stats.cauchy.pdf(x) * (x[1] - x[0])
 
     def cdf(value):
-        inside = stats.norm.cdf(value - 2 * se[-1] * x) * shares
+        inside = stats.norm.cdf(value - se[-1] * x) * shares
         return inside.sum() - (inside[0] + inside[-1]) / 2
 
     assert cdf(found[-1, 1]) == pytest.approx(0.5, abs=0.02)
