@@ -46,6 +46,7 @@ from pyrobma.effects import (
     se_d2se_logOR,
     se_d2se_r,
     se_d2se_z,
+    se_from_p,
     se_logOR2se_d,
     se_logOR2se_r,
     se_logOR2se_z,
@@ -58,6 +59,8 @@ from pyrobma.effects import (
     se_z2se_logOR,
     se_z2se_r,
     smd,
+    smd_one_sample,
+    smd_paired,
     transform_effect,
     transform_se,
     z2d,
@@ -67,6 +70,7 @@ from pyrobma.effects import (
 )
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import (
+    ArgumentError,
     BridgeError,
     ConvergenceWarning,
     DataError,
@@ -88,6 +92,8 @@ from pyrobma.models import (
     model,
     model_space,
 )
+from pyrobma.planned import Plan
+from pyrobma.preview import plot_priors
 from pyrobma.priors import (
     DEFAULT,
     Prior,
@@ -109,6 +115,7 @@ __version__ = _version("pyrobma")
 
 __all__ = [
     "DEFAULT",
+    "ArgumentError",
     "BridgeError",
     "Choice",
     "ConvergenceWarning",
@@ -127,6 +134,7 @@ __all__ = [
     "OR2logOR",
     "OR2r",
     "OR2z",
+    "Plan",
     "Prior",
     "PriorError",
     "PriorWarning",
@@ -166,6 +174,7 @@ __all__ = [
     "n_d",
     "n_r",
     "n_z",
+    "plot_priors",
     "prior",
     "prior_PEESE",
     "prior_PET",
@@ -186,6 +195,7 @@ __all__ = [
     "se_d2se_logOR",
     "se_d2se_r",
     "se_d2se_z",
+    "se_from_p",
     "se_logOR2se_d",
     "se_logOR2se_r",
     "se_logOR2se_z",
@@ -199,6 +209,8 @@ __all__ = [
     "se_z2se_r",
     "sensitivity",
     "smd",
+    "smd_one_sample",
+    "smd_paired",
     "transform_effect",
     "transform_se",
     "z2OR",

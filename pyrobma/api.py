@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._format import counted
+from pyrobma._switchers import for_switchers
+from pyrobma._types import BoolArray
 from pyrobma._validate import is_whole
 from pyrobma.effects import (
     DATA_SCALES,
@@ -20,12 +21,18 @@ from pyrobma.effects import (
     EffectSizes,
     Measure,
     Moderators,
-    effect_sizes,
     read_moderators,
     transform_effect,
 )
+from pyrobma.effects.entry import estimates_and_rows
 from pyrobma.effects.moderators import Centre, Missing, Mods
-from pyrobma.errors import ConvergenceWarning, DataError, DataWarning, PriorError
+from pyrobma.errors import (
+    ConvergenceWarning,
+    DataError,
+    DataWarning,
+    PriorError,
+    warn,
+)
 from pyrobma.fit import (
     Executor,
     Fit,
@@ -54,6 +61,7 @@ from pyrobma.models import (
 from pyrobma.models.spec import legal
 from pyrobma.models.terms import confounded_bias
 from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
+from pyrobma.planned import Plan
 from pyrobma.priors import (
     DEFAULT,
     BiasArgument,
@@ -75,7 +83,7 @@ MANY_MODELS = 200
 """Number of models above which a message says so before they are fitted."""
 
 _PLAIN = {
-    "contrasts": "meandif", "standardize": True, "center": "rows", "missing": "error",
+    "contrasts": "meandif", "standardize": True, "center": "rows",
 }  # fmt: skip
 """Defaults of the arguments that say how moderators are read."""
 
@@ -86,7 +94,29 @@ warning."""
 MAPPING_TOLERANCE = 0.02
 """Relative move of the mean effect by the linear mapping that calls for a warning."""
 
+_Arguments = ParamSpec("_Arguments")
 
+
+class _Robma(Protocol[_Arguments]):
+    """`robma` as type checkers see it: what it returns depends on ``only_priors``."""
+
+    @overload  # the first that fits counts
+    def __call__(  # type: ignore[overload-overlap]
+        self, data: Any = None, *, only_priors: Literal[True], **arguments: Any
+    ) -> Plan: ...
+
+    @overload
+    def __call__(
+        self, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> RobmaFit: ...
+
+
+def _typed(function: Callable[_Arguments, RobmaFit | Plan]) -> _Robma[_Arguments]:
+    return cast("_Robma[_Arguments]", function)
+
+
+@_typed
+@for_switchers("robma(data, d='yi', v='vi')")
 def robma(
     data: pd.DataFrame | EffectSizes | None = None,
     *,
@@ -100,6 +130,7 @@ def robma(
     v: Any = None,
     n: Any = None,
     t: Any = None,
+    p: Any = None,
     lCI: Any = None,
     uCI: Any = None,
     study_names: Any = None,
@@ -138,7 +169,8 @@ def robma(
     executor: Executor | None = None,
     progress: bool | None = None,
     fits: Sequence[Fit] = (),
-) -> RobmaFit:
+    only_priors: bool = False,
+) -> RobmaFit | Plan:
     """Fit a Bayesian model-averaged meta-analysis.
 
     Every combination of the priors below is a model; all are fitted, weighed by their
@@ -154,7 +186,7 @@ def robma(
         `effect_sizes` returns it; None if the arguments are arrays.
     d, r, z, logOR, OR, y : column name or array
         Effect sizes; `y` stands for units of their own.
-    se, v, n, t, lCI, uCI : column name or array
+    se, v, n, t, p, lCI, uCI : column name or array
         How precise they are. See `effect_sizes`.
     study_names : column name or array, optional
         Labels.
@@ -216,7 +248,8 @@ def robma(
         What numbers are centred at: the mean of rows, the mean of clusters' means, or
         numbers by name.
     missing : {"error", "drop"}
-        What to do with rows that lack a moderator.
+        What to do with rows that lack an effect, a measure of precision or a
+        moderator: refuse them, or leave them out with a warning that says which.
     priors_mods : mapping, optional
         Priors by term: that of the alternative, or a mapping with "alternative" and
         "null", of which a side that is not there is left out. For a factor it is the
@@ -249,14 +282,17 @@ def robma(
     executor : executor, optional
         Anything with the `submit` of `concurrent.futures` to run models elsewhere.
     progress : bool, optional
-        Show on stderr how many models are done and the time left. None: if stderr is a
-        terminal.
+        Show how many models are done and the time left: a bar in a notebook and on a
+        terminal, lines at every tenth of the work and every 30 seconds elsewhere. None:
+        only of what takes longer than a second, or than 30 where it is lines.
     fits : sequence of Fit, optional
         Models fitted before, e.g. those of a `FitError`, to go on from there.
+    only_priors : bool
+        Fit nothing, but return the models and their priors, to look at them before.
 
     Returns
     -------
-    RobmaFit
+    RobmaFit, or Plan with `only_priors`
         Print it, or see ``summary()``, ``inclusion``, ``models``, ``draws()``.
 
     Raises
@@ -317,14 +353,14 @@ def robma(
     """
     settings = _settings(settings, chains=chains, warmup=warmup, draws=draws)
     _check_run(seed, cores)
-    effects = effect_sizes(
-        data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, lCI=lCI,
-        uCI=uCI, study_names=study_names, study_ids=study_ids,
-        transformation=transformation,
+    effects, kept = estimates_and_rows(
+        data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, p=p,
+        lCI=lCI, uCI=uCI, study_names=study_names, study_ids=study_ids,
+        transformation=transformation, missing=missing,
     )  # fmt: skip
     effects, moderators = _moderators(
-        data, effects, mods, contrasts=contrasts, standardize=standardize,
-        center=center, missing=missing,
+        data, effects, kept, mods, missing, contrasts=contrasts,
+        standardize=standardize, center=center,
     )  # fmt: skip
     task = _task(effects, prior_scale, effect_mapping, effect_direction, moderators)
     terms = _terms(
@@ -348,16 +384,17 @@ def robma(
     else:
         space = _own_space(task, models, given, rescale_priors, model_type)
     for name in confounded_bias(task, space):
-        warnings.warn(
+        warn(
             f"mods: the moderators make up the column of {name}; the data cannot "
             "tell them apart, and priors decide. Leave one of them out.",
             DataWarning,
-            stacklevel=2,
         )
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
     _check_direction(task, space)
     chosen = settings.resolved(len(space))
+    if only_priors:
+        return Plan(task, space, chosen, seed)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
     _announce(space, progress)
     try:
         fitted = fit_models(
@@ -371,7 +408,7 @@ def robma(
         raise
     result = RobmaFit(task, space, fitted, chosen, seed)
     for text in ensemble_warnings(result):
-        warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        warn(text, ConvergenceWarning)
     _check_mapping(result)
     return result
 
@@ -410,9 +447,17 @@ def _given_priors(
 
 
 def _moderators(
-    data: Any, effects: EffectSizes, mods: Mods | None, **options: Any
+    data: Any,
+    effects: EffectSizes,
+    kept: BoolArray,
+    mods: Mods | None,
+    missing: Missing,
+    **options: Any,
 ) -> tuple[EffectSizes, Moderators | None]:
-    """Code the moderators, and return them with the estimates that have them all."""
+    """Code the moderators, and return them with the estimates that have them all.
+
+    The estimates are those of the rows of `data` that are `kept`.
+    """
     if mods is None:
         given = [name for name, value in options.items() if value != _PLAIN[name]]
         if given:
@@ -422,12 +467,15 @@ def _moderators(
             )
         return effects, None
     table = data if isinstance(data, pd.DataFrame) else None
+    names, cluster = np.full(kept.size, "", dtype=object), np.full(kept.size, -1)
+    names[kept], cluster[kept] = effects.names, effects.cluster
     moderators, rows = read_moderators(
-        mods, table, K=effects.K, names=effects.names,
-        cluster=effects.cluster if effects.clustered else None,
+        mods, table, K=kept.size, names=tuple(names), among=kept, missing=missing,
+        cluster=cluster if effects.clustered else None,
         **options,
     )  # fmt: skip
-    return (effects if rows.all() else effects.kept(rows)), moderators
+    chosen = rows[kept]
+    return (effects if chosen.all() else effects.kept(chosen)), moderators
 
 
 def _terms(
@@ -527,18 +575,16 @@ def _full_space(
     rho = HIERARCHICAL.name
     clustered = task.effects.clustered
     if clustered and not (sides[rho] or sides[f"{rho}_null"]):
-        warnings.warn(
+        warn(
             "study_ids: the clusters are not used, because priors_hierarchical and "
             "priors_hierarchical_null are both None; estimates are treated as "
             "independent.",
             DataWarning,
-            stacklevel=3,
         )
     if sides[rho] and not isinstance(given[rho], Default) and not clustered:
-        warnings.warn(
+        warn(
             "priors_hierarchical: not used, because no study id is shared.",
             DataWarning,
-            stacklevel=3,
         )
     if not clustered:
         sides[rho] = sides[f"{rho}_null"] = ()
@@ -642,12 +688,11 @@ def _check_units(effects: EffectSizes, *priors: object) -> None:
     default = any(isinstance(p, Default) for p in priors)
     low, high = TYPICAL_UNITS
     if effects.measure == "none" and default and not low <= typical <= high:
-        warnings.warn(
+        warn(
             f"y: the default priors are made for effects of about 1, as Cohen's d is; "
             f"here {typical:.3g} is typical. Give priors in the units of y, or set "
             "rescale_priors.",
             DataWarning,
-            stacklevel=4,
         )
 
 
@@ -663,12 +708,11 @@ def _check_mapping(result: RobmaFit) -> None:
     else:
         exact = transform_effect(on_data, task.effects.measure, task.prior_scale)
     if abs(exact - mean) > MAPPING_TOLERANCE * abs(mean):
-        warnings.warn(
+        warn(
             f"effect_mapping: the linear mapping gives a mean effect of {mean:.3f}, "
             f"which converts to {exact:.3f} as the data do. For effects this large use "
             "effect_mapping='exact'.",
             DataWarning,
-            stacklevel=3,
         )
 
 
@@ -694,11 +738,10 @@ def _check_direction(task: Task, space: ModelSpace) -> None:
     if sign * rma(task.effects, method=method).statistic > -CONTRARY_Z:
         return
     other = "negative" if direction == "positive" else "positive"
-    warnings.warn(
+    warn(
         f"effect_direction: {against} of {counted(len(y), 'estimate')} "
         f"{'is' if against == 1 else 'are'} {other}, and so is their mean; models of "
         f"publication bias assume that {direction} ones are favoured. Consider "
         f"effect_direction={other!r}.",
         DataWarning,
-        stacklevel=3,
     )

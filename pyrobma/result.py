@@ -16,7 +16,6 @@ from pyrobma.ensemble import (
 )
 from pyrobma.ensemble import load as load_ensemble
 from pyrobma.ensemble.scales import check_output_scale
-from pyrobma.errors import DataError
 from pyrobma.plots import (
     plot_forest,
     plot_funnel,
@@ -27,13 +26,14 @@ from pyrobma.plots import (
     plot_overview,
     plot_pet_peese,
     plot_posterior,
+    plot_priors,
     plot_probabilities,
     plot_regression,
     plot_terms,
     plot_weightfunction,
 )
 from pyrobma.plots.levels import is_levels
-from pyrobma.report import report_html
+from pyrobma.report import write_report
 from pyrobma.summary import (
     contrasts,
     heterogeneity_summary,
@@ -61,9 +61,11 @@ class RobmaFit(Ensemble):
     hypothesis = hypothesis
     predict = predict
     interpret = interpret
+    report = write_report
     plot_forest = plot_forest
     plot_funnel = plot_funnel
     plot_models = plot_models
+    plot_priors = plot_priors
     plot_probabilities = plot_probabilities
     plot_mcmc = plot_mcmc
     plot_overview = plot_overview
@@ -121,29 +123,6 @@ class RobmaFit(Ensemble):
         if is_levels(self, parameter):
             return plot_levels(self, parameter, **options)
         return plot_posterior(self, parameter, **options)
-
-    def report(self, path: str | Path, **options: Any) -> None:
-        """Write a self-contained HTML report.
-
-        Parameters
-        ----------
-        path : str or Path
-            A name that ends in .html.
-        **options
-            Those of `pyrobma.report.report_html`: ``title``, ``output_scale``, ...
-
-        Raises
-        ------
-        DataError
-            If the name has another ending.
-        """
-        target = Path(path)
-        if target.suffix.lower() not in (".html", ".htm"):
-            raise DataError(
-                f"path: expected a name that ends in .html; got {target.name!r}. A "
-                "browser prints the page to PDF."
-            )
-        target.write_text(report_html(self, **options), encoding="utf-8")
 
     def __repr__(self) -> str:
         """Return the ensemble summary."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from pyrobma.commands import example, fit
+from pyrobma.commands.words import advised
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (fit, example):
         module.add_to(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        text = f"unrecognized arguments: {' '.join(unknown)}"
+        hints = advised(unknown)
+        parser.error(f"{text}.{hints}" if hints else text)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,7 @@ from pyrobma.commands.table import read_table
 from pyrobma.effects import Measure, Moderators
 from pyrobma.errors import DataError
 from pyrobma.parameters import UNKNOWNS
-from pyrobma.report import Figure
+from pyrobma.report import Figure, alternatives
 from pyrobma.report.tables import file_names, predictions_table
 from pyrobma.result import RobmaFit
 from pyrobma.sensitivity import sensitivity
@@ -41,6 +43,22 @@ class Extra:
     figure: Figure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An extra that is made when it is asked for.
+
+    Attributes
+    ----------
+    name : str
+        Of the extra.
+    make : callable
+        Returns it, or raises what a user is told.
+    """
+
+    name: str
+    make: Callable[[], Extra]
+
+
 def read_newdata(options: argparse.Namespace) -> pd.DataFrame | None:
     """Read the table of ``--predict``; None without."""
     if options.predict is None:
@@ -55,8 +73,6 @@ def read_newdata(options: argparse.Namespace) -> pd.DataFrame | None:
     except DataError as error:
         text = str(error).removeprefix("file: ")
         raise DataError(f"--predict: {text}") from error
-    if table.frame.empty:
-        raise DataError(f"--predict: expected rows; {options.predict} has none.")
     return table.frame
 
 
@@ -89,19 +105,26 @@ def predictions(
 
 def sensitivities(
     fit: RobmaFit, components: Sequence[str], *, cores: int | None, quiet: bool
-) -> Iterator[Extra]:
-    """Yield how results change with the priors of components, one after the other."""
+) -> list[Planned]:
+    """Plan to find how results change with the prior of each component."""
     names = file_names(f"sensitivity_{component}" for component in components)
-    for name, component in zip(names, components, strict=True):
-        try:
-            found = sensitivity(
-                fit, component, cores=cores, progress=False if quiet else None
-            )
-        except DataError as error:
-            raise DataError(f"--sensitivity: {error}") from error
-        title = fit.unknowns.component(component).title
-        figure = Figure(
-            name, "sensitivity", f"Bayes factor of {title} by the scale of its prior.",
-            found.plot,
-        )  # fmt: skip
-        yield Extra(name, found.summary(), found.frame, figure)
+    how = {"cores": cores, "progress": False if quiet else None}
+    return [
+        Planned(name, partial(_sensitivity, fit, name, component, how))
+        for name, component in zip(names, components, strict=True)
+    ]
+
+
+def _sensitivity(
+    fit: RobmaFit, name: str, component: str, how: Mapping[str, Any]
+) -> Extra:
+    try:
+        found = sensitivity(fit, component, **how)
+    except DataError as error:
+        raise DataError(f"--sensitivity: {error}") from error
+    title = fit.unknowns.component(component).title
+    figure = Figure(
+        name, "sensitivity", f"Bayes factor of {title} by the scale of its prior.",
+        found.plot, partial(alternatives.sensitivity, name=name),
+    )  # fmt: skip
+    return Extra(name, found.summary(), found.frame, figure)

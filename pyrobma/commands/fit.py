@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -20,21 +21,25 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.api import robma
+from pyrobma.commands.columns import check_numbers
 from pyrobma.commands.extras import (
-    Extra,
+    Planned,
     check_components,
     predictions,
     read_newdata,
     sensitivities,
 )
 from pyrobma.commands.folder import FINISHED, new_file, output_folder
-from pyrobma.commands.moderators import given_moderators, in_options, read_terms
+from pyrobma.commands.moderators import given_moderators, read_terms
 from pyrobma.commands.options import COLUMNS, add_options
 from pyrobma.commands.priors import check_output_scale, given_priors
+from pyrobma.commands.reported import reported_estimates
 from pyrobma.commands.results import write_results
 from pyrobma.commands.table import Table, read_table
+from pyrobma.commands.words import in_options, option_words
 from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit import FitError, FitInterrupted
+from pyrobma.programs import stan_version
 from pyrobma.result import RobmaFit, load
 
 _PASSED_ON = (
@@ -67,8 +72,10 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
             sep=options.sep,
             decimal=options.decimal,
             encoding=options.encoding,
+            sheet=options.sheet,
         )
         say(f"{options.file}: {len(table.frame)} rows")
+        check_numbers(options, table.frame)
         with in_options():
             moderators = given_moderators(options)
             newdata = _checked_newdata(options, table, moderators)
@@ -84,16 +91,17 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
             _say("Interrupted.")
             _keep(interrupt.finished, options.out)
             return 128 + (told_to_end or [signal.SIGINT])[0]
-    write_results(
-        fit,
-        options.out,
-        settings=_settings(options, fit, table),
-        output_scale=options.output_scale,
-        with_figures=not options.no_figures,
-        remarks=remarks,
-        extras=_extras(options, fit, newdata, say),
-        say=say,
-    )
+    with _told_warnings():
+        write_results(
+            fit,
+            options.out,
+            settings=_settings(options, fit, table),
+            output_scale=options.output_scale,
+            with_figures=not options.no_figures,
+            remarks=remarks,
+            extras=_extras(options, fit, newdata, say),
+            say=say,
+        )
     say(f"Done: {options.out}")
     return 0 if all(model.ok for model in fit.fits) else 3
 
@@ -105,7 +113,7 @@ def _checked_newdata(
     newdata = read_newdata(options)
     terms = None
     if moderators and (newdata is not None or options.sensitivity):
-        terms = read_terms(table.frame, moderators)
+        terms = read_terms(table.frame, moderators, options.missing)
     if newdata is not None and terms is not None:
         terms.design(newdata)
     check_components(options.sensitivity or (), terms)
@@ -117,10 +125,11 @@ def _extras(
     fit: RobmaFit,
     newdata: pd.DataFrame | None,
     say: Callable[[str], None],
-) -> Iterator[Extra]:
+) -> Iterator[Planned]:
     if newdata is not None:
         say(f"Predicting {len(newdata)} rows")
-        yield predictions(fit, newdata, options.output_scale)
+        make = partial(predictions, fit, newdata, options.output_scale)
+        yield Planned("predictions", make)
     if options.sensitivity:
         say("Finding how results change with priors")
         yield from sensitivities(
@@ -137,13 +146,16 @@ def _fit(
     arguments: dict[str, Any] = {
         name: getattr(options, name) for name in (*COLUMNS, *_PASSED_ON)
     }
+    arguments |= reported_estimates(options, table.frame)
     arguments |= given_priors(options) | dict(moderators)
+    arguments["missing"] = options.missing
     if options.no_bias:
         arguments["priors_bias"] = None
     if options.resume is not None:
         arguments["fits"] = _resumed(options.resume).fits
     started = time.perf_counter()
-    fit = robma(table.frame, progress=False if options.quiet else None, **arguments)
+    progress = False if options.quiet else None
+    fit: RobmaFit = robma(table.frame, progress=progress, **arguments)
     seconds = time.perf_counter() - started
     say(f"{len(fit.fits)} models in {seconds:.1f} s")
     if options.resume is not None:
@@ -215,11 +227,12 @@ def _told_warnings() -> Iterator[list[str]]:
         def tell(
             message: Warning | str, category: type[Warning], *rest: Any, **more: Any
         ) -> None:
+            text = option_words(str(message))
             if not issubclass(category, UserWarning):
                 others(message, category, *rest, **more)
-            elif str(message) not in texts:
-                texts.append(str(message))
-                _say(f"Warning: {message}")
+            elif text not in texts:
+                texts.append(text)
+                _say(f"Warning: {text}")
 
         warnings.showwarning = tell
         yield texts
@@ -244,6 +257,7 @@ def _settings(
             "pyrobma": version("pyrobma"),
             "cmdstanpy": version("cmdstanpy"),
             "bridgestan": version("bridgestan"),
+            "stan": stan_version("normal"),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },

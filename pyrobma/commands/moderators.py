@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from pyrobma.commands.options import MODERATORS
+from pyrobma.commands.words import OPTIONS
 from pyrobma.effects import Moderators, read_moderators
+from pyrobma.effects.moderators import Missing
 from pyrobma.errors import DataError, PriorError, PyrobmaError
 from pyrobma.models import ABSENT, default_term_prior
 from pyrobma.priors import Prior, prior_from_text
-
-_ARGUMENTS: Final = {name: f"--{name.replace('_', '-')}" for name in MODERATORS} | {
-    "newdata": "--predict"
-}
-"""Options by the argument of `robma` that messages call them by."""
-
-_LEADING: Final = re.compile(rf"^({'|'.join(_ARGUMENTS)})(?=[:,])")
-_WRITTEN: Final = re.compile(rf"\b({'|'.join(_ARGUMENTS)})='([^']*)'")
-_IN_PANDAS: Final = re.compile(r", or data\.dropna\(subset=\[[^\]]*\]\)")
 
 
 def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
@@ -40,13 +31,13 @@ def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
     given = {name for name in MODERATORS if getattr(options, name) is not None}
     if options.mods is None:
         if given:
-            names = ", ".join(_ARGUMENTS[name] for name in MODERATORS if name in given)
+            names = ", ".join(OPTIONS[name] for name in MODERATORS if name in given)
             raise DataError(
                 f"{names}: expected --mods beside it; got none. Add --mods."
             )
         return {}
     arguments: dict[str, Any] = {"mods": options.mods}
-    for name in ("contrasts", "missing", "mods_prior"):
+    for name in ("contrasts", "mods_prior"):
         if name in given:
             arguments[name] = getattr(options, name)
     if "no_standardize" in given:
@@ -66,7 +57,9 @@ def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
     return arguments
 
 
-def read_terms(table: pd.DataFrame, arguments: Mapping[str, Any]) -> Moderators:
+def read_terms(
+    table: pd.DataFrame, arguments: Mapping[str, Any], missing: Missing = "error"
+) -> Moderators:
     """Read moderators as `robma` will, to find what is wrong before models are fitted.
 
     Parameters
@@ -75,34 +68,17 @@ def read_terms(table: pd.DataFrame, arguments: Mapping[str, Any]) -> Moderators:
         The estimates.
     arguments : mapping
         Of `given_moderators`.
+    missing : {"error", "drop"}
+        What to do with rows that lack a moderator.
     """
-    names = ("contrasts", "standardize", "missing")
+    names = ("contrasts", "standardize")
     given = {name: arguments[name] for name in names if name in arguments}
     with warnings.catch_warnings():  # robma warns again
         warnings.simplefilter("ignore")
-        moderators, _ = read_moderators(arguments["mods"], table, **given)
+        moderators, _ = read_moderators(
+            arguments["mods"], table, missing=missing, **given
+        )
     return moderators
-
-
-@contextmanager
-def in_options() -> Iterator[None]:
-    """Let errors about moderators name options instead of arguments."""
-    try:
-        yield
-    except (DataError, PriorError) as error:
-        text = option_words(str(error))
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
-
-
-def option_words(text: str) -> str:
-    """Return a message with options in the place of arguments."""
-    text = _LEADING.sub(lambda match: _ARGUMENTS[match[1]], text)
-    if not text.startswith("--"):
-        return text
-    text = _IN_PANDAS.sub("", text)
-    return _WRITTEN.sub(lambda match: f"{_ARGUMENTS[match[1]]} {match[2]}", text)
 
 
 def _center(texts: list[str]) -> str | dict[str, float]:
@@ -129,7 +105,7 @@ def _priors_by_term(options: argparse.Namespace) -> dict[str, Any]:
     sides: dict[tuple[str, ...], dict[str, list[Prior] | None]] = {}
     for side, option in (("alternative", "priors_mods"), ("null", "priors_mods_null")):
         for text in getattr(options, option) or ():
-            term, one = _term_and_prior(text, _ARGUMENTS[option])
+            term, one = _term_and_prior(text, OPTIONS[option])
             # The variables of an interaction may be in any order.
             key = tuple(sorted(term.split(":")))
             names.setdefault(key, term)
@@ -137,7 +113,7 @@ def _priors_by_term(options: argparse.Namespace) -> dict[str, Any]:
             before = own.setdefault(side, [] if one else None)
             if (one is None) != (before is None):
                 raise PriorError(
-                    f"{_ARGUMENTS[option]}: expected none alone, or priors; got both "
+                    f"{OPTIONS[option]}: expected none alone, or priors; got both "
                     f"for {term}."
                 )
             if one is not None and before is not None:

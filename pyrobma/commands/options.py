@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from pyrobma.commands.reported import add_reported
 from pyrobma.effects import CONTRASTS
 from pyrobma.effects.moderators import Missing
 from pyrobma.models import ABSENT, ModsPrior
@@ -26,6 +27,7 @@ _SPREADS = {
     "v": "sampling variances",
     "n": "total sample sizes",
     "t": "t or z statistics",
+    "p": "two-sided p-values",
     "lCI": "lower ends of 95 %% confidence intervals",
     "uCI": "upper ends",
 }
@@ -38,7 +40,7 @@ _OPTIONS = {
 }
 PRIORS = tuple(_OPTIONS)
 MODERATORS = (
-    "mods", "contrasts", "no_standardize", "center", "missing", "test_mods",
+    "mods", "contrasts", "no_standardize", "center", "test_mods",
     "no_heredity", "mods_prior", "priors_mods", "priors_mods_null", "predict",
 )  # fmt: skip
 """Options that say something of moderators; the first one is that there are some."""
@@ -46,15 +48,20 @@ _EPILOG = """\
 examples:
   python -m pyrobma fit data.csv --d yi --v vi --study-ids district --out results
   python -m pyrobma fit data.csv --r r --n n --no-bias --output-scale r --out results
+  python -m pyrobma fit data.csv --t t --n1 n1 --n2 n2 --out results
+  python -m pyrobma fit data.csv --design paired --t t --n n --correlation 0.5 \\
+      --out results
   python -m pyrobma fit data.csv --logOR lor --se se --prior-scale logOR \\
       --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results
   python -m pyrobma fit data.csv --r r --se se --no-bias --mods "measure + age" \\
       --priors-mods "age: Normal(0, 0.5)" --predict new.csv --out results
 
 The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
-(PNG and SVG), draws.nc (draws of every model, NetCDF for ArviZ), fit.pyrobma (for
-pyrobma.load) and settings.json. In CSV files a text that a spreadsheet would take for a
-formula, since it begins with = + - @ or a tab, has an apostrophe before it.
+(PNG of 300 dpi, PDF and SVG), draws.nc (draws of every model, NetCDF for ArviZ),
+fit.pyrobma (for pyrobma.load) and settings.json. What cannot be made, such as a figure,
+is a warning, and the report says so in its place. In CSV files a text that a
+spreadsheet would take for a formula, since it begins with = + - @ or a tab, has an
+apostrophe before it.
 
 exit codes:
   0    done
@@ -78,7 +85,9 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", type=Path, help="a table with one row per estimate")
+    parser.add_argument(
+        "file", type=Path, help="a table with one row per estimate: CSV or .xlsx"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="where results go"
     )
@@ -90,8 +99,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     )  # fmt: skip
     parser.add_argument(
         "--sep", metavar="TEXT",
-        help="what separates columns; default: tab in .tsv files, semicolon with "
-        "--decimal ',', else comma",
+        help="what separates columns: a character, or tab; default: tab in .tsv files, "
+        "semicolon with --decimal ',', else comma",
     )  # fmt: skip
     parser.add_argument(
         "--decimal", choices=(".", ","), default=".",
@@ -101,6 +110,17 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "--encoding", default="utf-8", metavar="NAME",
         help="encoding of the file, e.g. latin-1 (default: utf-8)",
     )  # fmt: skip
+    parser.add_argument(
+        "--sheet", metavar="NAME",
+        help="sheet of an .xlsx workbook, which needs the package openpyxl (default: "
+        "the first one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--missing", choices=get_args(Missing), default="error",
+        help="what to do with rows that lack an effect, its precision or a moderator: "
+        "refuse them, or leave them out with a warning that says which (default: "
+        "error)",
+    )  # fmt: skip
 
     group = parser.add_argument_group("columns of the file: effect sizes, one of")
     for name, help_ in _EFFECTS.items():
@@ -108,6 +128,7 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     group = parser.add_argument_group("columns of the file: how precise they are")
     for name, help_ in _SPREADS.items():
         group.add_argument(f"--{name}", metavar="COLUMN", help=help_)
+    add_reported(parser)
     group = parser.add_argument_group("columns of the file: what belongs together")
     group.add_argument("--study-names", metavar="COLUMN", help="labels of estimates")
     group.add_argument(
@@ -221,10 +242,6 @@ def _add_moderators(parser: argparse.ArgumentParser) -> None:
         "--center", nargs="+", metavar="WHERE",
         help="centre numbers at their mean over rows (default) or clusters, or at "
         "numbers by name, e.g. year=2000",
-    )  # fmt: skip
-    group.add_argument(
-        "--missing", choices=get_args(Missing),
-        help="what to do with rows that lack a moderator (default: error)",
     )  # fmt: skip
     group.add_argument(
         "--test-mods", nargs="+", metavar="TERM",

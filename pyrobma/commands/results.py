@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from pyrobma.commands.extras import Extra
+from pyrobma.commands.extras import Planned
 from pyrobma.commands.folder import (
     FINISHED,
     SETTINGS,
@@ -19,12 +20,16 @@ from pyrobma.commands.folder import (
     new_file,
 )
 from pyrobma.effects import Measure
-from pyrobma.report import Figure, figures, report_html, save_figure, tables
-from pyrobma.report.tables import file_names
+from pyrobma.plots.files import FileFormat
+from pyrobma.report import Failure, Figure, figures, make_page
+from pyrobma.report.drawing import Drawing, draw, svg_images
+from pyrobma.report.failures import attempt, failure_of, failures_of, warn_of
+from pyrobma.report.tables import file_names, make_tables, missing_table
 from pyrobma.result import RobmaFit
 from pyrobma.summary import Table, ensemble_warnings, interpret
 
-_FORMATS = ("svg", "png")
+_FORMATS: Final[tuple[FileFormat, ...]] = ("svg", "png", "pdf")
+_DPI: Final = 300
 _FORMULA: Final = re.compile(r"[=+@\t\r\n-]")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -37,7 +42,7 @@ def write_results(
     output_scale: Measure | None = None,
     with_figures: bool = True,
     remarks: Sequence[str] = (),
-    extras: Iterable[Extra] = (),
+    extras: Iterable[Planned] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write tables, figures, draws, settings, the fit and a report.
@@ -54,88 +59,148 @@ def write_results(
         deleted if it has no successor; other files stay. Links among the files are
         replaced too, and what they point to stays as it is.
     settings : mapping
-        Goes into settings.json, with the warnings and the names of all files, and
-        into the report.
+        Goes into settings.json, with the warnings and the names of all files; its
+        "options" also into the report.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
     with_figures : bool
         Draw the figures and write the report, which holds them.
     remarks : sequence of str
         Warnings that were given while the models were fitted.
-    extras : iterable of Extra
-        More tables and figures. Asked for once the fit is saved.
+    extras : iterable of Planned
+        More tables and figures. Made once the fit is saved.
     say : callable
         Told what is being written.
+
+    Raises
+    ------
+    Exception
+        The first that one of the extras raised, once everything else is written.
+
+    Warns
+    -----
+    PyrobmaWarning
+        If something else could not be made, once the rest is written. The report says
+        so in its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    results = _Results(fit, folder, output_scale, list(remarks), say)
     earlier = earlier_files(folder)
-    written: set[str] = set()
-
-    def file(name: str, *, keep: bool = False) -> Path:
-        path = new_file(folder, name, keep=keep)
-        written.add(name)
-        return path
-
-    def write_settings(files: set[str]) -> None:
-        contents = {**settings, "warnings": list(remarks), "files": sorted(files)}
-        _write(new_file(folder, SETTINGS), json.dumps(contents, indent=2) + "\n")
-
-    def write_table(name: str, table: Table, frame: pd.DataFrame) -> None:
-        without_formulas(frame).to_csv(file(f"tables/{name}.csv"))
-        _write(file(f"tables/{name}.html"), table.to_html())
-
-    written.add(SETTINGS)
     try:
-        # First: all else can be made again from it.
-        fit.save(file("fit.pyrobma", keep=True))
-        fit.to_datatree().to_netcdf(file("draws.nc"))
-        say("Writing tables")
-        contents = tables(fit, output_scale=output_scale)
-        for name, table in contents.items():
-            write_table(name, table, table.frame)
-        drawings: list[Figure] = []
-        for extra in extras:
-            contents[extra.name] = extra.table
-            write_table(extra.name, extra.table, extra.frame)
-            drawings += [] if extra.figure is None else [extra.figure]
-        text = "\n".join(
-            [
-                interpret(fit, output_scale=output_scale),
-                *(f"Warning: {remark}" for remark in remarks),
-            ]
-        )
-        _write(file("interpretation.txt"), text + "\n")
+        results.write_fit()
+        results.write_tables(extras)
+        results.write_interpretation()
         if with_figures:
-            images: dict[str, str] = {}
-            catalogue = (*figures(fit, output_scale=output_scale), *drawings)
-            names = file_names(figure.name for figure in catalogue)
-            for figure, name in zip(catalogue, names, strict=True):
-                say(f"Drawing {figure.name}")
-                drawn = figure.draw()
-                for ending in _FORMATS:
-                    save_figure(drawn, file(f"figures/{name}.{ending}"))
-                svg = folder / "figures" / f"{name}.svg"
-                images[figure.name] = svg.read_text(encoding="utf-8")
-            known = ensemble_warnings(fit)  # the report shows these itself
-            page = report_html(
-                fit,
-                output_scale=output_scale,
-                settings={
-                    **_shown(settings.get("options", {})),
-                    **_shown(settings.get("versions", {})),
-                },
-                images=images,
-                contents=contents,
-                more_figures=drawings,
-                remarks=[remark for remark in remarks if remark not in known],
-            )
-            _write(file("report.html"), page)
+            results.write_report(_shown(settings.get("options", {})))
     except BaseException:
         # So that a later run knows all of these as ours.
-        write_settings(written | earlier)
+        results.write_settings(settings, earlier)
         raise
-    write_settings(written)
-    delete_files(folder, (earlier | {FINISHED}) - written)
+    results.write_settings(settings)
+    delete_files(folder, (earlier | {FINISHED}) - results.written)
+    warn_of(results.failures)
+    if results.error is not None:
+        raise results.error
+
+
+@dataclass
+class _Results:
+    """What is written one after the other, and what could not be."""
+
+    fit: RobmaFit
+    folder: Path
+    output_scale: Measure | None
+    remarks: list[str]
+    say: Callable[[str], None]
+    written: set[str] = field(default_factory=lambda: {SETTINGS})
+    contents: dict[str, Table] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    error: Exception | None = None
+
+    def write_fit(self) -> None:
+        """Save the fit, of which all else can be made again, and its draws."""
+        self.fit.save(self._file("fit.pyrobma", keep=True))
+        self.fit.to_datatree().to_netcdf(self._file("draws.nc"))
+
+    def write_tables(self, extras: Iterable[Planned]) -> None:
+        """Write all tables, and make the extras."""
+        self.say("Writing tables")
+        self.contents, failures = make_tables(self.fit, self.output_scale)
+        self.failures += failures
+        for name, table in self.contents.items():
+            self._write_table(name, table, table.frame)
+        for planned in extras:
+            try:
+                extra = planned.make()
+            except Exception as error:
+                failure = failure_of(f"The table {planned.name}", error)
+                self.contents[planned.name] = missing_table(planned.name, failure)
+                # A user asked for it: the first one is raised in the end.
+                self.failures += [] if self.error is None else [failure]
+                self.error = self.error or error
+                continue
+            self.contents[extra.name] = extra.table
+            self._write_table(extra.name, extra.table, extra.frame)
+            self.figures += [] if extra.figure is None else [extra.figure]
+
+    def write_interpretation(self) -> None:
+        """Write the sentences, and the warnings."""
+        said = attempt(
+            "The interpretation",
+            lambda: interpret(self.fit, output_scale=self.output_scale),
+        )
+        self.failures += failures_of([said])
+        lines = [str(said), *(f"Warning: {remark}" for remark in self.remarks)]
+        self._write("interpretation.txt", "\n".join(lines) + "\n")
+
+    def write_report(self, options: Mapping[str, Any]) -> None:
+        """Draw every figure, and write the page that holds them all."""
+        own = figures(self.fit, output_scale=self.output_scale)
+        catalogue = (*own, *self.figures)
+        drawings: dict[str, Drawing] = {}
+        names = file_names(figure.name for figure in catalogue)
+        for figure, name in zip(catalogue, names, strict=True):
+            self.say(f"Drawing {figure.name}")
+            drawing = drawings[figure.name] = draw(figure, _FORMATS, dpi=_DPI)
+            if isinstance(drawing, Failure):
+                self.failures.append(drawing)
+                continue
+            for kind, content in drawing.items():
+                self._file(f"figures/{name}.{kind}").write_bytes(content)
+        known = ensemble_warnings(self.fit)  # the report shows these itself
+        page = make_page(
+            self.fit,
+            output_scale=self.output_scale,
+            settings=options,
+            images=svg_images(drawings),
+            contents=self.contents,
+            more_figures=self.figures,
+            remarks=[remark for remark in self.remarks if remark not in known],
+        )
+        self.failures += [made for made in page.failures if made not in self.failures]
+        self._write("report.html", page.html)
+
+    def write_settings(
+        self, settings: Mapping[str, Any], earlier: Iterable[str] = ()
+    ) -> None:
+        """Write what the results are of, and which files there are."""
+        warnings = [*self.remarks, *map(str, self.failures)]
+        files = sorted(self.written.union(earlier))
+        contents = {**settings, "warnings": warnings, "files": files}
+        self._write(SETTINGS, json.dumps(contents, indent=2) + "\n")
+
+    def _write_table(self, name: str, table: Table, frame: pd.DataFrame) -> None:
+        without_formulas(frame).to_csv(self._file(f"tables/{name}.csv"))
+        self._write(f"tables/{name}.html", table.to_html())
+
+    def _write(self, name: str, text: str) -> None:
+        self._file(name).write_text(text, encoding="utf-8")
+
+    def _file(self, name: str, *, keep: bool = False) -> Path:
+        path = new_file(self.folder, name, keep=keep)
+        self.written.add(name)
+        return path
 
 
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
@@ -183,7 +248,3 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is not False
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

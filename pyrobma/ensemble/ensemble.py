@@ -273,7 +273,7 @@ class Ensemble:
         )
         return pd.DataFrame(
             {
-                **{c.name: self._prior_texts(c.name) for c in self.unknowns.components},
+                **{c.name: self.prior_texts(c.name) for c in self.unknowns.components},
                 "prior_prob": self.prior_prob,
                 "logml": self.logml,
                 "logml_mcse": self.logml_errors.sd,
@@ -611,8 +611,19 @@ class Ensemble:
                     f"parameter: expected one of {', '.join(known)}; got {name!r}."
                 )
 
-    def _prior_texts(self, component: str) -> list[str]:
-        """Return the priors that every model has of a component and of its kinds."""
+    def prior_texts(self, component: str) -> list[str]:
+        """Return the priors of a component and of its kinds in words.
+
+        Parameters
+        ----------
+        component : str
+            E.g. "effect".
+
+        Returns
+        -------
+        list of str
+            One per model, empty where it has none.
+        """
         kinds = (component, *(k.name for k in self.unknowns.kinds(component)))
         rows = [row for kind in kinds for row in self.unknowns.of_component(kind)]
         named = len(kinds) > 1 or len(rows) > 1

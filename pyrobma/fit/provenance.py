@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -30,7 +31,7 @@ class Provenance:
     format : int
         `FORMAT` of the package.
     versions : tuple of (str, str)
-        Packages and their versions.
+        Of packages, of Stan in the program, and of Python.
     settings : SamplerSettings
         Of the chains and the checks.
     """
@@ -53,12 +54,20 @@ def provenance(program: str, settings: SamplerSettings) -> Provenance:
         Resolved.
     """
     return Provenance(
-        program, programs.text_hash(program), FORMAT, _versions(), settings
+        program, programs.text_hash(program), FORMAT, _versions(program), settings
+    )
+
+
+def _versions(program: str) -> tuple[tuple[str, str], ...]:
+    return (
+        *_packages(),
+        ("stan", programs.stan_version(program)),
+        ("python", platform.python_version()),
     )
 
 
 @cache
-def _versions() -> tuple[tuple[str, str], ...]:
+def _packages() -> tuple[tuple[str, str], ...]:
     return tuple((name, _version(name)) for name in _PACKAGES)
 
 

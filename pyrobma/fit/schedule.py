@@ -129,8 +129,10 @@ def fit_models(
         Models fitted before. Those of the same data, priors and settings are not
         fitted again; others are ignored.
     progress : bool, optional
-        Whether a line on stderr shows the models done, the first unfinished one, and
-        the time gone and left. It vanishes at the end. None: if stderr is a terminal.
+        Whether a bar, in a notebook or on stderr, shows the models done, the first
+        unfinished one, and the time gone and left; it vanishes at the end. If stderr is
+        no terminal there is a line at every tenth of the work and every 30 seconds.
+        None: only of what takes longer than a second, or than 30 where it is lines.
 
     Returns
     -------
@@ -322,11 +324,11 @@ def _work(
     for i in chosen:
         free = ", ".join(models[i].free)
         label = f"model {i + 1} ({free})" if free else f"model {i + 1}"
-        work[i] = Work(label, _cost(task, models[i]))
+        work[i] = Work(label, relative_cost(task, models[i]))
     return work
 
 
-def _cost(task: Task, model: ModelSpec) -> float:
+def relative_cost(task: Task, model: ModelSpec) -> float:
     """Guess how long a model takes, relative to one without selection."""
     if model.selection is None:
         return 1.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scipy.special import chdtrc
 
 from pyrobma._types import FloatArray
+from pyrobma.effects import EffectSizes
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
 from pyrobma.frequentist.criteria import information_criteria
@@ -52,6 +53,15 @@ class Independent:
     AIC: float
     BIC: float
     AICc: float
+
+
+def check_estimates(effects: object) -> None:
+    """Refuse what are no estimates, such as the table that they are in."""
+    if not isinstance(effects, EffectSizes):
+        raise DataError(
+            f"effects: expected estimates; got {type(effects).__name__}. Write "
+            "rma(effect_sizes(data, d='yi', v='vi'))."
+        )
 
 
 def check_options(method: str, test: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from pyrobma._numerics import typical_variance
+from pyrobma._switchers import for_switchers
 from pyrobma._types import IntArray
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
@@ -20,6 +21,7 @@ from pyrobma.frequentist.components import (
     fit_components,
 )
 from pyrobma.frequentist.criteria import information_criteria
+from pyrobma.frequentist.independent import check_estimates
 from pyrobma.frequentist.intervals import (
     HeterogeneityIntervals,
     Interval,
@@ -210,6 +212,7 @@ def rma_mv(
 ) -> MultilevelRegressionFit: ...
 
 
+@for_switchers("rma_mv(effect_sizes(data, d='yi', v='vi', study_ids='study'))")
 def rma_mv(
     effects: EffectSizes,
     cluster: Collection[Any] | None = None,
@@ -270,6 +273,7 @@ def rma_mv(
     .. [1] Konstantopoulos (2011). Res. Synth. Methods 2(1), 61-76.
        doi:10.1002/jrsm.35
     """
+    check_estimates(effects)
     check_level(level)
     if method not in ("REML", "ML"):
         raise DataError(

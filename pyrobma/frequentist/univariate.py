@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
+from pyrobma._switchers import for_switchers
 from pyrobma.errors import DataError
 from pyrobma.frequentist.heterogeneity import COMMON, METHODS, tau2_intervals
-from pyrobma.frequentist.independent import check_options, fit_independent
+from pyrobma.frequentist.independent import (
+    check_estimates,
+    check_options,
+    fit_independent,
+)
 from pyrobma.frequentist.intervals import (
     HeterogeneityIntervals,
     Interval,
@@ -212,6 +217,7 @@ def rma(
 ) -> RegressionFit: ...
 
 
+@for_switchers("rma(effect_sizes(data, d='yi', v='vi'))")
 def rma(
     effects: EffectSizes,
     method: str = "REML",
@@ -282,6 +288,7 @@ def rma(
     .. [2] Knapp, Hartung (2003). Stat. Med. 22(17), 2693-2710. doi:10.1002/sim.1482
     .. [3] Higgins, Thompson (2002). Stat. Med. 21(11), 1539-1558. doi:10.1002/sim.1186
     """
+    check_estimates(effects)
     check_level(level)
     check_options(method, test)
     if mods is not None:

@@ -11,6 +11,7 @@ from pyrobma.programs.paths import (
     stan_file,
     text_hash,
 )
+from pyrobma.programs.versions import stan_version
 
 __all__ = [
     "PROGRAMS",
@@ -19,5 +20,6 @@ __all__ = [
     "library",
     "runtime_sources",
     "stan_file",
+    "stan_version",
     "text_hash",
 ]

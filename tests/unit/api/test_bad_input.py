@@ -33,7 +33,7 @@ def with_value(column, value):
     return TABLE.assign(**{column: TABLE[column].where(TABLE.index != "r3", value)})
 
 
-@pytest.mark.parametrize("value", [0.0, -0.1, NAN, INF])
+@pytest.mark.parametrize("value", [0.0, -0.1, INF])
 @pytest.mark.parametrize(
     ("argument", "column", "expected"),
     [
@@ -56,7 +56,7 @@ def test_an_impossible_precision_is_named_with_argument_value_row_and_remedy(
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("value", [INF, -INF])
 def test_an_impossible_effect_is_named_with_value_row_and_remedy(value):
     with pytest.raises(
         rb.DataError,

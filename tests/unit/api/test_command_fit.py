@@ -53,7 +53,7 @@ def test_a_run_leaves_every_part_of_the_results(results):
     }  # fmt: skip
     figures = {path.name for path in (out / "figures").iterdir()}
     for name in ("overview", "forest", "posterior_mu", "posterior_rho", "models"):
-        assert {f"{name}.png", f"{name}.svg"} <= figures
+        assert {f"{name}.png", f"{name}.svg", f"{name}.pdf"} <= figures
     assert not any("weightfunction" in name for name in figures)
 
 
@@ -177,7 +177,7 @@ def test_informed_priors_are_of_the_measure_of_the_priors(table, tmp_path):
         (["--output-scale", "inches"], "--output-scale: expected one of"),
         (["--output-scale", "none"], "got 'none' with priors on 'cohens_d'"),
         (["--output-scale", "r", "--prior-scale", "none"], "got 'r' with priors on"),
-        (["--prior-scale", "inches"], "prior_scale: expected one of"),
+        (["--prior-scale", "inches"], "--prior-scale: expected one of"),
         (["--informed", "Dentistry"], "Dentistry"),
         (["--sep", ";"], "expected columns separated by ';'; .*Add --sep ','"),
         (["--encoding", "latin-99"], "--encoding: .*'latin-99'"),
@@ -222,7 +222,7 @@ def test_a_missing_row_is_named_with_its_column(tmp_path, capsys):
     path = tmp_path / "bad.csv"
     path.write_text("yi,vi,district\n0.1,0.1,1\n0.2,-0.1,1\n")
     assert fit(path, tmp_path / "out") == 1
-    assert re.search(r"Error: v: .*-0\.1 at row 1", capsys.readouterr().err)
+    assert re.search(r"Error: --v: .*-0\.1 at line 3 ", capsys.readouterr().err)
 
 
 def test_models_finished_before_a_failure_are_kept(
@@ -409,7 +409,7 @@ def test_a_compressed_table_with_tabs_is_read(tmp_path):
             "é,se\n1,1\n".encode("latin-1"),
             r"expected text in utf-8; .*--encoding latin",
         ),
-        (b"a,b\n1,2\n1,2,3\n", r"cannot be read as a table"),
+        (b"a,b\n1,2\n1,2,3\n", r"up to 2 fields, .*; got 3 in line 3 of"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_what_to_do(tmp_path, content, message):
@@ -460,7 +460,7 @@ def test_warnings_are_in_every_file_that_people_read(table, tmp_path, capsys):
         table, out, "--quiet", "--priors-hierarchical", "none",
         "--priors-effect-null", "none", "--priors-heterogeneity-null", "none",
     )  # fmt: skip
-    text = "study_ids: the clusters are not used"
+    text = "--study-ids: the clusters are not used"
     assert f"Warning: {text}" in capsys.readouterr().err
     assert any(
         w.startswith(text)
@@ -620,7 +620,8 @@ def test_what_a_broken_run_wrote_is_known_as_ours(made, tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     saved = made.ensemble(made.space(), [-2.0, 0.5, -1.0, 0.9], size=(2, 40))
-    monkeypatch.setattr("pyrobma.commands.results.interpret", fails)
+    monkeypatch.setattr("pyrobma.commands.results.make_page", fails)
+    monkeypatch.setattr("pyrobma.commands.results.figures", lambda *a, **k: ())
     with pytest.raises(OSError, match="No space"):
         write_results(saved, tmp_path, settings={})
     found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}

@@ -15,8 +15,9 @@ import xarray as xr
 import pyrobma as rb
 from pyrobma.commands import fit as command
 from pyrobma.commands import main
-from pyrobma.commands.moderators import given_moderators, option_words
+from pyrobma.commands.moderators import given_moderators
 from pyrobma.commands.options import add_options
+from pyrobma.commands.words import option_words
 
 SMALL = ["--no-bias", "--seed", "1", "--draws", "250", "--chains", "2", "--quiet"]
 SIDES = ["--priors-effect-null", "none", "--priors-heterogeneity-null", "none"]
@@ -118,7 +119,7 @@ def test_sensitivity_has_a_table_and_a_figure(results):
     fitted = saved.inclusion.loc["group:log(age)", "log_bf"]
     assert own.loc[own["factor"] == 1, "log_bf"].item() == pytest.approx(fitted)
     assert own["factor"].is_monotonic_increasing
-    for ending in ("svg", "png"):
+    for ending in ("svg", "png", "pdf"):
         assert (out / "figures" / f"sensitivity_group_log_age.{ending}").exists()
 
 
@@ -187,7 +188,6 @@ def test_without_options_robma_has_its_own_defaults():
         (["--contrasts", "treatment"], {"contrasts": "treatment"}),
         (["--no-standardize"], {"standardize": False}),
         (["--no-heredity"], {"heredity": False}),
-        (["--missing", "drop"], {"missing": "drop"}),
         (["--mods-prior", "beta-binomial"], {"mods_prior": "beta-binomial"}),
         (["--center", "clusters"], {"center": "clusters"}),
         (["--center", "Rows"], {"center": "rows"}),
@@ -287,7 +287,7 @@ def no_fit(monkeypatch):
         (["--mods", "open(age)"], "--mods: expected arithmetic and functions"),
         (
             ["--mods", "age"],
-            r"--mods: .*1 of 14 rows lacks? .*row 13.*--missing drop\.$",
+            r"--mods: .*1 of 14 rows lacks? .*line 15.*--missing drop\.$",
         ),
         (
             ["--mods", "age", "--missing", "drop", "--center", "middle"],
@@ -338,7 +338,7 @@ def test_what_cannot_be_done_is_said_in_words_of_options(
         ("group\nw\n", r"--predict: expected one of x, y, z for group; got 'w'"),
         ("age\n3\n", r'--predict: expected columns of the table; got "group"'),
         ("group,age\nx,\n", None),
-        ("group,age\n,3\n", r"--predict: expected a value of group .* row 0"),
+        ("group,age\n,3\n", r"--predict: expected a value of group .* line 2"),
         ("group\n", r"--predict: expected rows; .* has none"),
         ("", r"--predict: expected a table; .* is empty"),
     ],
@@ -390,17 +390,17 @@ def test_the_fit_is_kept_if_what_comes_after_it_fails(
         ("newdata: expected rows.", "--predict: expected rows."),
         ("center: no. Use center='rows'.", "--center: no. Use --center rows."),
         ("moderators: expected more.", "moderators: expected more."),
-        ("se: expected missing='drop'.", "se: expected missing='drop'."),
+        ("se: expected missing='drop'.", "--se: expected --missing drop."),
     ],
 )
 def test_messages_about_moderators_name_options(text, expected):
     assert option_words(text) == expected
 
 
-def test_other_errors_are_left_alone(table, tmp_path, capsys, monkeypatch):
+def test_errors_about_columns_name_options_too(table, tmp_path, capsys, monkeypatch):
     def fails(*arguments, **options):
         raise rb.DataError("d: expected numbers.")
 
     monkeypatch.setattr(command, "robma", fails)
     assert fit(table, tmp_path / "out", "--mods", "group") == 1
-    assert "Error: d: expected numbers." in capsys.readouterr().err
+    assert "Error: --d: expected numbers." in capsys.readouterr().err
