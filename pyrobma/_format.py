@@ -104,6 +104,17 @@ def bayes_factor_of_log(log_bf: float) -> str:
     return f"{mantissa}e{exponent:+d}"
 
 
+def short_bayes_factor(log_bf: float) -> str:
+    """Write a Bayes factor from its natural log with three digits, for a column."""
+    if not math.isfinite(log_bf):
+        return bayes_factor_of_log(log_bf)
+    power = log_bf / math.log(10)
+    if not -3 <= power < 4:
+        mantissa, exponent = _power_of_ten(log_bf, 2)
+        return f"{mantissa}e{exponent:+d}"
+    return decimal(math.exp(log_bf), max(0, 2 - math.floor(power)))
+
+
 def bayes_factor_in_text(log_bf: float) -> str:
     """Write a Bayes factor above 1 with three digits, as a power of ten if huge."""
     power = log_bf / math.log(10)

@@ -303,12 +303,13 @@ _ITERATION = re.compile(rb"^Iteration: +(\d+) / (\d+)", re.MULTILINE)
 def _done(folder: Path, chains: int) -> float:
     """Return the share of all iterations that the chains have told of."""
     total = 0.0
-    for console in folder.glob("*-stdout.txt"):
-        with suppress(OSError), console.open("rb") as file:
-            file.seek(max(file.seek(0, 2) - _TAIL, 0))
-            if found := _ITERATION.findall(file.read()):
-                number, of = map(int, found[-1])
-                total += number / of
+    with suppress(OSError):  # the chains may end, and their folder go, meanwhile
+        for console in folder.glob("*-stdout.txt"):
+            with console.open("rb") as file:
+                file.seek(max(file.seek(0, 2) - _TAIL, 0))
+                if found := _ITERATION.findall(file.read()):
+                    number, of = map(int, found[-1])
+                    total += number / of
     return total / chains
 
 

@@ -20,6 +20,8 @@ from pyrobma.ensemble.published import (
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import converted, effect_axis, error_unit, models_given
+from pyrobma.plots.palette import legend_columns
+from pyrobma.plots.text import text_width
 from pyrobma.plots.theme import FILL, INK, SOFT, Page, Size, theme_print, with_unit
 
 SAMPLING: Final = "sampling error"
@@ -38,6 +40,8 @@ _AFTER_TITLE: Final[dict[Any, Any]] = {"r": 8, "unit": "pt"}
 _COVERAGE: Final = (0.025, 0.975)
 _WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
 _HEIGHT: Final = 4.6  # inches
+_KEY: Final = 26.0  # points, width of a key
+_APART: Final = 0.25  # inches beside it
 _MANY: Final = 100  # estimates, drawn as smaller points
 _CORRELATION: Final = 0.9  # beyond which other measures take all of the axis
 _SMALLEST: Final = 1e-3  # their smallest se over the largest: p-values need one
@@ -220,6 +224,10 @@ def draw_funnel(
         }
     )
     legend = [_LOOKS[name][0] for name in names]
+    columns = legend_columns(legend, page, key=_KEY)
+    # The title stands beside the keys if there is room for all of them in a row.
+    written = sum(text_width([text], page.points(8.0)) for text in [*legend, _TITLE])
+    beside = written + len(legend) * (_KEY / 72 + _APART) < page.width
     return (
         Canvas(regions, p9.aes("value", "se"))
         + p9.geom_polygon(p9.aes(fill="part"), color="none")
@@ -237,6 +245,9 @@ def draw_funnel(
         )
         + p9.scale_fill_manual([_LOOKS[n][1] for n in names], labels=legend)
         + p9.scale_linetype_manual([_LOOKS[n][2] for n in names], labels=legend)
+        + p9.guides(
+            fill=p9.guide_legend(ncol=columns), linetype=p9.guide_legend(ncol=columns)
+        )
         + effect_axis(measure)
         + p9.scale_y_reverse(expand=(0.02, 0, 0.02, 0))
         + p9.labs(
@@ -253,6 +264,7 @@ def draw_funnel(
         + theme_print(page)
         + p9.theme(
             legend_title=p9.element_text(size=page.points(8.0), margin=_AFTER_TITLE),
+            legend_title_position="left" if beside else "top",
             legend_box_spacing=0.02,
         )
     )

@@ -17,7 +17,7 @@ from pyrobma.parameters import Unknowns
 from pyrobma.plots.estimates import check_interval, no_effect
 from pyrobma.plots.labels import fitting, model_names, parameter_title, scalar
 from pyrobma.plots.marks import arrows, clipped, diamond
-from pyrobma.plots.numbers import bayes_factor, number
+from pyrobma.plots.numbers import number, short_factor
 from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, Size
 
@@ -250,7 +250,7 @@ def _draw(
                 "",
             ],
             "Incl. BF": [
-                *(bayes_factor(b) for b in models["log_bf"]),
+                *(short_factor(b) for b in models["log_bf"]),
                 *("" for _ in others),
                 "",
             ],

@@ -9,6 +9,7 @@ from pyrobma._format import (
     bayes_factor_of_log,
     decimal,
     p_value,
+    short_bayes_factor,
     significant,
     true_minus,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "power",
     "ratio",
     "short",
+    "short_factor",
 ]
 
 
@@ -42,6 +44,11 @@ def power(value: float) -> str:
 def bayes_factor(log_bf: float) -> str:
     """Write a Bayes factor from its natural log, as tables do."""
     return _typeset(bayes_factor_of_log(log_bf))
+
+
+def short_factor(log_bf: float) -> str:
+    """Write a Bayes factor from its natural log with three digits."""
+    return _typeset(short_bayes_factor(log_bf))
 
 
 def short(value: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,8 @@ from pyrobma.plots import (
 )
 from pyrobma.plots.levels import has_means, is_levels
 from pyrobma.plots.settings import has_axis
+from pyrobma.report import alternatives
+from pyrobma.report.alternatives import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,16 @@ class Figure:
         What a reader sees there.
     draw : callable
         Returns a plotnine figure or composition.
+    numbers : callable
+        Returns what it says in words, given the tables of the report; "" for nothing
+        more than the caption.
     """
 
     name: str
     topic: str
     caption: str
     draw: Callable[[], Any]
+    numbers: Callable[[Tables], str] = lambda tables: ""
 
 
 def figures(
@@ -68,6 +73,8 @@ def figures(
         Measure of effects. None: the prior scale.
     """
     scale: dict[str, Any] = {"output_scale": output_scale}
+    number = ensemble.task.effects.K
+    biased = bool(ensemble.bias_kinds)
 
     def of_terms(row: Parameter) -> bool:
         return ensemble.task.moderators is not None and row.enters == "moderator"
@@ -76,28 +83,33 @@ def figures(
         Figure(
             "overview", "overview", "The analysis at a glance.",
             partial(plot_overview, ensemble, **scale),
+            partial(alternatives.overview, number=number),
         ),
         Figure(
             "forest", "estimates",
             "Estimates with 95 % confidence intervals, each study's true effect as the "
             "models shrink it, the model-averaged effect and its prediction interval.",
             partial(plot_forest, ensemble, **scale),
+            partial(alternatives.forest, number=number),
         ),
         *(
             Figure(
                 f"posterior_{row.name}", "estimates",
                 f"Prior and model-averaged posterior of {row.words}.",
                 partial(plot_posterior, ensemble, row.name, prior=True, **scale),
+                partial(alternatives.posterior, unknown=row),
             )
             for row in ensemble.unknowns
             if row.scalar and row.name in ensemble.parameters and not of_terms(row)
         ),
         *_of_moderators(ensemble, scale),
         Figure(
-            "funnel", "bias",
-            "Estimates against their standard errors, and where 95 % of published "
-            "estimates are expected.",
+            # Without models of bias it says nothing of bias.
+            "funnel", "bias" if biased else "estimates",
+            "Estimates against their standard errors, and where 95 % of "
+            f"{'published ' if biased else ''}estimates are expected.",
             partial(plot_funnel, ensemble, **scale),
+            partial(alternatives.funnel, number=number),
         ),
     ]  # fmt: skip
     if ensemble.p_values is not None:
@@ -107,6 +119,7 @@ def figures(
                 "Publication probability by p-value, relative to the most significant "
                 "results, with a 95 % band.",
                 partial(plot_weightfunction, ensemble, prior=True),
+                alternatives.weights,
             )
         )  # fmt: skip
     if any(map(ensemble.space.has, ensemble.unknowns.regressions)):
@@ -116,6 +129,7 @@ def figures(
                 "Model-averaged regression of effects on standard errors, with a 95 % "
                 "band; at a standard error of 0 is the effect without this bias.",
                 partial(plot_pet_peese, ensemble, **scale),
+                alternatives.slopes,
             )
         )  # fmt: skip
     if len(ensemble.fits) > 1:
@@ -123,10 +137,12 @@ def figures(
             Figure(
                 "probabilities", "models", "Prior and posterior model probabilities.",
                 partial(plot_probabilities, ensemble),
+                alternatives.probabilities,
             ),
             Figure(
                 "models", "models", "The effect according to each model.",
                 partial(plot_models, ensemble, **scale),
+                alternatives.models,
             ),
         ]  # fmt: skip
     best = most_probable(ensemble)
@@ -137,6 +153,7 @@ def figures(
                 f"Markov chains of model {best}, the most probable one with free "
                 f"parameters: {kind}.",
                 partial(plot_mcmc, ensemble, best, kind=kind),
+                partial(alternatives.chains, model=best),
             )
             for kind in ("trace", "rank")
         ]  # fmt: skip
@@ -156,6 +173,7 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
                 "Prior and posterior probabilities that the moderators are in the "
                 "model, with inclusion Bayes factors.",
                 partial(plot_terms, ensemble),
+                alternatives.terms,
             )
         )  # fmt: skip
     for term in moderators.terms:
@@ -168,6 +186,7 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
                     "95 % interval and that of the true effect of a new study. Other "
                     "moderators are at their reference.",
                     partial(plot_regression, ensemble, name, **scale),
+                    partial(alternatives.means, term=name),
                 )
             )  # fmt: skip
         if has_means(moderators, term):
@@ -176,6 +195,7 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
                     f"means_{name}", "moderators",
                     f"Model-averaged mean effects by {name}.",
                     partial(plot_marginal_means, ensemble, name, **scale),
+                    partial(alternatives.means, term=name),
                 )
             )  # fmt: skip
         draw = plot_levels if is_levels(ensemble, name) else plot_posterior
@@ -184,6 +204,7 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
                 f"posterior_{name}", "moderators",
                 f"Prior and model-averaged posterior of coefficients of {name}.",
                 partial(draw, ensemble, name, prior=True, **scale),
+                partial(alternatives.coefficients, term=name),
             )
         )  # fmt: skip
     return found
@@ -195,8 +216,3 @@ def most_probable(ensemble: Ensemble) -> int | None:
     if not sampled.any():
         return None
     return int(np.argmax(np.where(sampled, ensemble.post_prob, -1.0))) + 1
-
-
-def save_figure(drawn: Any, path: Path) -> None:
-    """Write a plotnine figure; the ending of the name decides the format."""
-    drawn.save(path, verbose=False)

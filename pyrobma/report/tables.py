@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
 from pyrobma.effects import Measure, Moderators
 from pyrobma.ensemble import Ensemble, predict
 from pyrobma.ensemble.quantities import moderators_of
+from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.report.failures import Failure, attempt, warn_of
 from pyrobma.summary import (
     Table,
+    bias_table,
     cluster_effects_table,
     coefficients_table,
+    components_table,
     contrasts,
+    diagnostics_table,
+    estimates_table,
     heterogeneity_summary,
     marginal_means,
+    models_table,
     pooled_effect,
-    summarise,
+    terms_table,
     true_effects_table,
 )
 from pyrobma.summary.grid import by_row
@@ -28,8 +36,11 @@ from pyrobma.summary.notes import scale_notes
 MANY_PAIRS: Final = 100
 """Pairs of levels above which no table of contrasts is made unasked."""
 
+_PROBS: Final = (0.025, 0.975)
 _PLAIN: Final = re.compile(r"(?:_|[^\w.-])+")
 _LONGEST: Final = 60  # letters; file systems allow 255 bytes, with the ending
+
+_Maker: TypeAlias = Callable[[], Table | Mapping[str, Table] | None]
 
 
 def tables(
@@ -50,28 +61,81 @@ def tables(
         Names are good for files. With moderators also ``estimates_mods_original``
         (coefficients per unit of numbers), ``marginal_means`` and, for each factor
         with no more than `MANY_PAIRS` pairs of levels, ``contrasts_<factor>``.
+
+    Raises
+    ------
+    DataError
+        On an unknown scale.
+
+    Warns
+    -----
+    PyrobmaWarning
+        If a table could not be made; it has no rows then, and a note why.
     """
-    averaged = summarise(
-        ensemble, conditional=True, output_scale=output_scale, bias_components=True
-    )
-    return {
-        **averaged.tables,
-        **_moderator_tables(ensemble, output_scale),
-        **pooled_effect(ensemble, output_scale=output_scale).tables,
-        **heterogeneity_summary(ensemble, output_scale=output_scale).tables,
-        **summarise(ensemble, "models").tables,
-        "true_effects": true_effects_table(ensemble, output_scale=output_scale),
-        **(
-            {
-                "cluster_effects": cluster_effects_table(
-                    ensemble, output_scale=output_scale
-                )
-            }
-            if ensemble.task.effects.clustered
-            else {}
-        ),
-        **summarise(ensemble, "diagnostics").tables,
-    }
+    found, failures = make_tables(ensemble, output_scale)
+    warn_of(failures)
+    return found
+
+
+def make_tables(
+    ensemble: Ensemble, output_scale: Measure | None
+) -> tuple[dict[str, Table], tuple[Failure, ...]]:
+    """Return what `tables` does, and what could not be made instead of warnings."""
+    check_output_scale(ensemble.task, output_scale)
+    found: dict[str, Table] = {}
+    failures: list[Failure] = []
+    for name, make in _makers(ensemble, output_scale):
+        made = attempt(f"The table {name}", partial(_written, name, make))
+        if isinstance(made, Failure):
+            failures.append(made)
+            found[name] = missing_table(name, made)
+        else:
+            found |= made
+    return found, tuple(failures)
+
+
+def missing_table(name: str, failure: Failure) -> Table:
+    """Return what stands in the place of a table that could not be made."""
+    title = name.replace("_", " ").capitalize()
+    return Table(f"{title}:", pd.DataFrame(), notes=(str(failure),))
+
+
+def _written(name: str, make: _Maker) -> Mapping[str, Table]:
+    made = make()
+    if made is None:
+        return {}
+    several = {name: made} if isinstance(made, Table) else made
+    for table in several.values():
+        table.formatted()  # which may fail too
+    return several
+
+
+def _makers(
+    ensemble: Ensemble, output_scale: Measure | None
+) -> Iterator[tuple[str, _Maker]]:
+    """Yield every table's name, or that of the first of several, and how to make it."""
+    scale: dict[str, Any] = {"output_scale": output_scale}
+    estimates = partial(estimates_table, ensemble, output_scale, _PROBS)
+    coefficients = partial(coefficients_table, ensemble, output_scale, _PROBS)
+    moderated = ensemble.task.moderators is not None
+    yield "components", partial(components_table, ensemble)
+    yield "components_mods", partial(terms_table, ensemble)
+    yield "estimates", estimates
+    if moderated:
+        yield "estimates_mods", coefficients
+    if ensemble.bias_components:
+        yield "components_bias", partial(bias_table, ensemble)
+    yield "estimates_conditional", partial(estimates, conditional=True)
+    if moderated:
+        yield "estimates_mods_conditional", partial(coefficients, conditional=True)
+    yield from _moderator_makers(ensemble, output_scale)
+    yield "pooled", lambda: pooled_effect(ensemble, **scale).tables
+    yield "heterogeneity", lambda: heterogeneity_summary(ensemble, **scale).tables
+    yield "models", partial(models_table, ensemble)
+    yield "true_effects", partial(true_effects_table, ensemble, **scale)
+    if ensemble.task.effects.clustered:
+        yield "cluster_effects", partial(cluster_effects_table, ensemble, **scale)
+    yield "diagnostics", partial(diagnostics_table, ensemble)
 
 
 def predictions_table(
@@ -122,26 +186,34 @@ def predictions_table(
     )
 
 
-def _moderator_tables(
+def _moderator_makers(
     ensemble: Ensemble, output_scale: Measure | None
-) -> dict[str, Table]:
-    """Return what moderators add to the summary."""
+) -> Iterator[tuple[str, _Maker]]:
+    """Yield what moderators add to the summary."""
     moderators = ensemble.task.moderators
     if moderators is None:
-        return {}
-    found: dict[str, Table] = {}
+        return
     if any((c.sd != 1).any() or c.centre.any() for c in moderators.codings):
-        found["estimates_mods_original"] = coefficients_table(
-            ensemble, output_scale, (0.025, 0.975), standardized=False
+        yield (
+            "estimates_mods_original",
+            partial(
+                coefficients_table, ensemble, output_scale, _PROBS, standardized=False
+            ),
         )
-    means = marginal_means(ensemble, conditional=True, output_scale=output_scale)
-    found |= {f"marginal_{name}": table for name, table in means.tables.items()}
+    yield "marginal_means", partial(_means, ensemble, output_scale)
     factors = _factors(moderators)
-    names = file_names((f"contrasts_{factor}" for factor in factors), taken=found)
+    names = file_names(f"contrasts_{factor}" for factor in factors)
     for factor, name in zip(factors, names, strict=True):
-        pairs = contrasts(ensemble, factor, output_scale=output_scale)
-        found[name] = pairs.tables["contrasts"]
-    return found
+        yield name, partial(_pairs_of, ensemble, factor, output_scale)
+
+
+def _means(ensemble: Ensemble, output_scale: Measure | None) -> Mapping[str, Table]:
+    found = marginal_means(ensemble, conditional=True, output_scale=output_scale)
+    return {f"marginal_{name}": table for name, table in found.tables.items()}
+
+
+def _pairs_of(ensemble: Ensemble, factor: str, output_scale: Measure | None) -> Table:
+    return contrasts(ensemble, factor, output_scale=output_scale).tables["contrasts"]
 
 
 def _factors(moderators: Moderators) -> list[str]:

@@ -26,7 +26,10 @@ def components_table(
     table = _evidence_table(
         "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01
     )
-    return replace(table, notes=(*table.notes, *hierarchical_notes(ensemble), *learning_notes(ensemble)))
+    return replace(
+        table,
+        notes=(*table.notes, *hierarchical_notes(ensemble), *learning_notes(ensemble)),
+    )
 
 
 def terms_table(

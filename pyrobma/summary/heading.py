@@ -16,7 +16,7 @@ def heading(ensemble: Ensemble) -> str:
     clusters = f" in {counted(shared, 'cluster')}" if shared else ""
     if shared and alone:
         clusters += f" and {alone} independent"
-    count, kind = len(ensemble.fits), method_name(ensemble)
+    count, kind = len(ensemble.space), method_name(ensemble)
     if count == 1:
         method = f"Bayesian {kind} (one model)"
     elif "bias" in ensemble.components:

@@ -88,9 +88,10 @@ def learning_notes(ensemble: Ensemble) -> tuple[str, ...]:
             "differ: the mean effect, tau, rho and what is said of a new study rest "
             "largely on the priors.",
         )
+    them = "it" if len(words) == 1 else "them"
     return (
-        f"One estimate cannot show {listed(words, 'or')}: what is said of "
-        f"{'it' if len(words) == 1 else 'them'} and of a new study rests on the priors.",
+        f"One estimate cannot show {listed(words, 'or')}: what is said of {them} and "
+        "of a new study rests on the priors.",
     )
 
 

@@ -72,15 +72,21 @@ class Table:
         """
         return as_markdown.table(self._grid())
 
-    def to_html(self) -> str:
-        """Return the table as a fragment of HTML that carries its own style.
+    def to_html(self, *, styled: bool = True) -> str:
+        """Return the table as a fragment of HTML.
+
+        Parameters
+        ----------
+        styled : bool
+            Whether it carries its own style; False for a page that has one.
 
         Returns
         -------
         str
-            A ``<div>`` for a notebook or a report, without scripts or links.
+            A ``<div>`` for a notebook or a report, without scripts or links. Two
+            quantiles as far from 0 as from 1 are one heading, such as "95% CI".
         """
-        return as_html.table(self._grid(), str(self))
+        return as_html.table(self._grid(), str(self), styled=styled)
 
     def to_latex(self) -> str:
         r"""Return the table as LaTeX.

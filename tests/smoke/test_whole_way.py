@@ -64,7 +64,7 @@ def test_every_figure_is_drawn(fit, tmp_path):
         "mu": fit.plot("mu", prior=True), "omega": fit.plot("omega"),
         "PET": fit.plot("PET-PEESE"), "age": fit.plot_regression("age"),
         "kind": fit.plot_regression("kind"), "means": fit.plot_marginal_means(),
-        "terms": fit.plot_terms(), "mcmc": fit.plot_mcmc("mu", model=1),
+        "terms": fit.plot_terms(), "mcmc": fit.plot_mcmc(),
         "overview": fit.plot_overview(),
     }  # fmt: skip
     for name, figure in figures.items():

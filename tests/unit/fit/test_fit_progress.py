@@ -185,6 +185,7 @@ def test_chains_tell_how_far_they_are_by_the_last_line_of_each(tmp_path):
     (tmp_path / "b-stdout.txt").write_text(line.format(1) + line.format(500))
     (tmp_path / "c-stdout.txt").write_text("")
     assert sample._done(tmp_path, 4) == (0.5 + 0.25) / 4
+    assert sample._done(tmp_path / "gone", 4) == 0.0
 
 
 def test_the_bar_moves_while_the_only_model_is_fitted(screen, monkeypatch):

@@ -42,7 +42,10 @@ def test_text_from_outside_is_never_markup(page):
 def test_quotes_in_captions_and_settings_do_not_end_an_attribute(small):
     quote = '" onerror="alert(1)'
     evil = tuple(
-        replace(figure, caption=f"{figure.caption}{quote}") for figure in figures(small)
+        replace(
+            figure, caption=f"{figure.caption}{quote}", numbers=lambda tables: quote
+        )
+        for figure in figures(small)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pyrobma.report.page.figures", lambda *a, **k: evil)

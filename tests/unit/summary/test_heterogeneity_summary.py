@@ -169,7 +169,7 @@ def test_independent_studies_have_no_column_of_clusters(independent):
     table = true_effects_table(independent)
     assert "Cluster" not in table.frame
     assert list(table.frame.index) == ["Bem (2011)", "Bem (2011)"]
-    assert table.to_html().count(">Bem (2011)</td>") == 2
+    assert table.to_html().count(">Bem (2011)</th>") == 2
 
 
 def test_the_table_of_clusters_is_that_of_their_effects(ensemble):

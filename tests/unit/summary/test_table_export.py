@@ -60,8 +60,8 @@ def test_html_is_well_formed_and_holds_every_cell_as_text():
     rows = read(TABLE.to_html())
     assert rows[0] == ["", "Mean", "error", "Note"]
     assert [[cell.strip() for cell in row] for row in rows[1:]] == [
-        ["mu", "0.123", "0.010", "a<b"],
-        ["omega[0,0.05]", "-0.500", "0", "c|d"],
+        ["μ", "0.123", "0.010", "a<b"],
+        ["ω[0,0.05]", "-0.500", "0", "c|d"],
         [NUMBERS.index[2], "0.000120", "2.0e-09", "50 %"],
     ]
     assert "<caption>Estimates &amp; more</caption>" in TABLE.to_html()
@@ -280,3 +280,31 @@ def test_every_text_is_the_same_text_in_html(text):
 def test_notebooks_look_for_no_maths_in_html():
     for html in (TABLE.to_html(), SUMMARY.to_html(), EMPTY.to_html()):
         assert html.startswith('<div class="tex2jax_ignore mathjax_ignore"')
+
+
+def test_ends_of_a_central_interval_have_one_heading_in_html():
+    frame = pd.DataFrame(
+        {"Mean": [0.5], "0.05": [0.1], "0.95": [0.9], "PI 0.025": [0.0],
+         "PI 0.975": [1.0], "0.5": [0.5], "0.8": [0.7]},
+        index=["mu"],
+    )  # fmt: skip
+    html = Table("Estimates:", frame, by_row(frame, None)).to_html()
+    assert read(html)[0] == ["", "Mean", "90% CI", "95% PI", "0.5", "0.8"]
+    assert 'colspan="2" title="from the 0.05 to the 0.95 quantile">90% CI' in html
+    assert len(read(html)[1]) == 8
+
+
+def test_symbols_are_for_parameters_and_not_for_studies_of_their_name():
+    frame = pd.DataFrame({"Mean": [1.0, 2.0]}, index=["tau2", "omega[0.05,1]"])
+    html = Table("Estimates:", frame).to_html()
+    assert '<th scope="row">τ<sup>2</sup></th>' in html
+    assert '<th scope="row">ω<sub>[0.05,1]</sub></th>' in html
+    studies = Table("Studies:", frame.rename_axis("Study")).to_html()
+    assert '<th scope="row">tau2</th>' in studies
+
+
+def test_a_page_with_a_style_gets_tables_without_one():
+    html = TABLE.to_html(styled=False)
+    assert "style" not in html
+    assert " id=" not in html
+    assert read(html) == read(TABLE.to_html())
