@@ -80,13 +80,16 @@ class Sensitivity:
     estimates: pd.DataFrame
     fits: tuple[Fit, ...]
 
-    def plot(self, component: str | None = None) -> ggplot:
+    def plot(self, component: str | None = None, **size: float | None) -> ggplot:
         """Draw a Bayes factor by the prior.
 
         Parameters
         ----------
         component : str, optional
             Whose Bayes factor; one in `frame`. None: that whose priors were changed.
+        **size
+            ``width``, ``height`` (inches) and ``text_size`` (points), as of
+            `pyrobma.plots.plot_sensitivity`.
 
         Returns
         -------
@@ -105,7 +108,9 @@ class Sensitivity:
                 f"component: expected one of {', '.join(known)}; got {name!r}."
             )
         title = self.ensemble.unknowns.component(name).title
-        return plot_sensitivity(self._rows(name), title=title, axis=self._axis())
+        return plot_sensitivity(
+            self._rows(name), title=title, axis=self._axis(), **size
+        )
 
     def summary(self) -> Table:
         """Tabulate the Bayes factor and the averaged mean by the prior.

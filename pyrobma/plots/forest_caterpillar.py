@@ -63,22 +63,25 @@ def draw_caterpillar(frame: pd.DataFrame, look: Look, *, sorting: str) -> Any:
     places = on_axis(frame, look.measure)
     low, high = axis_ends(places, look.measure, look.xlim, many=True)
     own = frame["part"] == "estimate"
+    both = bool(frame.loc[own, "true_effect"].notna().all())
+    told = [f"{estimates:,} estimates", sorting]
+    told += ["light: estimates", "dark: true effects"] if both else []
     rows = fitting_rows(
         Rows(
-            y=np.array([-1.0, -2.0, *(y for _, y, *_ in below)]),
-            names=[f"{estimates:,} estimates", sorting, *(line[2] for line in below)],
+            y=np.array([*-np.arange(1.0, len(told) + 1), *(line[1] for line in below)]),
+            names=[*told, *(line[2] for line in below)],
             columns={},
             low=low,
             high=high,
-            bold=[False, False, *(line[3] for line in below)],
-            indented=[False, False, *(line[4] for line in below)],
+            bold=[False] * len(told) + [line[3] for line in below],
+            indented=[False] * len(told) + [line[4] for line in below],
             title="Studies",
-            legend=bool(frame.loc[own, "true_effect"].notna().all()),
+            legend=both,
             asked=look.asked,
         ),
         frame.iloc[-2:].reset_index(drop=True),
         replace(look, texts=Texts(own=("estimate",))),
-        [-1, -1, *(_BELOW.index(part) - 1 for part, *_ in below)],
+        [-1] * len(told) + [_BELOW.index(part) - 1 for part, *_ in below],
     )
     step = tall / estimates
     y = np.full(len(frame), np.nan)

@@ -198,7 +198,7 @@ def mark_scales(shown: Sequence[str]) -> list[Any]:
         p9.scale_color_manual([MARKS[m].color for m in shown], breaks=[*shown]),
         p9.scale_fill_manual([MARKS[m].fill for m in shown], breaks=[*shown]),
         p9.scale_size_identity(),
-        p9.guides(shape=p9.guide_legend(override_aes={"size": 2.2})),
+        p9.guides(shape=p9.guide_legend(override_aes={"size": 2.2, "stroke": 0.45})),
     ]
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
 from pyrobma.parameters import Parameter
@@ -28,6 +26,7 @@ from pyrobma.plots import (
     plot_weightfunction,
 )
 from pyrobma.plots.levels import has_means, is_levels
+from pyrobma.plots.mcmc import most_probable
 from pyrobma.plots.settings import has_axis
 from pyrobma.report import alternatives
 from pyrobma.report.alternatives import Tables
@@ -208,11 +207,3 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
             )
         )  # fmt: skip
     return found
-
-
-def most_probable(ensemble: Ensemble) -> int | None:
-    """Return the number of the most probable model that was sampled; None if none."""
-    sampled = np.array([fit.chains is not None for fit in ensemble.fits])
-    if not sampled.any():
-        return None
-    return int(np.argmax(np.where(sampled, ensemble.post_prob, -1.0))) + 1

@@ -515,6 +515,8 @@ def test_the_band_of_the_regression_on_se_is_exact(conditional, scale):
     frame = pet_peese_frame(fit, conditional=conditional, output_scale=scale)
     curve = frame[frame["kind"] == "posterior"]
     given = exact.effect if conditional else None
+    # Standard errors are on Cohen's d, as mu is, or on Fisher's z.
+    unit = 1.0 if scale is None else 1.0 / A
     for row in curve.iloc[[0, 50, 100]].to_dict("records"):
         parts = []
         for p, m in zip(exact.probabilities(given), exact.models, strict=True):
@@ -522,9 +524,8 @@ def test_the_band_of_the_regression_on_se_is_exact(conditional, scale):
                 mean, sd = (part[:, 0] for part in m.normals["mu"])
                 # Nodes of PET without a spread of mu stand for what is between them.
                 width = 1e-3 if row["se"] > 0 else 0.0
-                parts.append(
-                    (p * m.weights, mean + m.PET * row["se"] / A, np.hypot(sd, width))
-                )
+                at = mean + m.PET * row["se"] * unit
+                parts.append((p * m.weights, at, np.hypot(sd, width)))
         mixed = Mixed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
         for column, p in {"lower": 0.025, "effect": 0.5, "upper": 0.975}.items():
             assert_quantile(mixed.cdf, SCALES[scale][1](row[column]), p, fit)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import pyrobma as rb
+from pyrobma.plots.mcmc import most_probable
 from pyrobma.report import figures, report_html, tables
-from pyrobma.report.figures import most_probable
 
 EVIL = "<script>alert(1)</script>"
 
