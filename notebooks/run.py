@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -24,6 +25,9 @@ SCRIPTS = tuple(sorted(FOLDER.glob("[0-9][0-9]_*.py")))
 
 CELL_LIMIT = 120
 """Seconds that one cell may take; the limit of a notebook is in its test."""
+
+_QUIET = {"TQDM_DISABLE": "1"}
+"""A reader of a notebook that was run needs no progress bars."""
 
 _OWN_PATHS = (str(FOLDER.parent), sys.prefix, str(Path.home()), tempfile.gettempdir())
 
@@ -48,7 +52,7 @@ def execute(script: Path) -> NotebookNode:
             record_timing=False,
             extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": folder}},
-        ).execute()
+        ).execute(env={**os.environ, **_QUIET})
     for output in _outputs(notebook):
         _forget_address(output)
         _shrink_figure(output)
