@@ -121,7 +121,7 @@ class _Results:
     def write_fit(self) -> None:
         """Save the fit, of which all else can be made again, and its draws."""
         self.fit.save(self._file("fit.pyrobma", keep=True))
-        self.fit.to_datatree().to_netcdf(self._file("draws.nc"))
+        self.fit.to_datatree().to_netcdf(self._file("draws.nc"), engine="h5netcdf")
 
     def write_tables(self, extras: Iterable[Planned]) -> None:
         """Write all tables, and make the extras."""
