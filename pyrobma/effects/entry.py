@@ -171,7 +171,8 @@ def estimates_and_rows(
         return made, np.ones(made.K, dtype=bool)
     _refuse_incomplete(data, effects, spreads)
     values, rows = read_columns(data, {**effects, **spreads, **ids})
-    names = _names(values.get("study_names"), values.get("study_ids"), rows.K)
+    cluster_ids = _texts(values.get("study_ids"), rows.K)
+    names = _names(_texts(values.get("study_names"), rows.K), cluster_ids)
     rows = replace(rows, names=names)
     numbers = {
         name: as_p_values(values[name], rows.where)
@@ -196,7 +197,7 @@ def estimates_and_rows(
     y_data, se_data = on_data_scale(
         y_own, se_own, kinds, measures, source, target, numbers, rows
     )
-    cluster, cluster_labels = _clusters(values.get("study_ids"), keep)
+    cluster, cluster_labels = _clusters(cluster_ids, keep)
     made = EffectSizes(
         y=y_data,
         se=se_data,
@@ -245,11 +246,13 @@ def _refuse_incomplete(
     )
 
 
-def _names(values: Any, ids: Any, K: int) -> tuple[str, ...]:
-    given: list[str | None] = [None] * K if values is None else labels(values)
-    own: list[str | None] = [None] * K if ids is None else labels(ids)
-    count = Counter(own)
-    alone = (label if count[label] == 1 else None for label in own)
+def _texts(values: Any, K: int) -> list[str | None]:
+    return [None] * K if values is None else labels(values)
+
+
+def _names(given: list[str | None], ids: list[str | None]) -> tuple[str, ...]:
+    count = Counter(ids)
+    alone = (label if count[label] == 1 else None for label in ids)
     return tuple(
         name or label or f"Study {row + 1}"
         for row, (name, label) in enumerate(zip(given, alone, strict=True))
@@ -315,8 +318,9 @@ def _named(names: list[str], present: BoolArray) -> str:
     return " and ".join(n for n, p in zip(names, present, strict=True) if p)
 
 
-def _clusters(values: Any, keep: BoolArray) -> tuple[IntArray, tuple[str | None, ...]]:
-    given: list[str | None] = [None] * keep.size if values is None else labels(values)
+def _clusters(
+    given: list[str | None], keep: BoolArray
+) -> tuple[IntArray, tuple[str | None, ...]]:
     ids = [label for label, here in zip(given, keep, strict=True) if here]
     K = len(ids)
     cluster, cluster_labels = number_clusters(ids)

@@ -53,13 +53,13 @@ def make_bar(total: float, text: str, show: bool | None) -> tuple[Bar, int] | No
     show : bool or None
         None: not for what is done in a moment, nor where there is nobody to see it.
     """
+    if show is False:
+        return None
     screen = Screen(sys.stderr)
     options: dict[str, Any] = {
         "total": total, "desc": text, "leave": False, "smoothing": 0, "miniters": 0,
         "delay": QUIET_FOR if show is None else 0,
     }  # fmt: skip
-    if show is False:
-        return None
     notebook = in_notebook()
     # tqdm's own choice, tqdm.auto, warns where the widgets are missing.
     if notebook and find_spec("ipywidgets") is not None:

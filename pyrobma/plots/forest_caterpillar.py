@@ -11,6 +11,7 @@ import pandas as pd
 from pyrobma.plots.forest_axis import axis_ends, on_axis
 from pyrobma.plots.forest_drawing import (
     MARKS,
+    POINT,
     Look,
     arrow_size,
     fitting_rows,
@@ -30,7 +31,6 @@ _AROUND: Final = 7.0  # lines above and below the estimates, and the axis
 _TOP: Final = -0.75  # lines, the place of the first estimate
 _STROKES: Final = (0.1, 0.6)  # of the intervals
 _POINTS: Final = (0.15, 1.3)  # sizes of the estimates
-_POINT: Final = 1.77  # points per unit of size, as plotnine draws shapes and lines
 _DRAWN: Final = (
     ("estimate", ("estimate", "lower", "upper"), SOFT),
     ("true effect", ("true_effect", "true_lower", "true_upper"), MIDDLE),
@@ -97,8 +97,8 @@ def _figure(frame: pd.DataFrame, rows: Rows, look: Look, pitch: float) -> Any:
     from pyrobma.plots.canvas import Canvas
 
     own = frame[frame["part"] == "estimate"]
-    stroke = float(np.clip(0.5 * pitch / _POINT, *_STROKES))
-    size = float(np.clip(0.45 * pitch / _POINT, *_POINTS))
+    stroke = float(np.clip(0.5 * pitch / POINT, *_STROKES))
+    size = float(np.clip(0.45 * pitch / POINT, *_POINTS))
     raster = len(own) > _RASTER
     layers: list[Any] = []
     points = []

@@ -17,7 +17,7 @@ from pyrobma.plots.rows import Rows
 from pyrobma.plots.theme import INK, MIDDLE, SOFT, Size, with_unit
 
 _NAMES: Final = 2.7  # inches for the names of the studies, at most
-_POINT: Final = 1.77  # points per unit of size, as plotnine draws shapes
+POINT: Final = 1.77  # points per unit of size, as plotnine draws shapes and lines
 _AVERAGE: Final = {False: "Model-averaged effect", True: "Conditional effect"}
 _PREDICTION: Final = "Prediction interval"
 _BESIDE: Final = 0.17  # lines between an estimate, or its true effect, and the middle
@@ -186,7 +186,7 @@ def pooled_marks(frame: pd.DataFrame, rows: Rows) -> list[Any]:
 
 def arrow_size(rows: Rows) -> float:
     """Return the size of arrows at the ends of the axis."""
-    return 0.1 * rows.line * 72 / _POINT + 0.4
+    return 0.1 * rows.line * 72 / POINT + 0.4
 
 
 def mark_scales(shown: Sequence[str]) -> list[Any]:
@@ -249,7 +249,7 @@ def _marks(
     """
     own = frame[frame["part"].isin(["estimate", "cluster"])]
     both = rows.legend
-    largest = 0.5 * rows.line * 72 / _POINT
+    largest = 0.5 * rows.line * 72 / POINT
     area = own["weight"] / own["weight"].max()
     clusters = members is not None
     found = [

@@ -20,7 +20,7 @@ from pyrobma.ensemble.published import (
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
 from pyrobma.plots.estimates import converted, effect_axis, error_unit, models_given
-from pyrobma.plots.palette import legend_columns
+from pyrobma.plots.palette import key_width, legend_columns
 from pyrobma.plots.text import text_width
 from pyrobma.plots.theme import FILL, INK, SOFT, Page, Size, theme_print, with_unit
 
@@ -41,7 +41,6 @@ _COVERAGE: Final = (0.025, 0.975)
 _WIDEST: Final = 1.05  # the largest se of the regions over that of the estimates
 _HEIGHT: Final = 4.6  # inches
 _KEY: Final = 26.0  # points, width of a key
-_APART: Final = 0.25  # inches beside it
 _MANY: Final = 100  # estimates, drawn as smaller points
 _CORRELATION: Final = 0.9  # beyond which other measures take all of the axis
 _SMALLEST: Final = 1e-3  # their smallest se over the largest: p-values need one
@@ -226,8 +225,8 @@ def draw_funnel(
     legend = [_LOOKS[name][0] for name in names]
     columns = legend_columns(legend, page, key=_KEY)
     # The title stands beside the keys if there is room for all of them in a row.
-    written = sum(text_width([text], page.points(8.0)) for text in [*legend, _TITLE])
-    beside = written + len(legend) * (_KEY / 72 + _APART) < page.width
+    written = sum(key_width([text], page, _KEY) for text in legend)
+    beside = written + text_width([_TITLE], page.points(8.0)) < page.width
     return (
         Canvas(regions, p9.aes("value", "se"))
         + p9.geom_polygon(p9.aes(fill="part"), color="none")

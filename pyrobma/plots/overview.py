@@ -185,7 +185,7 @@ def plot_overview(
     if tested:
         panels.append(("Moderators", _terms(ensemble, sheet)))
     panels.append(("Most probable models", _models(ensemble, sheet)))
-    estimates, lines = _estimates(ensemble, output_scale, sheet)
+    estimates, alike = _estimates(ensemble, output_scale, sheet)
     small, heading = _small(sheet)
     below = [
         plot + small + heading + labs(title=f"{letter}  {title}")
@@ -198,7 +198,6 @@ def plot_overview(
         + theme(plot_margin_top=sheet.edge)
     )
     first, *more = _rows(below, sheet)
-    alike = lines <= _FEW_LINES or sheet.narrow
     page = top / first if alike else first
     for row in more:
         page = page / row
@@ -264,8 +263,8 @@ def _rows(panels: list[Any], sheet: _Sheet) -> tuple[Any, ...]:
 
 def _estimates(
     ensemble: Ensemble, output_scale: Measure | None, sheet: _Sheet
-) -> tuple[Any, int]:
-    """Return a forest plot, or a funnel plot, and the number of its lines."""
+) -> tuple[Any, bool]:
+    """Return a forest plot, or a funnel plot, and whether a row of panels holds it."""
     from plotnine import element_text, theme
 
     effects = ensemble.task.effects
@@ -276,7 +275,9 @@ def _estimates(
     if lines > (_FEW_LINES if sheet.narrow else _LINES):
         frame = funnel_frame(ensemble, output_scale=output_scale)
         small, _ = _small(sheet)
-        return draw_funnel(frame, ensemble, output_scale, sheet.page) + small, lines
+        return draw_funnel(
+            frame, ensemble, output_scale, sheet.page
+        ) + small, sheet.narrow
     lines += bool(note)
     alike = lines <= _FEW_LINES or sheet.narrow
     high = sheet.page.height / (sheet.rows if alike else 2)
@@ -295,7 +296,7 @@ def _estimates(
         legend_text=element_text(size=sheet.small),
         legend_key_size=9 * sheet.factor,
     )
-    return plot + text, lines
+    return plot + text, alike
 
 
 def _models(ensemble: Ensemble, sheet: _Sheet) -> Any:

@@ -44,5 +44,10 @@ def legend_columns(
         Width of a key, points.
     """
     page = page or Page()
-    each = text_width(labels, page.points(8.0)) + key / 72 + _APART
+    each = key_width(labels, page, key)
     return max(1, min(len(labels), int((page.width - _MARGIN) / each)))
+
+
+def key_width(labels: Sequence[str], page: Page, key: float = _KEY) -> float:
+    """Return the inches that the widest key of a legend takes, with its text."""
+    return text_width(labels, page.points(8.0)) + key / 72 + _APART

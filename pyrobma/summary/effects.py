@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import pandas as pd
 
-from pyrobma._format import Format, decimals, fixed, significant
+from pyrobma._format import Format
 from pyrobma.effects import Measure
 from pyrobma.ensemble import (
     Ensemble,
@@ -25,6 +24,7 @@ from pyrobma.ensemble.quantities import (
 )
 from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.grid import effect_format
 from pyrobma.summary.heading import heading
 from pyrobma.summary.heterogeneity import prediction_note
 from pyrobma.summary.notes import learning_notes, scale_notes
@@ -172,10 +172,7 @@ def _effects_table(
     ensemble: Ensemble, title: str, found: pd.DataFrame, output_scale: Measure | None
 ) -> Table:
     columns = [c for c in found.columns if c not in ("cluster", "estimates")]
-    # All rows have one unit: one number of decimals keeps them comparable.
-    written = fixed(decimals(found[columns].to_numpy().ravel()))
-    if output_scale == "OR":
-        written = partial(significant, digits=3)
+    written = effect_format(found[columns].to_numpy().ravel(), output_scale)
     formats: dict[str, Format | tuple[str, ...]] = dict.fromkeys(columns, written)
     shown = found.rename(columns={"estimate": "Estimate", "estimates": "Estimates"})
     formats["Estimate"] = formats.pop("estimate")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import decimal, decimals, significant
+from pyrobma._format import Format, decimal, decimals, fixed, significant
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 
@@ -75,6 +76,22 @@ class Grid:
         return styler.format(write).format_index(write, axis=1)
 
 
+def effect_format(values: Iterable[float], measure: Measure | None) -> Format:
+    """Return how effects of one measure are written.
+
+    Parameters
+    ----------
+    values : iterable of float
+        All of them, of which the decimals depend.
+    measure : str or None
+        Odds ratios need significant digits, each of them; others have one number of
+        decimals, which keeps them comparable.
+    """
+    if measure == "OR":
+        return partial(significant, digits=3)
+    return fixed(decimals(values))
+
+
 def by_row(frame: pd.DataFrame, measure: Measure | None) -> dict[str, tuple[str, ...]]:
     """Write numbers with the decimals that suit each row: one quantity, one unit.
 
@@ -92,8 +109,8 @@ def by_row(frame: pd.DataFrame, measure: Measure | None) -> dict[str, tuple[str,
     """
     values: FloatArray = frame.to_numpy(dtype=np.float64)
     if measure == "OR":
-        found = [[significant(value, 3) for value in row] for row in values]
-        return _columns(frame, found)
+        write = effect_format((), measure)
+        return _columns(frame, [[write(value) for value in row] for row in values])
     digits = [decimals(row) for row in values]
     most = max(digits, default=0)
     texts = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,11 +11,8 @@ import numpy as np
 from pyrobma._format import (
     bayes_factor_in_text,
     counted,
-    decimals,
     error,
-    fixed,
     listed,
-    significant,
     true_minus,
 )
 from pyrobma.effects import MEASURE_NAMES, Measure, Moderators, Term, linear_measure
@@ -35,6 +31,7 @@ from pyrobma.ensemble.quantities import (
 )
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.parameters import BIAS
+from pyrobma.summary.grid import effect_format
 from pyrobma.summary.heading import cluster_counts, method_name
 from pyrobma.summary.notes import hierarchical_notes, learning_notes, tests_clusters
 
@@ -389,12 +386,11 @@ def _number(value: float, scale: Measure) -> str:
 
 
 def _written(*values: float, scale: Measure | None = None) -> list[str]:
-    """Write numbers of one unit with the same decimals, and a true minus sign.
+    """Write numbers of one unit as tables do, and a true minus sign.
 
-    `scale` is that of effects; odds ratios have significant digits each.
+    `scale` is that of effects.
     """
-    ratios = scale == "OR"
-    write = partial(significant, digits=3) if ratios else fixed(decimals(values))
+    write = effect_format(values, scale)
     return [true_minus(write(value)) for value in values]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 
 import pyrobma as rb
 
@@ -74,7 +75,6 @@ def test_every_figure_is_drawn(fit, tmp_path):
 
 
 def test_the_draws_go_through_arviz_and_a_netcdf_file(fit, tmp_path):
-    xarray = pytest.importorskip("xarray")
     tree = fit.to_datatree()
     tree.to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
     with xarray.open_datatree(tmp_path / "draws.nc", engine="h5netcdf") as again:
