@@ -13,6 +13,7 @@ functions {
   #include functions/terms.stanfunctions
   #include functions/clusters.stanfunctions
   #include functions/selection.stanfunctions
+  #include functions/selected.stanfunctions
 }
 data {
   #include blocks/estimates.stan
@@ -197,34 +198,37 @@ model {
     }
     if (K_shared > 0) {
       real root = rho_root(rho_logit, family[3], par[3], low[3], high[3]);
-      vector[K_shared] mean_shared = study_means(mu_directed, coef,
-                                                 intercept_shared, x_shared,
-                                                 bias_shared, scale, plain,
-                                                 exact_mapping, prior_measure,
-                                                 data_measure);
-      vector[K_shared] variance_shared = v_shared
-                                         + rep_vector(square(T) * rest,
-                                                      K_shared);
-      vector[K_shared] load = rep_vector(root * T, K_shared)
-                              .* loading_shared;
-      vector[K_shared] residual_shared = y_shared - mean_shared;
-      vector[K_shared] unit_shared = inv_sqrt(2 * variance_shared);
-      target += clustered_normal_lpdf(residual_shared | variance_shared, load,
-                                      shared_start, shared_size);
       if (tiny) {
-        target += -log_selection_tails(mean_shared, unit_shared, load,
+        vector[K_shared] mean_shared = study_means(mu_directed, coef,
+                                                   intercept_shared, x_shared,
+                                                   bias_shared, scale, plain,
+                                                   exact_mapping,
+                                                   prior_measure,
+                                                   data_measure);
+        vector[K_shared] variance_shared = v_shared
+                                           + rep_vector(square(T) * rest,
+                                                        K_shared);
+        vector[K_shared] load = rep_vector(root * T, K_shared)
+                                .* loading_shared;
+        vector[K_shared] residual_shared = y_shared - mean_shared;
+        target += clustered_normal_lpdf(residual_shared | variance_shared,
+                                        load, shared_start, shared_size);
+        target += -log_selection_tails(mean_shared,
+                                       inv_sqrt(2 * variance_shared), load,
                                        shared_start, shared_size, node,
                                        log_weight, cut_shared, sides,
                                        log_omega);
       } else {
-        target += -log_selection_clusters(mean_shared, unit_shared, load,
-                                          shared_start, shared_size, node,
-                                          log_weight, cut_shared, sides,
-                                          omega, lowest);
+        target += selected_clusters(y_shared, v_shared, intercept_shared,
+                                    loading_shared, x_shared, bias_shared,
+                                    cut_shared, shared_start, shared_size,
+                                    node, log_weight, mu_directed, coef, T,
+                                    rest, root, omega, lowest, sides, scale,
+                                    plain, exact_mapping, prior_measure,
+                                    data_measure);
       }
     }
     if (K_alone > 0 && tiny) {
-      // names of its own: see study_means
       vector[K_alone] mean_tail = study_means(mu_directed, coef,
                                               intercept_alone, x_alone,
                                               bias_alone, scale, plain,
@@ -241,20 +245,11 @@ model {
                                      rep_array(1, K_alone), [0], [0],
                                      cut_alone, sides, log_omega);
     } else if (K_alone > 0) {
-      vector[K_alone] mean_alone = study_means(mu_directed, coef,
-                                               intercept_alone, x_alone,
-                                               bias_alone, scale, plain,
-                                               exact_mapping, prior_measure,
-                                               data_measure);
-      vector[K_alone] variance_alone = alone_variances(v_alone,
-                                                       loading_alone,
-                                                       square(T), rho, rest,
-                                                       plain);
-      vector[K_alone] residual_alone = y_alone - mean_alone;
-      vector[K_alone] unit_alone = inv_sqrt(2 * variance_alone);
-      target += independent_normal_lpdf(residual_alone | variance_alone);
-      target += -log_selection_independent(mean_alone, unit_alone, cut_alone,
-                                           sides, omega, lowest);
+      target += selected_alone(y_alone, v_alone, intercept_alone,
+                               loading_alone, x_alone, bias_alone, cut_alone,
+                               mu_directed, coef, T, rest, rho, omega,
+                               lowest, sides, scale, plain, exact_mapping,
+                               prior_measure, data_measure);
     }
   }
 }

@@ -276,6 +276,12 @@ def why_ended(told: str, folder: Path) -> list[str]:
     full = _full(told, folder)
     if full is not None:
         sentences.append(_of_files(full))
+    elif 1 in numbers and not _ERROR_LINE.search(told):
+        # Runs that ended meanwhile may have freed the space by now.
+        sentences.append(
+            "A chain failed and could not write why: most likely there was "
+            f"{_no_space()}"
+        )
     if not codes and not sentences and _ends_early(folder):
         sentences.append(
             "The chains told of no error, but a file of draws is missing or ends "
@@ -310,6 +316,8 @@ def _of_signal(number: int) -> str:
     return f"A chain was ended by {name}: {reason}."
 
 
+# What the programs end with when they fail.
+_ERROR_LINE = re.compile(r"^\s*(Er|Ex)(?!ror during sampling)", re.MULTILINE)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -337,21 +345,29 @@ def _tail(path: Path) -> bytes:
         return file.read()
 
 
-def _of_files(error: OSError) -> str:
+def _temporary() -> str:
     try:
-        where = tempfile.gettempdir()
+        return tempfile.gettempdir()
     except OSError:
-        where = "the folder of temporary files"
+        return "the folder of temporary files"
+
+
+def _no_space() -> str:
+    return (
+        f"no space left in {_temporary()}. Free some, or set TMPDIR to a folder with "
+        "more."
+    )
+
+
+def _of_files(error: OSError) -> str:
+    where = _temporary()
     if error.errno == errno.EFBIG:
         return (
             f"A file in {where} grew beyond the limit on the size of files. Raise it: "
             "ulimit -f unlimited."
         )
     if error.errno in _FULL:
-        return (
-            f"There is no space left in {where}. Free some, or set TMPDIR to a folder "
-            "with more."
-        )
+        return f"There is {_no_space()}"
     return f"files cannot be written in {where}: {error}. Set TMPDIR to another folder."
 
 

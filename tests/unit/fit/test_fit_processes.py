@@ -547,7 +547,7 @@ def test_a_full_file_system_is_named_and_loses_nothing(tmp_path):
         check=False,
     )  # fmt: skip
     assert out.stdout.startswith("1 1 model with mu"), out.stderr
-    assert f"There is no space left in {tiny}. Free some, or set TMPDIR" in out.stdout
+    assert f"no space left in {tiny}. Free some, or set TMPDIR" in out.stdout
 
 
 def test_processes_are_found_without_proc_as_well(monkeypatch):

@@ -1,0 +1,135 @@
+// What stan/runtime/kernel/functions/selected.stanfunctions declares, for the program:
+// Stan's variables in, one node of the expression graph out.
+#ifndef PYROBMA_KERNEL_FUNCTIONS_HPP
+#define PYROBMA_KERNEL_FUNCTIONS_HPP
+
+#include <ostream>
+#include <stan/math.hpp>
+#include <type_traits>
+#include <vector>
+
+#include "likelihood.hpp"
+
+namespace pyrobma {
+
+// The unknowns of a call in one array, in the order of `Unknowns`.
+template <typename T, typename M, typename C, typename A, typename W, typename B,
+          typename O>
+class Arguments {
+ public:
+  Arguments(const M& mu, const C& coef, const A& amount, const W& within,
+            const B& between, const O& omega)
+      : coef_(coef.size()), omega_(omega.size()) {
+    add(mu);
+    for (int i = 0; i < coef_; ++i) add(coef.coeff(i));
+    add(amount);
+    add(within);
+    add(between);
+    for (int i = 0; i < omega_; ++i) add(omega.coeff(i));
+  }
+
+  Unknowns<const double> values() const { return at(values_.data()); }
+  int intervals() const { return omega_; }
+  const double* omega() const { return values().omega; }
+
+  // The result of `compute`, which gets the gradient's places or nothing.
+  template <typename F>
+  T result(const F& compute) const {
+    if constexpr (std::is_same<T, double>::value) {
+      return compute(static_cast<const Unknowns<double>*>(nullptr));
+    } else {
+      std::vector<double> gradient(values_.size(), 0.0);
+      const Unknowns<double> places = at(gradient.data());
+      const double value = compute(&places);
+      std::vector<double> free;
+      free.reserve(variables_.size());
+      for (const int place : places_) free.push_back(gradient[place]);
+      return stan::math::precomputed_gradients(value, variables_, free);
+    }
+  }
+
+ private:
+  void add(double value) { values_.push_back(value); }
+  void add(const stan::math::var& variable) {
+    places_.push_back(static_cast<int>(values_.size()));
+    variables_.push_back(variable);
+    values_.push_back(variable.val());
+  }
+
+  template <typename Number>
+  Unknowns<Number> at(Number* first) const {
+    Number* next = first + 1 + coef_;
+    return {first, first + 1, next, next + 1, next + 2, next + 3};
+  }
+
+  int coef_;
+  int omega_;
+  std::vector<double> values_;
+  std::vector<int> places_;
+  std::vector<stan::math::var> variables_;
+};
+
+template <typename Y, typename X, typename Cut>
+SelectedRows selected_rows(const Y& y, const Y& v, const Y& intercept, const Y& loading,
+                           const X& x, const X& bias, const Cut& cut) {
+  return {static_cast<int>(y.size()),
+          static_cast<int>(x.cols()),
+          static_cast<int>(bias.cols()),
+          y.data(),
+          v.data(),
+          intercept.data(),
+          loading.data(),
+          x.data(),
+          bias.data(),
+          cut.data()};
+}
+
+}  // namespace pyrobma
+
+template <typename Y, typename X, typename Cut, typename N, typename M, typename C,
+          typename A, typename W, typename B, typename O>
+stan::return_type_t<M, C, A, W, B, O> selected_clusters(
+    const Y& y, const Y& v, const Y& intercept, const Y& loading, const X& x,
+    const X& bias, const Cut& cut, const std::vector<int>& start,
+    const std::vector<int>& size, const N& node, const N& log_weight, const M& mu,
+    const C& coef, const A& amount, const W& within, const B& root, const O& omega,
+    int lowest, int sides, double scale, int plain, int exact, int from, int to,
+    std::ostream*) {
+  using T = stan::return_type_t<M, C, A, W, B, O>;
+  const pyrobma::Arguments<T, M, C, A, W, B, O> arguments(mu, coef, amount, within, root,
+                                                          omega);
+  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, cut);
+  const pyrobma::Clusters clusters = {static_cast<int>(start.size()),
+                                      start.data(),
+                                      size.data(),
+                                      static_cast<int>(node.size()),
+                                      node.data(),
+                                      log_weight.data()};
+  return arguments.result([&](const pyrobma::Unknowns<double>* gradient) {
+    return pyrobma::selected_clusters(
+        rows, {scale, plain, exact, from, to}, clusters,
+        {arguments.intervals(), sides, lowest - 1, arguments.omega()},
+        arguments.values(), gradient);
+  });
+}
+
+template <typename Y, typename X, typename Cut, typename M, typename C, typename A,
+          typename W, typename B, typename O>
+stan::return_type_t<M, C, A, W, B, O> selected_alone(
+    const Y& y, const Y& v, const Y& intercept, const Y& loading, const X& x,
+    const X& bias, const Cut& cut, const M& mu, const C& coef, const A& amount,
+    const W& within, const B& rho, const O& omega, int lowest, int sides, double scale,
+    int plain, int exact, int from, int to, std::ostream*) {
+  using T = stan::return_type_t<M, C, A, W, B, O>;
+  const pyrobma::Arguments<T, M, C, A, W, B, O> arguments(mu, coef, amount, within, rho,
+                                                          omega);
+  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, cut);
+  return arguments.result([&](const pyrobma::Unknowns<double>* gradient) {
+    return pyrobma::selected_alone(
+        rows, {scale, plain, exact, from, to},
+        {arguments.intervals(), sides, lowest - 1, arguments.omega()},
+        arguments.values(), gradient);
+  });
+}
+
+#endif
