@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyrobma._types import FloatArray
+from pyrobma._types import FloatArray, IntArray
 
 _SHARES = np.array([1.0, 0.5, 0.2, 0.05])  # of a Newton step
 _LENGTHS = np.array([0.1, 0.5, 2.0, 8.0, 30.0])  # in widths, along it
 _DIFFERENCE = 0.05
 _IMPROVEMENT = 1e-4
 _SAME = 0.3
+_COARSE = 7  # of the distances that are tried, those looked at first
 _NOTHING = -1e299  # stands for the log of zero, and can be subtracted
 
 
@@ -181,22 +182,42 @@ def _widths(
 
     That of a normal is its standard deviation, from wherever one looks.
     """
-    n, dimension = x.shape
     distance = np.geomspace(1e-14, 1e14, 57)
-    signed = np.concatenate([distance, -distance])
-    points = np.broadcast_to(
-        x[:, None, None], (n, dimension, signed.size, dimension)
-    ).copy()
+    coarse = np.arange(0, len(distance), _COARSE)
+    last = _first_bend(
+        log_density, x, f, np.broadcast_to(distance[coarse], (*x.shape, len(coarse)))
+    )
+    # Between the last one that was too near and the first that was not.
+    near = np.maximum(coarse[last] - np.arange(_COARSE - 1, -1, -1)[:, None, None], 0)
+    near = np.moveaxis(near, 0, -1)
+    first = _first_bend(log_density, x, f, distance[near])
+    chosen = np.take_along_axis(near, first[:, :, None], axis=2)[:, :, 0]
+    width: FloatArray = distance[chosen] * (1.0 + np.abs(x))
+    return width
+
+
+def _first_bend(
+    log_density: Callable[[FloatArray], FloatArray],
+    x: FloatArray,
+    f: FloatArray,
+    distance: FloatArray,
+) -> IntArray:
+    """Return the first distance at which it bends by 1, or the last one, shape (n, D).
+
+    `distance` has the shape (n, D, M).
+    """
+    n, dimension, M = distance.shape
+    points = np.broadcast_to(x[:, None, None], (n, dimension, 2 * M, dimension)).copy()
+    signed = np.concatenate([distance, -distance], axis=2)
     for k in range(dimension):
-        points[:, k, :, k] += signed * (1.0 + np.abs(x[:, k, None]))
+        points[:, k, :, k] += signed[:, k] * (1.0 + np.abs(x[:, k, None]))
     there = _finite(log_density(points.reshape(-1, dimension)))
-    sides = there.reshape(n, dimension, 2, -1)
+    sides = there.reshape(n, dimension, 2, M)
     bend = np.abs(sides.sum(axis=2) - 2.0 * f[:, None, None])
     # Far from a mode the rounding of large values looks like bending.
     beyond = bend > 1.0 + 1e-14 * np.abs(f[:, None, None])
-    first = np.where(beyond.any(axis=2), beyond.argmax(axis=2), len(distance) - 1)
-    width: FloatArray = distance[first] * (1.0 + np.abs(x))
-    return width
+    first: IntArray = np.where(beyond.any(axis=2), beyond.argmax(axis=2), M - 1)
+    return first
 
 
 def _derivatives(
