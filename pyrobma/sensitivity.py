@@ -23,7 +23,6 @@ from pyrobma.ensemble import (
 from pyrobma.ensemble.reweighting import Reweighted, averaged, reweighted
 from pyrobma.errors import ConvergenceWarning, DataError, PriorError
 from pyrobma.fit import Executor, Fit, SettingsError, fit_models
-from pyrobma.fit.schedule import MATTERS
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import Likelihood
 from pyrobma.models.varied import Varied, varied_unknowns, with_priors, with_scales
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 SCALES: Final = tuple((2.0 ** np.linspace(-3.0, 3.0, 9)).tolist())
 """Factors that are tried unless others are given: from 1/8 to 8, evenly in logs."""
 
+_MATTERS: Final = 1e-4  # posterior probability
 _IMPRECISE: Final = 2.0
 """Times `max_mcse` that the error of reweighting a model that matters may be."""
 
@@ -340,7 +340,7 @@ def _from_draws(
         ]
         chance = _probabilities(ensemble, np.array(logml))
         for spec, one, p in zip(case.space, known, chance, strict=True):
-            imprecise = one is None or (p > MATTERS and one.ratio_error > most)
+            imprecise = one is None or (p > _MATTERS and one.ratio_error > most)
             if one is None or imprecise or not one.reliable:
                 again.setdefault(spec.likelihood, spec)
     return found, tuple(again.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -54,11 +54,14 @@ from pyrobma.models import ModelSpec, Task
 from pyrobma.parameters import UNKNOWNS
 from pyrobma.programs import library
 
+Sampler: TypeAlias = Literal["NUTS", "independence", "survey"]
+
 _STAN_SEEDS = 2**32 - 1
 _SURVEY = 0.3  # of the work on a model, roughly
 _CERTIFIED_DRAWS = 200
 _MAX_Z = 4.0
 _STUCK_RHAT = 1.05
+_ROUGH_DRAWS = 100  # per chain, of a model that cannot matter
 _LONG_CHAINS = 3000  # draws per chain
 _REAL = 1.0  # largest change of a mode's log density by nodes four times as far out
 _ABOVE = 5.0  # what points may have more than the highest one known
@@ -99,9 +102,10 @@ class Fit:
     second : Second or None
         Log marginal likelihood and means found without the chains; None if the model
         has no free parameter.
-    sampler : {"NUTS", "independence"}
+    sampler : {"NUTS", "independence", "survey"}
         Where the draws come from: Stan's sampler, or proposals from the distribution
-        behind `second`, where Stan's misses a check or the model cannot matter.
+        behind `second`, where Stan's misses a check. ``"survey"``: the model cannot
+        matter and stays rough: a few such draws, and the numbers are those of `second`.
     mean_factors : tuple of (str, float)
         Parameters whose mean misses its check, and what their Monte Carlo error has
         to be multiplied by to cover the difference.
@@ -121,7 +125,7 @@ class Fit:
     rule: Rule | None = None
     fingerprint: str = ""
     second: Second | None = None
-    sampler: Literal["NUTS", "independence"] = "NUTS"
+    sampler: Sampler = "NUTS"
     mean_factors: tuple[tuple[str, float], ...] = ()
     provenance: Provenance | None = None
 
@@ -141,6 +145,11 @@ class Fit:
     def ok(self) -> bool:
         """Whether the model passes every check."""
         return not self.reasons
+
+    @property
+    def rough(self) -> bool:
+        """Whether the model was only surveyed, because it cannot matter."""
+        return self.sampler == "survey"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -219,6 +228,7 @@ class _Job:
     settings: SamplerSettings
     seed: int
     parallel: int
+    draws: int  # per chain of the first run
 
     @property
     def fingerprint(self) -> str:
@@ -251,12 +261,6 @@ class _Job:
 
     def seconds_each(self, rule: Rule | None) -> float:
         return seconds_each(self.scaled.task, self.spec, rule)
-
-    @property
-    def draws(self) -> int:
-        """Draws per chain of the first run."""
-        assert self.settings.draws is not None  # they are resolved
-        return self.settings.draws
 
     def start(self, rule: Rule | None, begin: Begin) -> Chains:
         """Run chains, with smaller steps if transitions diverge."""
@@ -306,9 +310,16 @@ class _Job:
 
 
 def _job(
-    task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int, parallel: int
+    task: Task,
+    spec: ModelSpec,
+    settings: SamplerSettings,
+    seed: int,
+    parallel: int,
+    draws: int | None = None,
 ) -> _Job:
-    return _Job(scaled(task, spec), spec, settings, seed, parallel)
+    draws = draws or settings.draws
+    assert draws is not None  # settings are resolved
+    return _Job(scaled(task, spec), spec, settings, seed, parallel, draws)
 
 
 def job_of(task: Task, fit: Fit) -> _Job:
@@ -433,7 +444,7 @@ def fit_model(
     seed: int,
     parallel: int = 1,
     found: Survey | None = None,
-    matters: bool = True,
+    draws: int | None = None,
 ) -> Fit:
     """Sample one model and find its marginal likelihood.
 
@@ -451,9 +462,10 @@ def fit_model(
         Chains run at the same time.
     found : Survey, optional
         Result of `survey`; None makes it.
-    matters : bool
-        False for a model whose posterior probability is negligible: its draws come
-        from the survey, and Stan's sampler is not run.
+    draws : int, optional
+        Kept iterations per chain of the first run; None: those of `settings`. 0 is for
+        a model whose posterior probability is negligible: it stays rough, with a few
+        draws from the survey, and Stan's sampler is not run.
 
     Returns
     -------
@@ -481,7 +493,7 @@ def fit_model(
     more nodes.
     """
     settings = settings.resolved(1)
-    job = _job(task, spec, settings, seed, parallel)
+    job = _job(task, spec, settings, seed, parallel, draws)
     try:
         if not spec.free:
             return _fit_fixed(job)
@@ -491,12 +503,8 @@ def fit_model(
         with part_of_job(_SURVEY):
             found = survey(task, spec, settings, seed)
     try:
-        if not matters:
-            fit = _independent(job, found, job.draws)
-            # What misses a check here has no weight; the error says how much is known.
-            gap = abs(fit.logml - found.second.logml)
-            known = max(fit.logml_mcse, found.second.error, gap)
-            return replace(fit, logml_mcse=known, reasons=(), mean_factors=())
+        if draws == 0:
+            return _rough(job, found)
         return _sampled(job, found)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error
@@ -554,6 +562,21 @@ def _begin(job: _Job, found: Survey) -> Begin:
     return Begin(tuple(columns), values, found.exploration.covariance)
 
 
+def _rough(job: _Job, found: Survey) -> Fit:
+    """Take the surveyed numbers, and a few draws for tables of all models."""
+    fit = _independent(job, found, _ROUGH_DRAWS)
+    return replace(
+        fit,
+        logml=found.second.logml,
+        logml_mcse=found.second.error,
+        bridge=None,
+        # What misses a check here has no weight.
+        reasons=(),
+        mean_factors=(),
+        sampler="survey",
+    )
+
+
 def _independent(
     job: _Job, found: Survey, draws: int, reasons: tuple[str, ...] = ()
 ) -> Fit:
@@ -594,29 +617,37 @@ def _independent(
     )  # fmt: skip
 
 
-def extend(task: Task, fit: Fit, settings: SamplerSettings, parallel: int = 1) -> Fit:
+def extend(
+    task: Task,
+    fit: Fit,
+    settings: SamplerSettings,
+    parallel: int = 1,
+    error: float | None = None,
+) -> Fit:
     """Continue the chains of a model and find its marginal likelihood again.
 
-    The chains are doubled, or grown to what the error of the marginal likelihood
-    asks for, but not beyond ``max_draws``. Parameters, return value and errors are
-    those of `fit_model`.
+    The chains are doubled, or grown to what the `error` asked for of the log marginal
+    likelihood takes (None: ``max_mcse``), but not beyond ``max_draws``. Parameters,
+    return value and errors are those of `fit_model`.
     """
     job = _job(task, fit.spec, settings, fit.seed, parallel)
     try:
-        return _extended(job, fit)
+        return _extended(job, fit, error=error)
     except ChainsTimeout:
         return replace(fit, reasons=(*fit.reasons, _too_slow(settings)))
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
-def _extended(job: _Job, fit: Fit, *, doubled: bool = False) -> Fit:
+def _extended(
+    job: _Job, fit: Fit, *, doubled: bool = False, error: float | None = None
+) -> Fit:
     """Continue chains as far as their error asks for, or to twice their length."""
     assert fit.chains is not None
     settings = job.settings
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
-    wanted = 1.2 * have * (_own_error(fit) / settings.max_mcse) ** 2
+    wanted = 1.2 * have * (_own_error(fit) / (error or settings.max_mcse)) ** 2
     wanted = 2 * have if doubled else wanted
     more = int(min(max(have, wanted - have), _most(settings) - have))
     number = fit.round + 1
@@ -636,17 +667,17 @@ def fingerprint(task: Task, spec: ModelSpec, settings: SamplerSettings) -> str:
     return _job(task, spec, settings, 0, 1).fingerprint
 
 
-def needs_precision(fit: Fit, settings: SamplerSettings) -> bool:
+def needs_precision(fit: Fit, settings: SamplerSettings, error: float) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
-    return _own_error(fit) > settings.max_mcse and _can_grow(fit, settings)
+    return _own_error(fit) > error and _can_grow(fit, settings)
 
 
-def with_precision_checked(fit: Fit, settings: SamplerSettings) -> Fit:
+def with_precision_checked(fit: Fit, settings: SamplerSettings, error: float) -> Fit:
     """Return the fit, with a reason against it if its precision is not reached."""
-    if fit.logml_mcse <= settings.max_mcse:
+    if fit.logml_mcse <= error or fit.rough:
         return fit
     reason = (
-        f"error of log(marglik) {fit.logml_mcse:.2g} above {settings.max_mcse:g} with "
+        f"error of log(marglik) {fit.logml_mcse:.2g} above {error:.2g} with "
         f"{_most(settings)} draws per chain"
     )
     if reason in fit.reasons:  # of a fit made before
@@ -779,7 +810,7 @@ def _judged(
     rule: Rule | None,
     number: int,
     second: Second | None,
-    sampler: Literal["NUTS", "independence"],
+    sampler: Sampler,
     reasons: tuple[str, ...],
 ) -> Fit:
     """Hold draws and marginal likelihood to the checks and the second estimate."""

@@ -30,11 +30,16 @@ from pyrobma.fit.stan_data import needs_quadrature, program, refuse_impossible
 from pyrobma.models import ModelSpace, ModelSpec, Task
 from pyrobma.programs import executable, library
 
-MATTERS = 1e-4
-"""Posterior probability above which a model's marginal likelihood must be precise."""
-
 NEGLIGIBLE = 1e-6
-"""Posterior probability below which a model's chains are not run."""
+"""Posterior probability below which a model stays rough: its chains are not run."""
+
+FULL_SHARE = 0.25
+"""Share of a hypothesis's evidence from which a model gets all draws and has to reach
+the error asked for; the others in proportion to what they add to errors."""
+
+_SURE = 5.0  # errors of a survey that have to speak against a model
+_FEWEST_DRAWS = 200
+_LARGEST_FACTOR = 10.0
 
 SURVEYED_FROM = 9
 """Models from which on all are surveyed before the chains of any are run, so that
@@ -137,8 +142,9 @@ def fit_models(
     Returns
     -------
     tuple of Fit
-        In the order of the space. Models with a posterior probability above 1e-4 are
-        extended until the error of their log marginal likelihood is small enough.
+        In the order of the space. Models are extended until the error of their log
+        marginal likelihood is small enough for the Bayes factors: see
+        `SamplerSettings.max_mcse`.
 
     Raises
     ------
@@ -151,7 +157,9 @@ def fit_models(
     FitInterrupted
         On Ctrl-C, a `KeyboardInterrupt`; it carries the fits that were finished.
     """
-    settings = (settings or SamplerSettings()).resolved(len(space))
+    settings = settings or SamplerSettings()
+    own_draws = settings.draws is not None
+    settings = settings.resolved(len(space))
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
@@ -184,15 +192,18 @@ def fit_models(
                 inside=executor is None,
                 keep=False,
             )
-        hopeless = _hopeless(done, surveys, space, first)
-        run = [i for i in todo if i not in hopeless]
+        draws: dict[int, int] = (
+            {} if own_draws else _draws(done, surveys, space, settings)
+        )
+        draws |= dict.fromkeys(_hopeless(done, surveys, space), 0)
+        run = [i for i in todo if draws.get(i) != 0]
         parallel = 1 if executor is not None else max(1, cores // max(1, len(run)))
         done |= _run(
             pool,
             {
                 i: (
                     fit_model, task, models[i], settings, _model_seed(seed, i),
-                    parallel, surveys.get(i), i not in hopeless,
+                    parallel, surveys.get(i), draws.get(i),
                 )
                 for i in todo
             },
@@ -201,33 +212,32 @@ def fit_models(
             inside=executor is None,
         )  # fmt: skip
         while True:
+            errors = _errors(done, space, settings)
             imprecise = [
-                i
-                for i in _that_matter(done, space, first)
-                if needs_precision(done[i], settings)
+                i for i, e in errors.items() if needs_precision(done[i], settings, e)
             ]
             if not imprecise:
                 break
             parallel = 1 if executor is not None else max(1, cores // len(imprecise))
             done |= _run(
                 pool,
-                {i: (extend, task, done[i], settings, parallel) for i in imprecise},
+                {
+                    i: (extend, task, done[i], settings, parallel, errors[i])
+                    for i in imprecise
+                },
                 done,
                 ProgressLine(_work(task, models, imprecise), progress, "refined"),
                 inside=executor is None,
             )
-    for i in _that_matter(done, space, first):
-        done[i] = with_precision_checked(done[i], settings)
+    for i, error in errors.items():
+        done[i] = with_precision_checked(done[i], settings, error)
     return tuple(
         with_spec(done[i], model) for i, model in zip(first, models, strict=True)
     )
 
 
 def _hopeless(
-    done: dict[int, Fit],
-    surveys: dict[int, Survey],
-    space: ModelSpace,
-    first: Sequence[int],
+    done: dict[int, Fit], surveys: dict[int, Survey], space: ModelSpace
 ) -> set[int]:
     """Return the models that cannot matter, at the upper ends of their estimates.
 
@@ -238,13 +248,82 @@ def _hopeless(
     for i, found in surveys.items():
         second = found.second
         if second.reliable:
-            low[i] = second.logml - 4.0 * second.error
-            high[i] = second.logml + 4.0 * second.error
-    weight = dict.fromkeys(first, -np.inf)
-    for p, i in zip(space.log_prior_prob, first, strict=True):
-        weight[i] = np.logaddexp(weight[i], p)
+            low[i] = second.logml - _SURE * second.error
+            high[i] = second.logml + _SURE * second.error
+    weight = _log_prior(space)
     total = np.logaddexp.reduce([low[i] + weight[i] for i in low] or [-np.inf])
     return {i for i in high if high[i] + weight[i] - total < np.log(NEGLIGIBLE)}
+
+
+def _log_prior(space: ModelSpace) -> dict[int, float]:
+    """Return the log prior probability of each distinct model."""
+    weight = dict.fromkeys(space.first, -np.inf)
+    for p, i in zip(space.log_prior_prob, space.first, strict=True):
+        weight[i] = float(np.logaddexp(weight[i], p))
+    return weight
+
+
+def _shares(logml: dict[int, float], space: ModelSpace) -> dict[int, float]:
+    """Return each model's largest share of the evidence for any hypothesis.
+
+    The relative error of that evidence, a side of a Bayes factor, is the sum of its
+    models' errors weighted by their shares. Models that are not in `logml` count as
+    having no evidence.
+    """
+    first = space.first
+    evidence = space.log_prior_prob + [logml.get(i, -np.inf) for i in first]
+    sides = [np.ones(len(first), dtype=bool)]
+    for component in sorted(set().union(*(m.alternative for m in space.models))):
+        side = np.array([component in model.alternative for model in space.models])
+        sides += [side, ~side]
+    shares = dict.fromkeys(logml, 0.0)
+    for side in sides:
+        total = np.logaddexp.reduce(evidence[side]) if side.any() else -np.inf
+        if total == -np.inf:
+            continue
+        own = dict.fromkeys(logml, 0.0)  # models with one posterior err together
+        for k in np.flatnonzero(side):
+            if first[k] in own:
+                own[first[k]] += float(np.exp(evidence[k] - total))
+        shares = {i: max(share, own[i]) for i, share in shares.items()}
+    return shares
+
+
+def _draws(
+    done: dict[int, Fit],
+    surveys: dict[int, Survey],
+    space: ModelSpace,
+    settings: SamplerSettings,
+) -> dict[int, int]:
+    """Return how many draws per chain each surveyed model begins with."""
+    logml = {i: fit.logml for i, fit in done.items()}
+    logml |= {i: found.second.logml for i, found in surveys.items()}
+    shares = _shares(logml, space)
+    most = settings.draws or 0
+    return {
+        i: int(
+            np.clip(
+                most * np.sqrt(shares[i] / FULL_SHARE), min(_FEWEST_DRAWS, most), most
+            )
+        )
+        for i in surveys
+    }
+
+
+def _errors(
+    done: dict[int, Fit], space: ModelSpace, settings: SamplerSettings
+) -> dict[int, float]:
+    """Return the error that each model's log marginal likelihood has to reach.
+
+    The sum over the models of a hypothesis of (share times error)^2 is then about
+    ``max_mcse`` squared, or less.
+    """
+    shares = _shares({i: fit.logml for i, fit in done.items()}, space)
+    return {
+        i: settings.max_mcse
+        * float(np.clip(np.sqrt(FULL_SHARE / max(s, 1e-300)), 1.0, _LARGEST_FACTOR))
+        for i, s in shares.items()
+    }
 
 
 def _checked(fits: Sequence[Fit]) -> tuple[Fit, ...]:
@@ -402,11 +481,3 @@ def _stopped(jobs: dict[int, Any]) -> dict[int, Fit]:
             with suppress(BaseException):
                 results[i] = job.result()
     return results
-
-
-def _that_matter(
-    done: dict[int, Fit], space: ModelSpace, first: Sequence[int]
-) -> list[int]:
-    weights = space.log_prior_prob + np.array([done[i].logml for i in first])
-    probability = np.exp(weights - np.logaddexp.reduce(weights))
-    return sorted({i for i, p in zip(first, probability, strict=True) if p > MATTERS})

@@ -25,7 +25,8 @@ class SamplerSettings:
         The metric is known before.
     draws : int or None
         Kept iterations per chain in the first run, at least 100. None: 1500, in
-        ensembles of more than 8 models fewer, down to 500 (the models share the load).
+        ensembles of more than 8 models fewer, down to 500 (the models share the load),
+        and of those down to 200 for models with a small share of the evidence.
     adapt_delta : float
         Target acceptance rate, in [0.1, 1); higher takes smaller steps. A model whose
         transitions diverge is sampled again with 0.95 and then with 0.99.
@@ -38,8 +39,11 @@ class SamplerSettings:
         Smallest bulk and tail effective sample size a parameter may have, all chains
         together.
     max_mcse : float
-        Largest Monte Carlo standard error of a log marginal likelihood, for models
-        that matter (posterior probability above 1e-4).
+        Largest Monte Carlo standard error of the log of the evidence for a hypothesis,
+        about: a Bayes factor is a ratio of two. A model with a quarter of the evidence
+        for any hypothesis or more reaches it with its own log marginal likelihood, one
+        with a smaller share 1 / sqrt(4 share) times as much, at most ten times.
+        Models with a posterior probability below 1e-6, five errors away, stay rough.
     max_draws : int or None
         A model that misses a check is extended until it has this many kept
         iterations per chain; then it is reported as failing. None: 32000, or `draws`

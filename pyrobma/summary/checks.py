@@ -15,12 +15,19 @@ def ensemble_warnings(ensemble: Ensemble) -> tuple[str, ...]:
 
 
 def marks(ensemble: Ensemble) -> list[str]:
-    """Mark the models that missed a check, one text per model."""
-    return ["" if fit.ok else "missed" for fit in ensemble.fits]
+    """Mark the models that missed a check or stayed rough, one text per model."""
+    return [
+        "rough" if fit.rough else "" if fit.ok else "missed" for fit in ensemble.fits
+    ]
 
 
 def mark_notes(ensemble: Ensemble) -> tuple[str, ...]:
-    """Return the footnote that a column of `marks` needs."""
-    if all(fit.ok for fit in ensemble.fits):
-        return ()
-    return ("missed: see the warnings below; the error covers what is known of it.",)
+    """Return the footnotes that a column of `marks` needs."""
+    marked = set(marks(ensemble))
+    notes = {
+        "rough": "rough: cannot matter (posterior probability below 1e-6, five errors "
+        "away), so only surveyed; every sum carries its error.",
+        "missed": "missed: see the warnings below; the error covers what is known of "
+        "it.",
+    }
+    return tuple(note for mark, note in notes.items() if mark in marked)

@@ -96,9 +96,7 @@ double independent(const Steps& steps, const Estimates& rows,
     }
   }
   if (derivatives != nullptr) derivatives->omega[steps.lowest] += lowest;
-  double total = 0;
-  for (int i = 0; i < LANES; ++i) total += product.log(i);
-  return total;
+  return sum(product.log());
 }
 
 double cluster(const Steps& steps, const Estimates& rows, const Nodes& nodes,
@@ -135,9 +133,7 @@ double cluster(const Steps& steps, const Estimates& rows, const Nodes& nodes,
       store(keep + Q, shift * over);
       store(keep + 2 * Q, stretch * over);
     }
-    for (int i = 0; i < LANES; ++i) {
-      terms[q + i] = product.log(i) + nodes.log_weight[q + i];
-    }
+    store(terms + q, product.log() + ::load(nodes.log_weight + q));
   }
   double most = terms[0];
   for (int q = 1; q < nodes.Q; ++q) most = terms[q] > most ? terms[q] : most;
