@@ -39,22 +39,19 @@ def weighted_quantiles(
     array of shape (len(probs),) or (N, len(probs))
     """
     levels = np.asarray(probs, dtype=np.float64)
-    if values.ndim == 1:
-        return _of_one(values, weights, levels)
-    return np.array([_of_one(row, weights, levels) for row in values]).reshape(
-        len(values), levels.size
-    )
-
-
-def _of_one(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    place = np.searchsorted(total, levels * (1 - _TIE) * total[-1])
+    rows = np.atleast_2d(values)
+    order = np.argsort(rows, axis=1)
+    total = np.cumsum(weights[order], axis=1)
+    whole = total[:, -1:]
     # The first and the last value with any weight, however little that is.
-    first = np.searchsorted(total, 0.0, side="right")
-    last = np.searchsorted(total, total[-1])
-    place = np.where(levels == 1, last, np.clip(place, first, last))
-    return np.asarray(values[order[place]])
+    first, last = (total <= 0.0).sum(axis=1), (total < whole).sum(axis=1)
+    place = np.empty((len(rows), levels.size), dtype=np.int64)
+    for j, level in enumerate(levels):
+        reached = (total < level * (1 - _TIE) * whole).sum(axis=1)
+        place[:, j] = last if level == 1 else np.clip(reached, first, last)
+    chosen = np.take_along_axis(order, place, axis=1)
+    found = np.take_along_axis(rows, chosen, axis=1)
+    return np.asarray(found[0] if values.ndim == 1 else found)
 
 
 def sums_of_others(values: FloatArray) -> FloatArray:

@@ -390,7 +390,7 @@ def robma(
             DataWarning,
         )
     _check_direction(task, space)
-    chosen = settings.resolved(len(space))
+    chosen = settings.resolved(len(space), task.effects.K)
     if only_priors:
         return Plan(task, space, chosen, seed)
     if seed is None:

@@ -24,9 +24,10 @@ from pyrobma.models import Task
 
 _POINTS = 20_000
 """Draws, each with its normal deviate."""
-_FEW_POINTS = 4000
-"""The same for more than a thousand studies."""
-_BLOCK = 50  # studies at a time: a few arrays of _BLOCK x _POINTS in memory
+_FEWEST_POINTS = 1000
+"""The same for many studies, which leave little doubt of what the draws are of."""
+_ALL_POINTS = 10_000_000  # for all studies together
+_ROOM = 1_000_000  # studies at a time times points: a few arrays of it in memory
 _GOLDEN = 0.6180339887498949
 
 
@@ -96,7 +97,7 @@ def true_effects(
     studies = _Studies.of(ensemble, conditional)
     found = np.empty((effects.K, 3 + len(levels)))
     for common in studies.common_parts():
-        for some in _slices(len(common.rows)):
+        for some in studies.slices(len(common.rows)):
             found[common.rows[some]] = studies.summary(
                 *studies.effects(common, some), convert, tuple(levels.values())
             )
@@ -192,13 +193,25 @@ class _Studies:
     @classmethod
     def of(cls, ensemble: Ensemble, conditional: bool) -> _Studies:
         given = ensemble.alternatives("effect") if conditional else None
-        points = _POINTS if ensemble.task.effects.K <= 1000 else _FEW_POINTS
+        K = ensemble.task.effects.K
+        points = int(np.clip(_ALL_POINTS // K, _FEWEST_POINTS, _POINTS))
         joint = ensemble.joint(given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
         # as many normal deviates as those would have.
         copies = np.maximum(np.ceil(joint.weights * points), 1).astype(np.int64)
         draws = joint.repeated(copies)
         return cls(ensemble.task, draws, Predictor(ensemble.task, draws))
+
+    @property
+    def block(self) -> int:
+        """Estimates at a time."""
+        return max(1, _ROOM // len(self.draws.weights))
+
+    def slices(self, length: int) -> Iterator[slice]:
+        """Yield parts of so many estimates, a block at a time."""
+        return (
+            slice(start, start + self.block) for start in range(0, length, self.block)
+        )
 
     def residuals(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return r and D of some estimates, each of shape (rows, S)."""
@@ -215,7 +228,7 @@ class _Studies:
         while first < len(ends):
             start = int(ends[first - 1]) if first else 0
             # As many whole clusters as fit into a block, or one that does not.
-            beyond = int(np.searchsorted(ends, start + _BLOCK, side="right"))
+            beyond = int(np.searchsorted(ends, start + self.block, side="right"))
             beyond = max(beyond, first + 1)
             rows = order[start : int(ends[beyond - 1])]
             yield self._common(np.arange(first, beyond), rows, cluster[rows] - first)
@@ -224,7 +237,7 @@ class _Studies:
     def _common(self, clusters: IntArray, rows: IntArray, place: IntArray) -> _Common:
         loaded = np.zeros((len(clusters), len(self.draws.weights)))
         precision = np.ones_like(loaded)
-        for some in _slices(len(rows)):
+        for some in self.slices(len(rows)):
             r, D = self.residuals(rows[some])
             per = self.predicted.loading(rows[some]) / D
             present, starts = np.unique(place[some], return_index=True)
@@ -296,10 +309,6 @@ class _Common:
             return values
         _, starts, sizes = np.unique(self.place, return_index=True, return_counts=True)
         return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes[:, None])
-
-
-def _slices(length: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, length, _BLOCK))
 
 
 def _labels(labels: Sequence[str | None], numbers: IntArray) -> pd.Series[Any]:

@@ -220,6 +220,23 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What is done for one model.
+
+    Attributes
+    ----------
+    draws : int
+        Kept iterations per chain of the first run; 0: the model cannot matter and stays
+        rough, with a few draws from its survey, and Stan's sampler is not run.
+    error : float
+        Monte Carlo error that its log marginal likelihood is to have.
+    """
+
+    draws: int
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """What the functions below share of one model."""
 
@@ -228,7 +245,7 @@ class _Job:
     settings: SamplerSettings
     seed: int
     parallel: int
-    draws: int  # per chain of the first run
+    effort: Effort
 
     @property
     def fingerprint(self) -> str:
@@ -266,7 +283,7 @@ class _Job:
         """Run chains, with smaller steps if transitions diverge."""
         for delta in self.settings.adapt_deltas:
             settings = replace(self.settings, adapt_delta=delta)
-            chains = self._run(rule, 0, settings, self.draws, begin=begin)
+            chains = self._run(rule, 0, settings, self.effort.draws, begin=begin)
             # Smaller steps would take those that are too long already even longer.
             if not chains.divergent.any() or chains.deep.any():
                 break
@@ -315,11 +332,11 @@ def _job(
     settings: SamplerSettings,
     seed: int,
     parallel: int,
-    draws: int | None = None,
+    effort: Effort | None = None,
 ) -> _Job:
-    draws = draws or settings.draws
-    assert draws is not None  # settings are resolved
-    return _Job(scaled(task, spec), spec, settings, seed, parallel, draws)
+    assert settings.draws is not None  # they are resolved
+    effort = effort or Effort(settings.draws, settings.max_mcse)
+    return _Job(scaled(task, spec), spec, settings, seed, parallel, effort)
 
 
 def job_of(task: Task, fit: Fit) -> _Job:
@@ -444,7 +461,7 @@ def fit_model(
     seed: int,
     parallel: int = 1,
     found: Survey | None = None,
-    draws: int | None = None,
+    effort: Effort | None = None,
 ) -> Fit:
     """Sample one model and find its marginal likelihood.
 
@@ -462,10 +479,8 @@ def fit_model(
         Chains run at the same time.
     found : Survey, optional
         Result of `survey`; None makes it.
-    draws : int, optional
-        Kept iterations per chain of the first run; None: those of `settings`. 0 is for
-        a model whose posterior probability is negligible: it stays rough, with a few
-        draws from the survey, and Stan's sampler is not run.
+    effort : Effort, optional
+        None: what `settings` ask for.
 
     Returns
     -------
@@ -493,7 +508,7 @@ def fit_model(
     more nodes.
     """
     settings = settings.resolved(1)
-    job = _job(task, spec, settings, seed, parallel, draws)
+    job = _job(task, spec, settings, seed, parallel, effort)
     try:
         if not spec.free:
             return _fit_fixed(job)
@@ -503,7 +518,7 @@ def fit_model(
         with part_of_job(_SURVEY):
             found = survey(task, spec, settings, seed)
     try:
-        if draws == 0:
+        if job.effort.draws == 0:
             return _rough(job, found)
         return _sampled(job, found)
     except (BridgeError, SamplingError, ToolchainError) as error:
@@ -528,13 +543,13 @@ def _sampled(job: _Job, found: Survey) -> Fit:
             fit = _extended(job, fit, doubled=found.second.reliable)
     except ChainsTimeout:
         return _independent(
-            job, replace(found, rule=rule), job.draws, (_too_slow(settings),)
+            job, replace(found, rule=rule), job.effort.draws, (_too_slow(settings),)
         )
     except BridgeError:
         if not found.second.reliable:
             raise
-        return _independent(job, replace(found, rule=rule), job.draws)
-    imprecise = _own_error(fit) > _IMPRECISE * settings.max_mcse
+        return _independent(job, replace(found, rule=rule), job.effort.draws)
+    imprecise = _own_error(fit) > _IMPRECISE * job.effort.error
     if not found.second.reliable or not (fit.reasons or imprecise):
         return fit
     assert fit.chains is not None
@@ -547,7 +562,7 @@ def _enough(job: _Job, found: Survey, draws: int) -> Fit:
     while True:
         fit = _independent(job, found, draws)
         good = _converged(fit, job.settings)
-        if (good and _own_error(fit) <= job.settings.max_mcse) or (
+        if (good and _own_error(fit) <= job.effort.error) or (
             2 * draws > _most(job.settings)
         ):
             return fit
@@ -622,32 +637,30 @@ def extend(
     fit: Fit,
     settings: SamplerSettings,
     parallel: int = 1,
-    error: float | None = None,
+    effort: Effort | None = None,
 ) -> Fit:
     """Continue the chains of a model and find its marginal likelihood again.
 
-    The chains are doubled, or grown to what the `error` asked for of the log marginal
-    likelihood takes (None: ``max_mcse``), but not beyond ``max_draws``. Parameters,
-    return value and errors are those of `fit_model`.
+    The chains are doubled, or grown to what the error of the marginal likelihood
+    asks for, but not beyond ``max_draws``. Parameters, return value and errors are
+    those of `fit_model`.
     """
-    job = _job(task, fit.spec, settings, fit.seed, parallel)
+    job = _job(task, fit.spec, settings, fit.seed, parallel, effort)
     try:
-        return _extended(job, fit, error=error)
+        return _extended(job, fit)
     except ChainsTimeout:
         return replace(fit, reasons=(*fit.reasons, _too_slow(settings)))
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {fit.spec}: {error}") from error
 
 
-def _extended(
-    job: _Job, fit: Fit, *, doubled: bool = False, error: float | None = None
-) -> Fit:
+def _extended(job: _Job, fit: Fit, *, doubled: bool = False) -> Fit:
     """Continue chains as far as their error asks for, or to twice their length."""
     assert fit.chains is not None
     settings = job.settings
     have = fit.chains.draws.shape[1]
     # The error falls with the square root of the number of draws.
-    wanted = 1.2 * have * (_own_error(fit) / (error or settings.max_mcse)) ** 2
+    wanted = 1.2 * have * (_own_error(fit) / job.effort.error) ** 2
     wanted = 2 * have if doubled else wanted
     more = int(min(max(have, wanted - have), _most(settings) - have))
     number = fit.round + 1
@@ -667,17 +680,17 @@ def fingerprint(task: Task, spec: ModelSpec, settings: SamplerSettings) -> str:
     return _job(task, spec, settings, 0, 1).fingerprint
 
 
-def needs_precision(fit: Fit, settings: SamplerSettings, error: float) -> bool:
+def needs_precision(fit: Fit, settings: SamplerSettings, effort: Effort) -> bool:
     """Whether the marginal likelihood is too uncertain and more draws would help."""
-    return _own_error(fit) > error and _can_grow(fit, settings)
+    return _own_error(fit) > effort.error and _can_grow(fit, settings)
 
 
-def with_precision_checked(fit: Fit, settings: SamplerSettings, error: float) -> Fit:
+def with_precision_checked(fit: Fit, settings: SamplerSettings, effort: Effort) -> Fit:
     """Return the fit, with a reason against it if its precision is not reached."""
-    if fit.logml_mcse <= error or fit.rough:
+    if fit.logml_mcse <= effort.error or fit.rough:
         return fit
     reason = (
-        f"error of log(marglik) {fit.logml_mcse:.2g} above {error:.2g} with "
+        f"error of log(marglik) {fit.logml_mcse:.2g} above {effort.error:.2g} with "
         f"{_most(settings)} draws per chain"
     )
     if reason in fit.reasons:  # of a fit made before

@@ -13,6 +13,7 @@ import numpy as np
 from pyrobma._format import counted
 from pyrobma.errors import DataError, PyrobmaError
 from pyrobma.fit.model import (
+    Effort,
     Fit,
     Survey,
     extend,
@@ -39,7 +40,7 @@ the error asked for; the others in proportion to what they add to errors."""
 
 _SURE = 5.0  # errors of a survey that have to speak against a model
 _FEWEST_DRAWS = 200
-_LARGEST_FACTOR = 10.0
+_SMALLEST_PART = 0.1
 
 SURVEYED_FROM = 9
 """Models from which on all are surveyed before the chains of any are run, so that
@@ -159,7 +160,7 @@ def fit_models(
     """
     settings = settings or SamplerSettings()
     own_draws = settings.draws is not None
-    settings = settings.resolved(len(space))
+    settings = settings.resolved(len(space), task.effects.K)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     cores = cores or _available_cores()
@@ -192,18 +193,19 @@ def fit_models(
                 inside=executor is None,
                 keep=False,
             )
-        draws: dict[int, int] = (
-            {} if own_draws else _draws(done, surveys, space, settings)
-        )
-        draws |= dict.fromkeys(_hopeless(done, surveys, space), 0)
-        run = [i for i in todo if draws.get(i) != 0]
+        known = {i: fit.logml for i, fit in done.items()}
+        known |= {i: found.second.logml for i, found in surveys.items()}
+        efforts = _efforts(known, space, settings, few=bool(surveys) and not own_draws)
+        for i in _hopeless(done, surveys, space):
+            efforts[i] = Effort(0, np.inf)
+        run = [i for i in todo if i not in efforts or efforts[i].draws]
         parallel = 1 if executor is not None else max(1, cores // max(1, len(run)))
         done |= _run(
             pool,
             {
                 i: (
                     fit_model, task, models[i], settings, _model_seed(seed, i),
-                    parallel, surveys.get(i), draws.get(i),
+                    parallel, surveys.get(i), efforts.get(i),
                 )
                 for i in todo
             },
@@ -212,9 +214,12 @@ def fit_models(
             inside=executor is None,
         )  # fmt: skip
         while True:
-            errors = _errors(done, space, settings)
+            known = {i: fit.logml for i, fit in done.items()}
+            efforts = _efforts(known, space, settings)
             imprecise = [
-                i for i, e in errors.items() if needs_precision(done[i], settings, e)
+                i
+                for i, effort in efforts.items()
+                if needs_precision(done[i], settings, effort)
             ]
             if not imprecise:
                 break
@@ -222,15 +227,15 @@ def fit_models(
             done |= _run(
                 pool,
                 {
-                    i: (extend, task, done[i], settings, parallel, errors[i])
+                    i: (extend, task, done[i], settings, parallel, efforts[i])
                     for i in imprecise
                 },
                 done,
                 ProgressLine(_work(task, models, imprecise), progress, "refined"),
                 inside=executor is None,
             )
-    for i, error in errors.items():
-        done[i] = with_precision_checked(done[i], settings, error)
+    for i, effort in efforts.items():
+        done[i] = with_precision_checked(done[i], settings, effort)
     return tuple(
         with_spec(done[i], model) for i, model in zip(first, models, strict=True)
     )
@@ -289,41 +294,27 @@ def _shares(logml: dict[int, float], space: ModelSpace) -> dict[int, float]:
     return shares
 
 
-def _draws(
-    done: dict[int, Fit],
-    surveys: dict[int, Survey],
+def _efforts(
+    logml: dict[int, float],
     space: ModelSpace,
     settings: SamplerSettings,
-) -> dict[int, int]:
-    """Return how many draws per chain each surveyed model begins with."""
-    logml = {i: fit.logml for i, fit in done.items()}
-    logml |= {i: found.second.logml for i, found in surveys.items()}
-    shares = _shares(logml, space)
-    most = settings.draws or 0
-    return {
-        i: int(
-            np.clip(
-                most * np.sqrt(shares[i] / FULL_SHARE), min(_FEWEST_DRAWS, most), most
-            )
-        )
-        for i in surveys
-    }
-
-
-def _errors(
-    done: dict[int, Fit], space: ModelSpace, settings: SamplerSettings
-) -> dict[int, float]:
-    """Return the error that each model's log marginal likelihood has to reach.
+    *,
+    few: bool = False,
+) -> dict[int, Effort]:
+    """Return what is to be done for each model whose evidence is known, roughly.
 
     The sum over the models of a hypothesis of (share times error)^2 is then about
-    ``max_mcse`` squared, or less.
+    ``max_mcse`` squared, or less. `few` says that the first draws go by share too.
     """
-    shares = _shares({i: fit.logml for i, fit in done.items()}, space)
-    return {
-        i: settings.max_mcse
-        * float(np.clip(np.sqrt(FULL_SHARE / max(s, 1e-300)), 1.0, _LARGEST_FACTOR))
-        for i, s in shares.items()
-    }
+    most = settings.draws or 0
+    efforts = {}
+    for i, share in _shares(logml, space).items():
+        part = min(1.0, np.sqrt(share / FULL_SHARE))
+        efforts[i] = Effort(
+            max(int(most * part), min(_FEWEST_DRAWS, most)) if few else most,
+            settings.max_mcse / max(part, _SMALLEST_PART),
+        )
+    return efforts
 
 
 def _checked(fits: Sequence[Fit]) -> tuple[Fit, ...]:

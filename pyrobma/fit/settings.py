@@ -24,9 +24,9 @@ class SamplerSettings:
         Iterations per chain that tune the step size, at least 150; they are not kept.
         The metric is known before.
     draws : int or None
-        Kept iterations per chain in the first run, at least 100. None: 1500, in
-        ensembles of more than 8 models fewer, down to 500 (the models share the load),
-        and of those down to 200 for models with a small share of the evidence.
+        Kept iterations per chain in the first run, at least 100. None: 1500; with more
+        than 8 models or 2,000 estimates fewer, down to 500; in ensembles of 9 models
+        and more down to 200 for those with a small share of the evidence.
     adapt_delta : float
         Target acceptance rate, in [0.1, 1); higher takes smaller steps. A model whose
         transitions diverge is sampled again with 0.95 and then with 0.99.
@@ -70,9 +70,10 @@ class SamplerSettings:
         """Target acceptance rates in the order in which they are tried."""
         return (self.adapt_delta, *(d for d in (0.95, 0.99) if d > self.adapt_delta))
 
-    def resolved(self, n_models: int) -> SamplerSettings:
-        """Return the settings with the draws decided for this many models."""
-        draws = self.draws or max(500, min(1500, 12000 // n_models))
+    def resolved(self, n_models: int, n_estimates: int = 1) -> SamplerSettings:
+        """Return the settings with the draws decided for so many models and data."""
+        affordable = min(1500, 12_000 // n_models, 3_000_000 // n_estimates)
+        draws = self.draws or max(500, affordable)
         most = self.max_draws or max(32000, draws)
         return replace(self, draws=min(draws, most), max_draws=most)
 

@@ -79,7 +79,7 @@ def _prior_scale(ensemble: Ensemble) -> str:
 
 
 def _chains(ensemble: Ensemble) -> str:
-    settings = ensemble.settings.resolved(len(ensemble.fits))
+    settings = ensemble.settings.resolved(len(ensemble.fits), ensemble.task.effects.K)
     text = (
         f"{settings.chains} chains per model of {settings.draws:,} draws each, after "
         f"{settings.warmup:,} iterations of warm-up; a model that missed a check was "

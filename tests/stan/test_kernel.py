@@ -1,4 +1,4 @@
-"""The package's C++ for the likelihood under selection against the Stan sources alone."""
+"""The C++ for the likelihood under selection against the Stan sources alone."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_the_result_is_the_same_each_time_and_for_each_number_at_once(
     first = true_effects(averaged), cluster_effects(averaged)
     # The package exports a function of the module's name.
     module = importlib.import_module("pyrobma.ensemble.true_effects")
-    monkeypatch.setattr(module, "_BLOCK", 2)
+    monkeypatch.setattr(module, "_ROOM", 40_000)  # two studies at a time
     again = true_effects(averaged), cluster_effects(averaged)
     for one, other in zip(first, again, strict=True):
         numbers = one.select_dtypes("number").columns
