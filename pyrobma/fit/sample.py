@@ -243,7 +243,7 @@ def run_chains(
                 output_dir=str(folder),
                 show_progress=False,
                 # A chain whose parent was killed dies when it next prints, of SIGPIPE.
-                refresh=max(1, min(100, (warmup + draws) // 100)),
+                refresh=max(1, min(100, (warmup + draws) // 10)),
                 **how,
             )
             array = fit.draws()

@@ -39,7 +39,7 @@ FULL_SHARE = 0.25
 the error asked for; the others in proportion to what they add to errors."""
 
 _SURE = 5.0  # errors of a survey that have to speak against a model
-_FEWEST_DRAWS = 200
+_FEWEST_DRAWS = 300
 _SMALLEST_PART = 0.1
 
 SURVEYED_FROM = 9

@@ -26,7 +26,7 @@ class SamplerSettings:
     draws : int or None
         Kept iterations per chain in the first run, at least 100. None: 1500; with more
         than 8 models or 2,000 estimates fewer, down to 500; in ensembles of 9 models
-        and more down to 200 for those with a small share of the evidence.
+        and more down to 300 for those with a small share of the evidence.
     adapt_delta : float
         Target acceptance rate, in [0.1, 1); higher takes smaller steps. A model whose
         transitions diverge is sampled again with 0.95 and then with 0.99.
