@@ -623,7 +623,7 @@ def _own_space(
 
 
 def _settings(settings: Any, **single: int | None) -> SamplerSettings:
-    given = {name: value for name, value in single.items() if value is not None}
+    given: dict[str, Any] = {n: v for n, v in single.items() if v is not None}
     if settings is None:
         return SamplerSettings(**given)
     if not isinstance(settings, SamplerSettings):

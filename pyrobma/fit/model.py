@@ -520,6 +520,8 @@ def fit_model(
     try:
         if job.effort.draws == 0:
             return _rough(job, found)
+        if settings.sampler == "independence" and found.second.reliable:
+            return _enough(job, found, job.effort.draws)
         return _sampled(job, found)
     except (BridgeError, SamplingError, ToolchainError) as error:
         raise type(error)(f"model with {spec}: {error}") from error

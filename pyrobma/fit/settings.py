@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Final, Literal
 
 from pyrobma._validate import is_whole
 from pyrobma.errors import PyrobmaError
+
+SAMPLERS: Final = ("NUTS", "independence")
 
 
 class SettingsError(PyrobmaError, ValueError):
@@ -52,6 +55,18 @@ class SamplerSettings:
         Longest time that the chains of one model may run at a stretch, in seconds;
         then they are stopped, and the model's results come from the independent
         estimate of its posterior that preceded them.
+    sampler : {"NUTS", "independence"}
+        ``"NUTS"``: Stan's sampler. ``"independence"``: a Metropolis sampler (Tierney
+        1994) that proposes from the survey of the posterior which precedes every fit,
+        wherever that survey can stand alone, Stan's elsewhere. No process is started
+        and no file written, so that small models take a quarter of the time: for
+        simulation studies. What it gives up is a second look: Stan's chains do not
+        depend on what the survey found, but for where they start.
+
+    References
+    ----------
+    .. [1] Tierney L. (1994). Markov chains for exploring posterior distributions.
+       Annals of Statistics 22(4). doi:10.1214/aos/1176325750
     """
 
     chains: int = 4
@@ -64,6 +79,7 @@ class SamplerSettings:
     max_mcse: float = 0.01
     max_draws: int | None = None
     max_seconds: float = 300.0
+    sampler: Literal["NUTS", "independence"] = "NUTS"
 
     @property
     def adapt_deltas(self) -> tuple[float, ...]:
@@ -92,6 +108,11 @@ class SamplerSettings:
                     f"{name}: expected a whole number of at least {least}; got "
                     f"{value!r}."
                 )
+        if self.sampler not in SAMPLERS:
+            raise SettingsError(
+                f"sampler: expected {' or '.join(map(repr, SAMPLERS))}; got "
+                f"{self.sampler!r}."
+            )
         if not 0.1 <= self.adapt_delta < 1:
             raise SettingsError(
                 f"adapt_delta: expected a number in [0.1, 1); got {self.adapt_delta!r}."

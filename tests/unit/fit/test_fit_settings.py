@@ -30,6 +30,10 @@ from pyrobma import SamplerSettings, SettingsError, robma
             {"adapt_delta": 1.0},
             r"adapt_delta: expected a number in \[0\.1, 1\); got 1\.0\.",
         ),
+        (
+            {"sampler": "nuts"},
+            r"sampler: expected 'NUTS' or 'independence'; got 'nuts'",
+        ),
         ({"max_rhat": -1.0}, r"max_rhat: expected a positive number; got -1\.0\."),
         ({"min_ess": 0.0}, r"min_ess: expected a positive number; got 0\.0\."),
         ({"max_mcse": 0.0}, r"max_mcse: expected a positive number; got 0\.0\."),
@@ -64,6 +68,11 @@ def test_large_ensembles_start_with_fewer_draws_per_model():
     drawn = [SamplerSettings().resolved(n).draws for n in (1, 8, 12, 36)]
     assert drawn == [1500, 1500, 1000, 500]
     assert SamplerSettings(draws=700).resolved(36).draws == 700
+
+
+def test_many_estimates_start_with_fewer_draws_too():
+    drawn = [SamplerSettings().resolved(4, K).draws for K in (100, 3000, 10_000)]
+    assert drawn == [1500, 1000, 500]
 
 
 def test_more_draws_than_the_default_limit_raise_the_limit():

@@ -10,7 +10,7 @@ import pytest
 import pyrobma as rb
 from pyrobma.errors import ChainsTimeout
 from pyrobma.fit import Fit, SamplerSettings, fit_model, fit_models, model, schedule
-from pyrobma.fit.model import Survey, survey
+from pyrobma.fit.model import Effort, Survey, survey
 from pyrobma.models import Task
 
 SPIKE = (rb.prior("spike", location=0),)
@@ -37,6 +37,11 @@ def found(spec) -> Survey:
 def shifted(found: Survey, **changes: object) -> Survey:
     second = replace(found.second, **changes)
     return replace(found, exploration=replace(found.exploration, second=second))
+
+
+@pytest.fixture
+def shifted_logml(found):
+    return lambda logml, error: shifted(found, logml=logml, error=error)
 
 
 def test_a_fit_carries_both_numbers_and_they_agree(spec, found):
@@ -80,11 +85,92 @@ def test_a_model_that_cannot_matter_runs_no_chain(spec, found, monkeypatch):
         raise AssertionError("a chain was run")
 
     monkeypatch.setattr(model, "run_chains", never)
-    fit = fit_model(TASK, spec, SETTINGS, 1, 1, found, False)
+    fit = fit_model(TASK, spec, SETTINGS, 1, 1, found, Effort(0, np.inf))
+    assert fit.rough
+    assert fit.ok
+    assert fit.logml == found.second.logml
+    assert fit.logml_mcse == found.second.error
+    assert fit.draws("mu").shape == (2, 100)
+
+
+def test_an_independence_sampler_that_was_asked_for_runs_no_chain(
+    spec, found, monkeypatch
+):
+    def never(*arguments, **options):
+        raise AssertionError("a chain was run")
+
+    monkeypatch.setattr(model, "run_chains", never)
+    settings = replace(SETTINGS, sampler="independence")
+    fit = fit_model(TASK, spec, settings, 1, 1, found)
     assert fit.sampler == "independence"
     assert fit.ok
+    assert 0 < fit.logml_mcse < 0.01
     assert abs(fit.logml - found.second.logml) < 4 * fit.logml_mcse
-    assert fit.draws("mu").shape == (2, 400)
+    shaky = shifted(found, method="importance", pareto_k=0.9, error=0.5)
+    with pytest.raises(AssertionError, match="a chain was run"):
+        fit_model(TASK, spec, settings, 1, 1, shaky)
+
+
+def space_of(*components: str) -> rb.ModelSpace:
+    """Spikes and normals of mu and tau: no model is fitted."""
+    sides = {
+        "effect": (rb.prior("normal", mean=0, sd=1),),
+        "heterogeneity": (rb.prior("inv_gamma", shape=1, scale=0.15),),
+    }
+    return rb.model_space(
+        **{c: sides[c] for c in components},
+        **{f"{c}_null": SPIKE for c in ("effect", "heterogeneity")},
+    )
+
+
+def test_a_share_is_of_the_hypothesis_in_which_it_is_largest():
+    space = space_of("effect", "heterogeneity")
+    names = [m.alternative for m in space.models]
+    logml = dict(enumerate(np.log([0.1, 0.2, 0.3, 0.4])))
+    shares = schedule._shares(logml, space)
+    given = dict(zip(names, np.exp(list(logml.values())), strict=True))
+    for i, name in enumerate(names):
+        sums = []
+        for component in ("effect", "heterogeneity"):
+            sums.append(
+                sum(
+                    p
+                    for n, p in given.items()
+                    if (component in n) == (component in name)
+                )
+            )
+        assert shares[i] == pytest.approx(given[name] / min(sums))
+
+
+def test_errors_asked_for_keep_that_of_the_evidence_for_a_hypothesis():
+    rng = np.random.default_rng(1)
+    space = rb.model_space(
+        effect=[rb.prior("normal", mean=0, sd=s) for s in np.linspace(0.1, 2, 25)],
+        effect_null=[rb.prior("normal", mean=0, sd=s) for s in (0.001, 0.002)],
+        heterogeneity_null=SPIKE,
+    )
+    for spread in (0.0, 1.0, 5.0):
+        logml = dict(enumerate(spread * rng.normal(size=len(space))))
+        efforts = schedule._efforts(logml, space, SETTINGS.resolved(1), few=True)
+        p = np.exp(list(logml.values()))
+        side = np.array(["effect" in m.alternative for m in space.models])
+        for half in (side, ~side):
+            share = p[half] / p[half].sum()
+            error = np.array([efforts[i].error for i in np.flatnonzero(half)])
+            assert np.sqrt((share**2 * error**2).sum()) <= 1.12 * SETTINGS.max_mcse
+        assert all(300 <= effort.draws <= 400 for effort in efforts.values())
+
+
+def test_what_is_negligible_by_less_than_five_errors_is_run(shifted_logml):
+    space = space_of("effect")
+    far = {
+        error: shifted_logml(-20.0, error) for error in (1.0, 1.5)
+    }  # log(1e-6) is -13.8
+    for error, survey_of in far.items():
+        found = schedule._hopeless(
+            {}, {0: shifted_logml(0.0, 0.001), 1: survey_of}, space
+        )
+        assert found == ({1} if error == 1.0 else set())
 
 
 def test_chains_that_take_too_long_are_replaced_and_named(spec, found, monkeypatch):
@@ -124,9 +210,9 @@ def test_large_ensembles_sample_only_what_matters(monkeypatch):
     monkeypatch.setattr(schedule, "fit_model", spy)
     fits = fit_models(far, space, settings=SETTINGS, seed=1)
     assert len(space) == 12
-    assert sampled.count(False) == 4
+    assert sum(effort.draws == 0 for effort in sampled) == 4
     without = [f for f in fits if "heterogeneity" not in f.spec.alternative]
-    assert all(f.sampler == "independence" for f in without)
+    assert all(f.rough for f in without)
     assert all(f.sampler == "NUTS" for f in fits if f not in without)
 
 
