@@ -96,12 +96,28 @@ def bayes_factor(value: float) -> str:
     return decimal(value, 3)
 
 
-def bayes_factor_of_log(log_bf: float) -> str:
-    """Write a Bayes factor from its natural log, which may be too large for exp()."""
-    if not math.isfinite(log_bf) or abs(log_bf) < _LARGEST_LOG:
+def bayes_factor_of_log(log_bf: float, mcse: float = 0.0) -> str:
+    """Write a Bayes factor from its natural log, which may be too large for exp().
+
+    As `bayes_factor` does, but without digits that `mcse`, the Monte Carlo standard
+    error of the log, makes uncertain by more than two of their units.
+    """
+    if not math.isfinite(log_bf) or (not mcse and abs(log_bf) < _LARGEST_LOG):
         return bayes_factor(math.exp(log_bf))
-    mantissa, exponent = _power_of_ten(log_bf, 3)
-    return f"{mantissa}e{exponent:+d}"
+    power = log_bf / math.log(10)
+    # Of the mantissa; the first digit is always written.
+    digits = 3 if not mcse else max(0, math.floor(-math.log10(mcse / 2) - power % 1))
+    if -3 <= power < 6:
+        digits = min(3, digits - math.floor(power))
+        text = decimal(math.exp(log_bf), max(digits, 0))
+        return text if digits >= 0 else f"{round(math.exp(log_bf), digits):.0f}"
+    mantissa, exponent = _power_of_ten(log_bf, min(3, digits))
+    return f"{mantissa}e{exponent:+03d}"
+
+
+def certain_decimals(mcse: float) -> int:
+    """Return how many decimals an error leaves certain within two units, at most 3."""
+    return max(0, min(3, math.floor(-math.log10(mcse / 2)))) if mcse > 0 else 3
 
 
 def short_bayes_factor(log_bf: float) -> str:

@@ -13,7 +13,7 @@ from pyrobma.effects import EffectSizes, Measure
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.mixing import Mixture
-from pyrobma.ensemble.normal_mixture import expectation
+from pyrobma.ensemble.normal_mixture import expectation, normal_cdf
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.quantiles import check_probs
@@ -183,8 +183,9 @@ def prediction_interval(
     Returns
     -------
     dict of str to float
-        ``Mean``, ``Median``, one value per quantile, named by its probability, and
-        ``error(Mean)``, the Monte Carlo standard error of the mean.
+        ``Mean``, ``Median``, one value per quantile, named by its probability, and the
+        Monte Carlo standard errors ``error(Mean)`` and ``error(Quantiles)``, the
+        largest of the quantiles'.
 
     Raises
     ------
@@ -207,19 +208,34 @@ def prediction_interval(
     if conditional:
         member = ensemble.alternatives("effect", member)
 
-    def expected(study: Predictor) -> FloatArray:
+    def normal(study: Predictor) -> list[FloatArray]:
         centre = study.new_mean
         if quantity is not None:
             centre = data_mean(ensemble.task, quantity.value(study.draws))
-        return expectation(convert, *np.broadcast_arrays(centre, study.new_sd))
+        return list(np.broadcast_arrays(centre, study.new_sd))
+
+    def below(x: FloatArray) -> Mixture:
+        return ensemble.predicted(
+            lambda study: normal_cdf(x, *normal(study)), given=member
+        )
 
     # By draw, not from the mixture: the mean then has a Monte Carlo error.
-    average = ensemble.predicted(expected, given=member)
-    quantiles = convert(
-        new_effect(ensemble, given=member, quantity=quantity).quantiles(
-            [0.5, *levels.values()]
-        )
+    average = ensemble.predicted(
+        lambda study: expectation(convert, *normal(study)), given=member
     )
+    effect = new_effect(ensemble, given=member, quantity=quantity)
+    asked = np.array([0.5, *levels.values()])
+    at = effect.quantiles(asked)
+    quantiles = convert(at)
+    # A quantile errs as much as the distribution function there.
+    errors = np.array([below(x).mcse() for x in at])
+    low, high = (
+        convert(effect.quantiles(np.clip(asked + sign * errors, 0.0, 1.0)))
+        for sign in (-1.0, 1.0)
+    )
+    inside = (asked > 0) & (asked < 1)
+    with np.errstate(invalid="ignore"):  # both ends may be infinite
+        gap = np.where(low == high, 0.0, high - low)[inside]
     exists = mean_exists(ensemble, output_scale, member) and all(
         np.isfinite(d).all()
         for d, p in zip(average.draws, average.probabilities, strict=True)
@@ -230,6 +246,7 @@ def prediction_interval(
         "Median": float(quantiles[0]),
         **{name: float(q) for name, q in zip(levels, quantiles[1:], strict=True)},
         "error(Mean)": average.mcse() if exists else float("nan"),
+        "error(Quantiles)": float(0.5 * gap.max()),
     }
 
 

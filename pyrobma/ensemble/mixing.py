@@ -49,7 +49,7 @@ class Mixture:
         second = np.array([float((d**2).mean()) for d in self.draws])
         return float(np.sqrt(max(self.probabilities @ second - self.mean() ** 2, 0.0)))
 
-    def quantiles(self, probs: Sequence[float]) -> FloatArray:
+    def quantiles(self, probs: Sequence[float] | FloatArray) -> FloatArray:
         """Return quantiles; every draw weighs its model's probability over its number.
 
         Parameters
@@ -65,6 +65,40 @@ class Mixture:
         sizes = np.array([draws.size for draws in some])
         shares = self.probabilities[kept] / sizes
         return weighted_quantiles(np.concatenate(some), np.repeat(shares, sizes), probs)
+
+    def quantile_errors(self, probs: Sequence[float]) -> FloatArray:
+        """Return the Monte Carlo standard errors of quantiles.
+
+        Parameters
+        ----------
+        probs : sequence of float in [0, 1]
+
+        Returns
+        -------
+        array of shape (len(probs),)
+            0 where the quantile is an atom, a spike of some models, that no error of
+            its probability moves it from; NaN for the extremes, 0 and 1.
+
+        Notes
+        -----
+        A quantile x of probability p errs as much as the distribution function there:
+        with its Monte Carlo standard error e at x, half the distance of the quantiles
+        of p - e and p + e (Vehtari et al. 2021, doi:10.1214/20-BA1221, for draws of
+        one posterior).
+        """
+        levels = np.asarray(probs, dtype=np.float64)
+        errors = np.array(
+            [self.probability_error(x) for x in self.quantiles(levels).tolist()]
+        )
+        ends = np.clip(np.concatenate([levels - errors, levels + errors]), 0.0, 1.0)
+        low, high = np.split(self.quantiles(ends), 2)
+        inside = (levels > 0) & (levels < 1)
+        return np.where(inside, 0.5 * (high - low), np.nan)
+
+    def probability_error(self, value: float) -> float:
+        """Return the Monte Carlo standard error of P(parameter <= value)."""
+        below = self.transformed(lambda draws: (draws <= value).astype(np.float64))
+        return below.mcse()
 
     def mcse(self) -> float:
         """Return the Monte Carlo standard error of the mean.

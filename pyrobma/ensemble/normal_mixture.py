@@ -39,6 +39,14 @@ def expectation(
         return np.asarray(pairs @ _WEIGHTS)
 
 
+def normal_cdf(x: FloatArray, mean: FloatArray, sd: FloatArray) -> FloatArray:
+    """Return P(X <= x) of normal variables, of points where the sd is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # inf for a point below x, -inf above; at it 0/0, which belongs to the cdf
+        z = (x - mean) / sd
+    return np.asarray(np.where(np.isnan(z), 1.0, ndtr(z)))
+
+
 @dataclass(frozen=True, slots=True)
 class NormalMixture:
     """A weighted mixture of normal distributions and points.
@@ -58,13 +66,10 @@ class NormalMixture:
     def cdf(self, x: FloatArray) -> FloatArray:
         """Return the probability of values up to `x`, for every `x`."""
         points = np.atleast_1d(np.asarray(x, dtype=np.float64))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # inf for a point below x, -inf above; at it 0/0, which belongs to the cdf
-            z = (points[..., None] - self.mean) / self.sd
-        below = np.where(np.isnan(z), 1.0, ndtr(z))
+        below = normal_cdf(points[..., None], self.mean, self.sd)
         return np.asarray(below @ self.weights)
 
-    def quantiles(self, probs: Sequence[float]) -> FloatArray:
+    def quantiles(self, probs: Sequence[float] | FloatArray) -> FloatArray:
         """Return the smallest values whose cdf reaches `probs`, exact to rounding.
 
         Parameters

@@ -23,7 +23,7 @@ from pyrobma.ensemble.quantities import (
     posterior,
 )
 from pyrobma.summary.checks import ensemble_warnings
-from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.estimates import digit_notes, estimate, estimate_formats
 from pyrobma.summary.grid import effect_format
 from pyrobma.summary.heading import heading
 from pyrobma.summary.heterogeneity import prediction_note
@@ -165,7 +165,8 @@ def _pooled(
             "and PI the true effect of such a study. adjusted: at the means of "
             "numbers, all levels counting the same.",
         )
-    return Table(title, frame, estimate_formats(frame, output_scale), notes)
+    formats = estimate_formats(frame, output_scale)
+    return Table(title, frame, formats, notes + digit_notes(frame, formats))
 
 
 def _effects_table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,12 @@ import pandas as pd
 from pyrobma._format import Format, error
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
-from pyrobma.summary.grid import by_row
+from pyrobma.summary.grid import PAD, by_row
 from pyrobma.summary.notes import learning_notes, scale_notes, weight_notes
 from pyrobma.summary.table import Table
+
+ERRORS: Final = ("error(Mean)", "error(Quantiles)")
+"""Monte Carlo standard errors: of the mean, and the largest of the quantiles'."""
 
 
 def estimates_table(
@@ -45,19 +49,24 @@ def estimates_table(
     notes += scale_notes(ensemble, output_scale, without=terms)
     notes += weight_notes(None if grid is None else grid.sides)
     symbols = ensemble.unknowns.latex
-    return Table(title, frame, estimate_formats(frame, output_scale), notes, symbols)
+    formats = estimate_formats(frame, output_scale)
+    return Table(title, frame, formats, notes + digit_notes(frame, formats), symbols)
 
 
 def estimate(mixture: Mixture, probs: Sequence[float]) -> dict[str, float]:
     """Return a row of a table of estimates."""
-    median, *quantiles = mixture.quantiles([0.5, *probs])
+    levels = [0.5, *probs]
+    median, *quantiles = mixture.quantiles(levels)
     mean, mcse = mixture.mean(), mixture.mcse()
+    errors = mixture.quantile_errors(levels)
+    # A parameter that is equal in all draws can differ in their last digits.
+    rounding = np.finfo(np.float64).eps * abs(mean)
     return {
         "Mean": mean,
         "Median": float(median),
         **{f"{p:g}": float(q) for p, q in zip(probs, quantiles, strict=True)},
-        # A parameter that is equal in all draws can differ in their last digits.
-        "error(Mean)": mcse if mcse > np.finfo(np.float64).eps * abs(mean) else 0.0,
+        "error(Mean)": mcse if mcse > rounding else 0.0,
+        "error(Quantiles)": float(np.nanmax(np.where(errors > rounding, errors, 0.0))),
     }
 
 
@@ -66,6 +75,27 @@ def estimate_formats(
 ) -> dict[str, Format | tuple[str, ...]]:
     """Return how a table of such rows is printed."""
     return {
-        **by_row(frame.drop(columns="error(Mean)"), output_scale),
-        "error(Mean)": error,
+        **by_row(frame.drop(columns=[*ERRORS]), output_scale),
+        **dict.fromkeys(ERRORS, error),
     }
+
+
+def digit_notes(
+    frame: pd.DataFrame, formats: Mapping[str, Format | tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Say so where more digits are printed than Monte Carlo errors leave certain.
+
+    A last digit that may be off by more than two of its units is uncertain.
+    """
+    worst = 0.0
+    for row, largest in enumerate(frame[[*ERRORS]].max(axis=1)):
+        texts = [f[row] for f in formats.values() if isinstance(f, tuple)]
+        digits = max(len(t.rstrip(PAD).partition(".")[2]) for t in texts)
+        if largest > 2.0 * 10.0**-digits:
+            worst = max(worst, largest)
+    if not worst:
+        return ()
+    return (
+        f"Monte Carlo errors reach {error(worst)}: last digits may be off by as much. "
+        'precision="publication" makes three decimals certain.',
+    )

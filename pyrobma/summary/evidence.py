@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pyrobma._format import bayes_factor_of_log, error, fixed
+from pyrobma._format import (
+    bayes_factor_of_log,
+    certain_decimals,
+    decimal,
+    error,
+    fixed,
+)
 from pyrobma.effects import Moderators
 from pyrobma.ensemble import Ensemble
 from pyrobma.models.terms import keeping_heredity
@@ -74,7 +80,9 @@ def bias_table(
 def _evidence_table(
     title: str, ensemble: Ensemble, found: pd.DataFrame, log_bf: bool, bf01: bool
 ) -> Table:
-    name, values, texts = bayes_factors(found["log_bf"], log_bf, bf01)
+    name, values, texts = bayes_factors(
+        found["log_bf"], log_bf, bf01, found["log_bf_mcse"]
+    )
     models = tuple(f"{n}/{len(ensemble.fits)}" for n in found["models"])
     frame = pd.DataFrame(
         {
@@ -111,7 +119,10 @@ def _title(ensemble: Ensemble, name: str) -> str:
 
 
 def bayes_factors(
-    log_values: pd.Series[float], log_bf: bool, bf01: bool
+    log_values: pd.Series[float],
+    log_bf: bool,
+    bf01: bool,
+    errors: pd.Series[float] | None = None,
 ) -> tuple[str, pd.Series[float], tuple[str, ...]]:
     """Return the heading of a column of Bayes factors, its numbers and its texts.
 
@@ -121,10 +132,19 @@ def bayes_factors(
         Natural logs of Bayes factors for the presence of something.
     log_bf, bf01 : bool
         Show their logs; show evidence for the absence.
+    errors : Series of float, optional
+        Monte Carlo standard errors of the logs: digits that they make uncertain are
+        not written. None: all are.
     """
     name = "Exclusion BF" if bf01 else "Inclusion BF"
     shown = -log_values if bf01 else log_values
+    known = [0.0] * len(shown) if errors is None else errors.tolist()
     if log_bf:
-        return f"log({name})", shown, tuple(map(fixed(3), shown))
+        texts = tuple(map(_certain, shown, known))
+        return f"log({name})", shown, texts
     with np.errstate(over="ignore"):
-        return name, shown.apply(np.exp), tuple(map(bayes_factor_of_log, shown))
+        return name, shown.apply(np.exp), tuple(map(bayes_factor_of_log, shown, known))
+
+
+def _certain(value: float, mcse: float) -> str:
+    return decimal(value, certain_decimals(mcse))

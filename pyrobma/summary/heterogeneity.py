@@ -19,7 +19,7 @@ from pyrobma.ensemble import (
 )
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.summary.checks import ensemble_warnings
-from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.estimates import digit_notes, estimate, estimate_formats
 from pyrobma.summary.heading import heading
 from pyrobma.summary.models import model_titles
 from pyrobma.summary.notes import learning_notes, scale_notes
@@ -139,7 +139,8 @@ def _table(
         notes = (prediction_note(rows["PI"]), *notes)
     if clustered:
         notes = (*notes, _cluster_note(ensemble, conditional, given))
-    return Table(title, frame, estimate_formats(frame, output_scale), notes)
+    formats = estimate_formats(frame, output_scale)
+    return Table(title, frame, formats, notes + digit_notes(frame, formats))
 
 
 def _cluster_note(

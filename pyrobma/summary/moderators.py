@@ -26,7 +26,7 @@ from pyrobma.ensemble.quantities import (
 )
 from pyrobma.errors import DataError
 from pyrobma.summary.checks import ensemble_warnings
-from pyrobma.summary.estimates import estimate, estimate_formats
+from pyrobma.summary.estimates import ERRORS, digit_notes, estimate, estimate_formats
 from pyrobma.summary.evidence import bayes_factors
 from pyrobma.summary.heading import heading
 from pyrobma.summary.notes import scale_notes
@@ -71,7 +71,7 @@ def coefficients_table(
             found[row.label]["P(=0)"] = absent(ensemble, row)
     frame = pd.DataFrame.from_dict(found, orient="index")
     if not conditional:  # beside the estimates, before their error
-        frame.insert(len(frame.columns) - 2, "P(=0)", frame.pop("P(=0)"))
+        frame.insert(len(frame.columns) - 1 - len(ERRORS), "P(=0)", frame.pop("P(=0)"))
     kind = "Conditional" if conditional else "Model-averaged"
     notes = scale_notes(ensemble, output_scale, linear="coefficients")
     notes += _coding_notes(moderators, standardized)
@@ -82,7 +82,7 @@ def coefficients_table(
         f"{kind} meta-regression estimates:",
         frame,
         {**formats, "P(=0)": fixed(3)},
-        notes,
+        notes + digit_notes(frame, formats),
     )
 
 
@@ -318,14 +318,15 @@ def _with_evidence(
 ) -> Table:
     frame = pd.DataFrame.from_dict(found, orient="index")
     logs = pd.Series({name: one.log_bf for name, one in evidence.items()})
-    name, values, texts = bayes_factors(logs, log_bf, bf01)
+    errors = pd.Series({name: one.log_bf_mcse for name, one in evidence.items()})
+    name, values, texts = bayes_factors(logs, log_bf, bf01, errors)
     formats: dict[str, Format | tuple[str, ...]] = {
         **estimate_formats(frame, output_scale),
         name: texts,
         "error(log BF)": _error,
     }
     frame[name] = values
-    frame["error(log BF)"] = [one.log_bf_mcse for one in evidence.values()]
+    frame["error(log BF)"] = errors
     atoms = [one.prior_atom for one in evidence.values()]
     if any(atoms):
         frame["P(=0) prior"] = atoms

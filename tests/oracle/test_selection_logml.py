@@ -14,6 +14,7 @@ from quadrature import DEFAULT_EFFECT, DEFAULT_HETEROGENEITY, SPIKE_0, d_to_z
 import pyrobma as rb
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import TOLERANCE, Rule
+from pyrobma.fit.schedule import _shares
 from pyrobma.fit.stan_data import program, stan_data
 from pyrobma.programs import library
 
@@ -119,11 +120,15 @@ def test_default_ensemble_has_its_36_models_and_their_prior_probabilities(psma):
     assert spike.tolist() == 18 * [True] + 18 * [False]
 
 
-def test_every_model_that_matters_has_a_precise_log_marginal_likelihood(psma):
+def test_log_evidence_is_as_precise_as_asked_for_by_the_share_of_each_model(psma):
     models = psma.models
     matters = models["post_prob"] > NEGLIGIBLE
     assert matters.sum() > 30
-    assert (models["logml_mcse"][matters] < LOGML_MCSE).all()
+    shares = _shares(dict(enumerate(psma.logml)), psma.space)
+    asked = LOGML_MCSE / np.sqrt(np.clip(4 * np.array(list(shares.values())), 0.01, 1))
+    assert (models["logml_mcse"] <= asked).all()
+    # Both sides of a Bayes factor.
+    assert (psma.inclusion["log_bf_mcse"] < np.sqrt(2.5) * LOGML_MCSE).all()
     assert all(fit.ok for fit in psma.fits)
 
 

@@ -33,7 +33,7 @@ def fitted(seed, bias):
             priors_heterogeneity_null=None,
             priors_bias=bias,
             priors_bias_null=rb.prior_none() if bias is None else None,
-            settings=rb.SamplerSettings(draws=250, max_draws=500, min_ess=100),
+            settings=rb.SamplerSettings(draws=1000, max_draws=2000, min_ess=100),
             seed=seed,
         )
 

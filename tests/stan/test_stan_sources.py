@@ -148,7 +148,10 @@ def test_compiler_keeps_the_vectors_of_the_likelihood_in_plain_arrays(
     gradient = made.split("log_prob_impl(VecR& ")[2]  # the one with derivatives
     gradient = gradient.split("write_array_impl(")[0]
     plain = re.findall(r"var_value<Eigen::Matrix<double,-1,1>>\s+(\w+)", gradient)
-    stems = {re.sub(r"_sym\d+__$", "", name) for name in plain}
+    stems = {
+        re.sub(r"(_sym\d+_+)+$", "", name).removeprefix("inline_selected_alone_")
+        for name in plain
+    }
     inside = ("log_selection_independent_at", "log_selection_independent_C")
     wanted = {*PLAIN_ARRAYS[program], "inline_study_means_mean"}
     if program == "selection":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import signal, stats
 
 from pyrobma.ensemble import LogmlErrors, Mixture
 from pyrobma.ensemble.mixing import allocate
@@ -142,3 +143,41 @@ def test_the_error_of_a_mean_counts_effective_draws_not_raw_ones():
     three = mixture([0.5, 0.2, 0.3], [chains, *other])
     parts = [0.5 * exact, 0.2 / np.sqrt(n), 0.9 * np.sqrt(19 / 8000)]
     assert three.mcse() == pytest.approx(np.linalg.norm(parts), rel=CORRELATED)
+
+
+def test_the_error_of_a_quantile_is_that_of_independent_draws():
+    # Of N(0, 1) and 4 x 5,000 draws: sqrt(p (1 - p) / n) / density.
+    draws = np.random.default_rng(1).normal(size=(4, 5000))
+    mixed = mixture([1.0], [draws], np.zeros(1))
+    probs = np.array([0.025, 0.5, 0.9])
+    expected = np.sqrt(probs * (1 - probs) / draws.size) / stats.norm.pdf(
+        stats.norm.ppf(probs)
+    )
+    # Estimated from as many draws: the density between two ends varies by 5 %.
+    np.testing.assert_allclose(mixed.quantile_errors(probs), expected, rtol=0.2)
+
+
+def test_errors_of_quantiles_are_what_seeds_show():
+    probs, seeds = [0.025, 0.5, 0.975], 200
+    rng = np.random.default_rng(2)
+    z = []
+    for _ in range(seeds):
+        # An autoregression of correlation .7: 1,000 draws are worth 176.
+        noise = rng.normal(size=(4, 1000)) * np.sqrt(1 - 0.7**2)
+        noise[:, 0] = rng.normal(size=4)
+        draws = signal.lfilter([1.0], [1.0, -0.7], noise, axis=1)
+        mixed = mixture([1.0], [draws], np.zeros(1))
+        exact = stats.norm.ppf(probs)
+        z.append((mixed.quantiles(probs) - exact) / mixed.quantile_errors(probs))
+    # The sd of 200 standard normals is within .15 of 1 at three errors.
+    np.testing.assert_allclose(np.std(z, axis=0), 1.0, atol=0.2)
+
+
+def test_a_quantile_within_a_spike_has_no_error_and_the_extremes_have_none_known():
+    draws = np.random.default_rng(3).normal(5.0, 1.0, size=(4, 500))
+    mixed = mixture([0.6, 0.4], [SPIKE, draws], np.array([0.0, 0.02]))
+    errors = mixed.quantile_errors([0.0, 0.5, 0.9, 1.0])
+    assert np.isnan(errors[[0, 3]]).all()
+    assert errors[1] == 0
+    # Three quarters up the normal: .4 sqrt(.19 / 2000) and .06 x .02, over .4 x .318.
+    assert errors[2] == pytest.approx(0.032, rel=0.25)

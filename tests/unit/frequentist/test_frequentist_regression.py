@@ -535,7 +535,9 @@ def test_predictions_keep_the_index_and_read_one_row():
     rows = pd.DataFrame({"ablat": [10.0, 40.0]}, index=["south", "north"])
     found = fit.predict(rows)
     assert found.index.tolist() == ["south", "north"]
-    assert fit.predict({"ablat": 40.0}).fit.item() == found.fit["north"]
+    # Sums of one row and of two are rounded differently by some processors.
+    alone = fit.predict({"ablat": 40.0}).fit.item()
+    assert alone == pytest.approx(found.fit["north"], rel=1e-14)
     assert fit.predict([10.0, 40.0]).fit.tolist() == found.fit.tolist()
 
 

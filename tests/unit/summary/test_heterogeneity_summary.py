@@ -50,7 +50,8 @@ def nothing(made):
 
 def expected(mixture, probs):
     low, median, high = mixture.quantiles([probs[0], 0.5, probs[1]])
-    return [mixture.mean(), median, low, high, mixture.mcse()]
+    worst = mixture.quantile_errors([0.5, *probs]).max()
+    return [mixture.mean(), median, low, high, mixture.mcse(), worst]
 
 
 @pytest.mark.parametrize("scale", [None, "OR"])
@@ -60,7 +61,14 @@ def test_the_rows_are_the_prediction_interval_and_the_measures(ensemble, scale):
     frame = shown.heterogeneity
     assert list(shown.tables) == ["heterogeneity"]
     assert list(frame.index) == ROWS
-    assert list(frame.columns) == ["Mean", "Median", "0.1", "0.9", "error(Mean)"]
+    assert list(frame.columns) == [
+        "Mean",
+        "Median",
+        "0.1",
+        "0.9",
+        "error(Mean)",
+        "error(Quantiles)",
+    ]
     for name, mixture in heterogeneity(ensemble, output_scale=scale).items():
         np.testing.assert_allclose(
             frame.loc[name], expected(mixture, probs), rtol=ROUNDING

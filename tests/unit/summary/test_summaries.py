@@ -33,9 +33,9 @@ Bayesian model-averaged meta-analysis (4 models): 4 estimates in 2 clusters
 
 Components summary:
               Models Prior prob. Post. prob. Inclusion BF error(log BF)
-Effect           2/4       0.500       0.613        1.585         0.020
-Heterogeneity    2/4       0.500       0.891        8.164         0.013
-Hierarchical     2/4       0.500       0.891        8.164         0.013
+Effect           2/4       0.500       0.613          1.6         0.020
+Heterogeneity    2/4       0.500       0.891          8.2         0.013
+Hierarchical     2/4       0.500       0.891          8.2         0.013
 error(log BF): Monte Carlo standard error of the log Bayes factor.
 Hierarchical repeats Heterogeneity: every model with the one has the other. \
 priors_hierarchical_null=prior("spike", location=0) tests clusters alone.
@@ -47,7 +47,14 @@ def test_the_printed_ensemble_summary_of_made_up_fits(ensemble):
     components, estimates = text.split("\nModel-averaged estimates:\n")
     assert words(components) == words(ENSEMBLE_TEXT)
     lines = estimates.splitlines()
-    assert lines[0].split() == ["Mean", "Median", "0.025", "0.975", "error(Mean)"]
+    assert lines[0].split() == [
+        "Mean",
+        "Median",
+        "0.025",
+        "0.975",
+        "error(Mean)",
+        "error(Quantiles)",
+    ]
     assert [line.split()[0] for line in lines[1:4]] == ["mu", "tau", "rho"]
     assert lines[4] == (
         "Estimates are on the Cohen's d scale; priors are on the Cohen's d scale."
@@ -114,11 +121,19 @@ def test_the_printed_models_summary_of_made_up_fits(ensemble):
 
 def test_the_estimates_are_mean_median_and_quantiles_of_the_mixtures(ensemble):
     found = ensemble.summary(probs=[0.1, 0.9]).estimates
-    assert list(found.columns) == ["Mean", "Median", "0.1", "0.9", "error(Mean)"]
+    assert list(found.columns) == [
+        "Mean",
+        "Median",
+        "0.1",
+        "0.9",
+        "error(Mean)",
+        "error(Quantiles)",
+    ]
     for parameter in ("mu", "tau", "rho"):
         mixed = ensemble.mixture(parameter)
         low, median, high = mixed.quantiles([0.1, 0.5, 0.9])
-        expected = [mixed.mean(), median, low, high, mixed.mcse()]
+        worst = mixed.quantile_errors([0.1, 0.5, 0.9]).max()
+        expected = [mixed.mean(), median, low, high, mixed.mcse(), worst]
         np.testing.assert_allclose(found.loc[parameter], expected, rtol=ROUNDING)
 
 
