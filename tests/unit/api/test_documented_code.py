@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import redirect_stdout
-from io import StringIO
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
-CODE = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(\n```text\n(?P<text>.*?)^```\n)?",
-    re.MULTILINE | re.DOTALL,
-)
+sys.path.insert(0, str(ROOT / "docs"))
+from paste import PAGES, examples, printed  # noqa: E402 - not a package
+
 NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?(?:e[+-]\d+)?")
 RELATIVE = 0.05
 """Numbers are drawn: another compiler gives other draws, with errors below 2 %."""
@@ -22,12 +19,6 @@ ABSOLUTE = 0.02
 """The same of means near 0. Monte Carlo errors are smaller, so any of them passes."""
 BYTES = 150_000
 """Limit of an image, so that a page shows at once."""
-
-
-def examples(page: Path) -> list[tuple[str, str]]:
-    """Return each block of code with what it prints."""
-    found = CODE.finditer(page.read_text(encoding="utf-8"))
-    return [(one["code"], one["text"] or "") for one in found]
 
 
 def words(text: str) -> str:
@@ -44,12 +35,9 @@ def numbers(text: str) -> list[float]:
 )
 def test_code_prints_what_stands_below_it(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # figures and reports are written there
-    names: dict[str, object] = {}
-    for code, text in examples(page):
-        with redirect_stdout(StringIO()) as printed:
-            exec(compile(code, page.name, "exec"), names)
-        assert words(printed.getvalue()) == words(text), code
-        assert numbers(printed.getvalue()) == pytest.approx(
+    for (code, text), found in zip(examples(page), printed(page), strict=True):
+        assert words(found) == words(text), code
+        assert numbers(found) == pytest.approx(
             numbers(text), rel=RELATIVE, abs=ABSOLUTE
         ), code
 
