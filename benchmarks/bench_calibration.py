@@ -49,7 +49,7 @@ def runs(effects: rb.EffectSizes, seeds: int) -> tuple[pd.DataFrame, pd.DataFram
             sums.append(
                 {
                     "seed": seed, "what": f"mean of {name}",
-                    "value": mixture.mean, "error": mixture.mcse,
+                    "value": mixture.mean(), "error": mixture.mcse(),
                 }
             )  # fmt: skip
     return pd.DataFrame(models), pd.DataFrame(sums)

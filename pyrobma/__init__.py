@@ -109,6 +109,7 @@ from pyrobma.priors import (
 )
 from pyrobma.result import RobmaFit, load
 from pyrobma.sensitivity import Sensitivity, sensitivity
+from pyrobma.simulate import Simulation, simulate
 from pyrobma.summary import Summary, Table, compare
 
 __version__ = _version("pyrobma")
@@ -145,6 +146,7 @@ __all__ = [
     "SamplingError",
     "Sensitivity",
     "SettingsError",
+    "Simulation",
     "Summary",
     "Table",
     "ToolchainError",
@@ -208,6 +210,7 @@ __all__ = [
     "se_z2se_logOR",
     "se_z2se_r",
     "sensitivity",
+    "simulate",
     "smd",
     "smd_one_sample",
     "smd_paired",

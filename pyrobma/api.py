@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
@@ -26,6 +27,7 @@ from pyrobma.effects import (
 )
 from pyrobma.effects.entry import estimates_and_rows
 from pyrobma.effects.moderators import Centre, Missing, Mods
+from pyrobma.ensemble import FitCache
 from pyrobma.errors import (
     ConvergenceWarning,
     DataError,
@@ -58,10 +60,11 @@ from pyrobma.models import (
     term_hypotheses,
     with_heredity,
 )
-from pyrobma.models.spec import legal
+from pyrobma.models.given import given_models
 from pyrobma.models.terms import confounded_bias
 from pyrobma.parameters import BIAS, COMPONENTS, HIERARCHICAL
 from pyrobma.planned import Plan
+from pyrobma.precision import with_certain_digits
 from pyrobma.priors import (
     DEFAULT,
     BiasArgument,
@@ -169,6 +172,8 @@ def robma(
     executor: Executor | None = None,
     progress: bool | None = None,
     fits: Sequence[Fit] = (),
+    cache: str | os.PathLike[str] | None = None,
+    precision: Literal["publication"] | None = None,
     only_priors: bool = False,
 ) -> RobmaFit | Plan:
     """Fit a Bayesian model-averaged meta-analysis.
@@ -287,6 +292,20 @@ def robma(
         only of what takes longer than a second, or than 30 where it is lines.
     fits : sequence of Fit, optional
         Models fitted before, e.g. those of a `FitError`, to go on from there.
+    cache : str or path, optional
+        A folder where models are stored as they are finished, and looked for. The same
+        call goes on from there after whatever ended it, a kill or a crash included,
+        and so do other calls with models of the same data, priors and settings. With
+        `seed` only fits of that seed are taken, so that the numbers are those of a
+        call that was never cut off (unless one with other models or weights had more
+        draws of them); without it any fit is. Several processes can share a folder.
+        None: nothing is stored.
+    precision : {"publication"}, optional
+        Continue the chains of models with a posterior probability of 1 % and more until
+        no digit that ``summary()`` prints is uncertain by more than two of its units:
+        three decimals of most means and quantiles, three digits of Bayes factors. A
+        line says how many draws that takes, often ten times as many. None: what
+        `SamplerSettings` ask for.
     only_priors : bool
         Fit nothing, but return the models and their priors, to look at them before.
 
@@ -309,7 +328,8 @@ def robma(
     DataWarning
         If the linear mapping moves the mean effect by more than 2 %, clusters or priors
         of rho are not used, there is one cluster only, default priors meet `y` in far
-        other units, or the estimates lie on the other side of `effect_direction`.
+        other units, the estimates lie on the other side of `effect_direction`, or a
+        file of `cache` is damaged or cannot be written.
     PriorWarning
         If a prior reaches outside the legal values of its parameter and is truncated.
     ConvergenceWarning
@@ -391,15 +411,20 @@ def robma(
         )
     _check_direction(task, space)
     chosen = settings.resolved(len(space), task.effects.K)
+    if precision not in (None, "publication"):
+        raise SettingsError(
+            f"precision: expected 'publication' or None; got {precision!r}."
+        )
     if only_priors:
         return Plan(task, space, chosen, seed)
+    store = None if cache is None else FitCache(cache, task, any_seed=seed is None)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     _announce(space, progress)
     try:
         fitted = fit_models(
             task, space, settings=settings, seed=seed, cores=cores, executor=executor,
-            progress=progress, fits=fits,
+            progress=progress, fits=fits, cache=store,
         )  # fmt: skip
     except (FitError, FitInterrupted) as error:
         if error.fits:
@@ -407,6 +432,10 @@ def robma(
             error.finished = RobmaFit(task, finished, error.fits, chosen, seed)
         raise
     result = RobmaFit(task, space, fitted, chosen, seed)
+    if precision is not None:
+        result = with_certain_digits(
+            result, cores=cores, executor=executor, cache=store, progress=progress
+        )
     for text in ensemble_warnings(result):
         warn(text, ConvergenceWarning)
     _check_mapping(result)
@@ -607,19 +636,7 @@ def _own_space(
             f"{', '.join(beside)}: expected defaults beside models, which have priors "
             "of their own. Give one of the two."
         )
-    space = ModelSpace(models)  # type: ignore[arg-type]
-    if not len(space):
-        raise PriorError("models: expected at least one model; got none.")
-    legal_models = []
-    for number, spec in enumerate(space, start=1):
-        if spec.has("rho") and not task.effects.clustered:
-            raise PriorError(
-                f"models: expected unknowns that the data have; model {number} "
-                f"({spec}) has rho, but no study id is shared."
-            )
-        where = f"models: model {number}"
-        legal_models.append(legal(spec, task.unknowns, task.prior_scale, where))
-    return ModelSpace(tuple(legal_models))
+    return given_models(models, task)
 
 
 def _settings(settings: Any, **single: int | None) -> SamplerSettings:

@@ -45,6 +45,7 @@ from pyrobma.result import RobmaFit, load
 _PASSED_ON = (
     "transformation", "prior_scale", "effect_mapping", "effect_direction",
     "rescale_priors", "model_type", "chains", "warmup", "draws", "seed", "cores",
+    "cache",
 )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ exit codes:
   130  interrupted
 
 Models that were finished before a failure or an interruption (Ctrl-C) are kept in
-finished.pyrobma in the folder: give it to --resume.
+finished.pyrobma in the folder: give it to --resume. With --cache they are kept whatever
+ends the command.
 """
 
 
@@ -208,6 +209,11 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "--resume", type=Path, metavar="FILE",
         help="take models of the same data, priors and settings from a fit.pyrobma or "
         "finished.pyrobma",
+    )  # fmt: skip
+    group.add_argument(
+        "--cache", type=Path, metavar="DIR",
+        help="a folder where models are stored as they are finished, and looked for: "
+        "the same command goes on from there even after a crash or a kill",
     )  # fmt: skip
     group.add_argument(
         "--sensitivity", nargs="+", metavar="COMPONENT",

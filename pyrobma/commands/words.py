@@ -17,7 +17,7 @@ OPTIONS: Final = {
     for name in (
         *COLUMNS, *MODERATORS, *PRIORS, "missing", "transformation", "prior_scale",
         "effect_mapping", "effect_direction", "rescale_priors", "model_type", "chains",
-        "warmup", "draws", "seed", "cores", "output_scale",
+        "warmup", "draws", "seed", "cores", "output_scale", "cache",
     )
 } | {"newdata": "--predict", "data": "file", "priors_bias": "--no-bias"}  # fmt: skip
 """What arguments, which messages begin with, are called."""

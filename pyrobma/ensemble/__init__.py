@@ -1,5 +1,6 @@
 """Stage 5: ensembles."""
 
+from pyrobma.ensemble.cache import FitCache
 from pyrobma.ensemble.datatree import to_datatree
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.heterogeneity import (
@@ -28,6 +29,7 @@ from pyrobma.ensemble.true_effects import cluster_effects, true_effects
 __all__ = [
     "CLUSTER_MEASURES",
     "Ensemble",
+    "FitCache",
     "Inclusion",
     "JointDraws",
     "LogmlErrors",

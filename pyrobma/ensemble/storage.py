@@ -1,4 +1,7 @@
-"""Ensembles in files: JSON and NumPy arrays in one zip archive, nothing executable."""
+"""Ensembles in files: JSON and NumPy arrays in one zip archive, nothing executable.
+
+Single fits too, for `pyrobma.ensemble.cache`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import secrets
 import types
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,8 +59,11 @@ CLASSES: Final[dict[str, type[Any]]] = {
 """The only classes that a file can hold."""
 
 _HINTS: Final = {cls: get_type_hints(cls) for cls in (Ensemble, *CLASSES.values())}
-_CONTENTS: Final = "ensemble.json"
 E = TypeVar("E", bound=Ensemble)
+V = TypeVar("V")
+
+PART: Final = ".part"
+"""How the name of a file ends that is not complete yet."""
 
 
 def save(ensemble: Ensemble, path: str | os.PathLike[str]) -> None:
@@ -87,24 +94,36 @@ def save(ensemble: Ensemble, path: str | os.PathLike[str]) -> None:
     .. [1] NumPy enhancement proposal 1 (2007). A simple file format for NumPy arrays.
     """
     # A link stays one; the file that it points to is replaced.
-    target = Path(path).resolve()
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    _write(
+        Path(path).resolve(),
+        "ensemble",
+        lambda encode: {
+            field.name: encode(getattr(ensemble, field.name))
+            for field in fields(Ensemble)
+        },
+    )
+
+
+def save_fit(fit: Fit, path: Path) -> None:
+    """Write a single fit to a file, as `save` does an ensemble."""
+    _write(path, "fit", lambda encode: encode(fit))
+
+
+def _write(path: Path, name: str, make: Callable[[Callable[[Any], Any]], Any]) -> None:
+    """Write what `make` returns with the encoder that it is given; replace a file."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     try:
         with part.open("xb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
-                encoder = _Encoder(z)
                 contents = {
                     "format": FORMAT,
                     "pyrobma": version("pyrobma"),
-                    "ensemble": {
-                        field.name: encoder.encode(getattr(ensemble, field.name))
-                        for field in fields(Ensemble)
-                    },
+                    name: make(_Encoder(z).encode),
                 }
-                z.writestr(_CONTENTS, json.dumps(contents, allow_nan=False))
+                z.writestr(f"{name}.json", json.dumps(contents, allow_nan=False))
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -146,8 +165,46 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
     negative standard error, are refused. Formulas of moderators are parsed, not
     evaluated, and those that call anything but known functions are refused.
     """
+
+    def made(decoder: _Decoder, value: Any) -> Any:
+        parts = {name: decoder.decode(one, name) for name, one in value.items()}
+        _check_types(Ensemble, parts)
+        ensemble = cls(**parts)
+        check_task(ensemble.task)
+        check_fits(ensemble.task, ensemble.space, ensemble.fits)
+        return ensemble
+
+    ensemble: Ensemble = _read(path, "ensemble", made)
+    return ensemble
+
+
+def load_fit(path: Path, task: Task) -> Fit:
+    """Read a fit that `save_fit` wrote, with the bounds and the errors of `load`.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    task : Task
+        The data that it is of, whose unknowns its model has.
+    """
+
+    def made(decoder: _Decoder, value: Any) -> Fit:
+        fit = decoder.decode(value, "fit")
+        if not isinstance(fit, Fit):
+            raise Damage(f"fit: expected a fit; got {type(fit).__name__}")
+        check_fits(task, ModelSpace((fit.spec,)), (fit,))
+        return fit
+
+    return _read(path, "fit", made)
+
+
+def _read(
+    path: str | os.PathLike[str], name: str, make: Callable[[_Decoder, Any], V]
+) -> V:
+    """Return what `make` makes of a file, which may be damaged in any way."""
     with Path(path).open("rb") as file:
-        contents, archive = _open(file, path)
+        contents, archive = _open(file, path, name)
         release = str(contents.get("pyrobma"))[:40]
         if contents["format"] > FORMAT:
             raise DataError(
@@ -162,29 +219,20 @@ def load(path: str | os.PathLike[str], cls: type[Ensemble] = Ensemble) -> Ensemb
                 f"{os.fspath(path)!r}. Fit the models again, or use that release."
             )
         try:
-            decoder = _Decoder(archive)
-            parts = {
-                name: decoder.decode(value, name)
-                for name, value in contents["ensemble"].items()
-            }
-            _check_types(Ensemble, parts)
-            ensemble = cls(**parts)
-            check_task(ensemble.task)
-            check_fits(ensemble.task, ensemble.space, ensemble.fits)
-            return ensemble
+            return make(_Decoder(archive), contents[name])
         except Exception as error:  # damage can surface as any of them
             raise _refusal(error, path, f", written by pyrobma {release},") from error
 
 
 def _open(
-    file: io.BufferedReader, path: str | os.PathLike[str]
+    file: io.BufferedReader, path: str | os.PathLike[str], name: str
 ) -> tuple[dict[str, Any], zipfile.ZipFile]:
     """Return the contents without the arrays, and the archive that has these."""
     try:
         archive = zipfile.ZipFile(file)
         check_members(archive, os.fstat(file.fileno()).st_size)
-        contents = read_json(archive, _CONTENTS)
-        if not isinstance(contents["format"], int) or "ensemble" not in contents:
+        contents = read_json(archive, f"{name}.json")
+        if not isinstance(contents["format"], int) or name not in contents:
             raise KeyError("format")
     except Damage as error:
         raise _refusal(error, path, "") from error

@@ -2,10 +2,11 @@
 
 from pyrobma.fit.diagnostics import Diagnostics
 from pyrobma.fit.explore import Second
+from pyrobma.fit.jobs import Executor, FitError, FitInterrupted
 from pyrobma.fit.model import Fit, extend, fit_model
 from pyrobma.fit.provenance import Provenance
 from pyrobma.fit.sample import Chains
-from pyrobma.fit.schedule import Executor, FitError, FitInterrupted, fit_models
+from pyrobma.fit.schedule import fit_models
 from pyrobma.fit.settings import SamplerSettings, SettingsError
 from pyrobma.fit.stan_data import stan_data
 

@@ -24,6 +24,7 @@ from pyrobma.plots import (
     plot_regression,
     plot_terms,
     plot_weightfunction,
+    plot_z,
 )
 from pyrobma.plots.levels import has_means, is_levels
 from pyrobma.plots.mcmc import most_probable
@@ -119,6 +120,15 @@ def figures(
                 "results, with a 95 % band.",
                 partial(plot_weightfunction, ensemble, prior=True),
                 alternatives.weights,
+            )
+        )  # fmt: skip
+    if biased:
+        found.append(
+            Figure(
+                "z", "bias",
+                "Observed z-values (bars), what the models expect of published ones, "
+                "and of all without publication bias.",
+                partial(plot_z, ensemble),
             )
         )  # fmt: skip
     if any(map(ensemble.space.has, ensemble.unknowns.regressions)):

@@ -93,9 +93,8 @@ def _checks(ensemble: Ensemble) -> str:
     limits = ensemble.settings
     return (
         f"R-hat at most {limits.max_rhat:g}; bulk and tail effective sample size at "
-        f"least {limits.min_ess:g}; Monte Carlo standard error of the log marginal "
-        f"likelihood at most {limits.max_mcse:g}, unless the model's posterior "
-        "probability is negligible"
+        f"least {limits.min_ess:g}; Monte Carlo standard error of the log evidence for "
+        f"each hypothesis about {limits.max_mcse:g}"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._format import Format, error
+from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.summary.grid import PAD, by_row
@@ -80,21 +81,32 @@ def estimate_formats(
     }
 
 
+def excess_errors(
+    frame: pd.DataFrame, formats: Mapping[str, Format | tuple[str, ...]]
+) -> FloatArray:
+    """Return each row's Monte Carlo error over what its printed digits leave room for.
+
+    A last digit that may be off by more than two of its units is uncertain: 1 is two
+    units. Formats that are not texts have no digits of their own.
+    """
+    texts = [f for f in formats.values() if isinstance(f, tuple)]
+    digits = [
+        max(len(t[row].rstrip(PAD).partition(".")[2]) for t in texts)
+        for row in range(len(frame))
+    ]
+    largest = frame[[*ERRORS]].max(axis=1).to_numpy(dtype=np.float64)
+    room = 2.0 * 10.0 ** -np.array(digits, dtype=np.float64)
+    return np.asarray(np.nan_to_num(largest) / room)
+
+
 def digit_notes(
     frame: pd.DataFrame, formats: Mapping[str, Format | tuple[str, ...]]
 ) -> tuple[str, ...]:
-    """Say so where more digits are printed than Monte Carlo errors leave certain.
-
-    A last digit that may be off by more than two of its units is uncertain.
-    """
-    worst = 0.0
-    for row, largest in enumerate(frame[[*ERRORS]].max(axis=1)):
-        texts = [f[row] for f in formats.values() if isinstance(f, tuple)]
-        digits = max(len(t.rstrip(PAD).partition(".")[2]) for t in texts)
-        if largest > 2.0 * 10.0**-digits:
-            worst = max(worst, largest)
-    if not worst:
+    """Say so where more digits are printed than Monte Carlo errors leave certain."""
+    uncertain = excess_errors(frame, formats) > 1
+    if not uncertain.any():
         return ()
+    worst = frame.loc[uncertain, [*ERRORS]].to_numpy().max()
     return (
         f"Monte Carlo errors reach {error(worst)}: last digits may be off by as much. "
         'precision="publication" makes three decimals certain.',

@@ -13,8 +13,8 @@ from quadrature import DEFAULT_EFFECT, DEFAULT_HETEROGENEITY, SPIKE_0, d_to_z
 
 import pyrobma as rb
 from pyrobma.fit.density import LogDensity
+from pyrobma.fit.efforts import model_shares
 from pyrobma.fit.quadrature import TOLERANCE, Rule
-from pyrobma.fit.schedule import _shares
 from pyrobma.fit.stan_data import program, stan_data
 from pyrobma.programs import library
 
@@ -124,7 +124,7 @@ def test_log_evidence_is_as_precise_as_asked_for_by_the_share_of_each_model(psma
     models = psma.models
     matters = models["post_prob"] > NEGLIGIBLE
     assert matters.sum() > 30
-    shares = _shares(dict(enumerate(psma.logml)), psma.space)
+    shares = model_shares(dict(enumerate(psma.logml)), psma.space)
     asked = LOGML_MCSE / np.sqrt(np.clip(4 * np.array(list(shares.values())), 0.01, 1))
     assert (models["logml_mcse"] <= asked).all()
     # Both sides of a Bayes factor.

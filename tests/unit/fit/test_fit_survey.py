@@ -9,7 +9,15 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.errors import ChainsTimeout
-from pyrobma.fit import Fit, SamplerSettings, fit_model, fit_models, model, schedule
+from pyrobma.fit import (
+    Fit,
+    SamplerSettings,
+    efforts,
+    fit_model,
+    fit_models,
+    model,
+    schedule,
+)
 from pyrobma.fit.model import Effort, Survey, survey
 from pyrobma.models import Task
 
@@ -127,7 +135,7 @@ def test_a_share_is_of_the_hypothesis_in_which_it_is_largest():
     space = space_of("effect", "heterogeneity")
     names = [m.alternative for m in space.models]
     logml = dict(enumerate(np.log([0.1, 0.2, 0.3, 0.4])))
-    shares = schedule._shares(logml, space)
+    shares = efforts.model_shares(logml, space)
     given = dict(zip(names, np.exp(list(logml.values())), strict=True))
     for i, name in enumerate(names):
         sums = []
@@ -151,14 +159,14 @@ def test_errors_asked_for_keep_that_of_the_evidence_for_a_hypothesis():
     )
     for spread in (0.0, 1.0, 5.0):
         logml = dict(enumerate(spread * rng.normal(size=len(space))))
-        efforts = schedule._efforts(logml, space, SETTINGS.resolved(1), few=True)
+        asked = efforts.model_efforts(logml, space, SETTINGS.resolved(1), few=True)
         p = np.exp(list(logml.values()))
         side = np.array(["effect" in m.alternative for m in space.models])
         for half in (side, ~side):
             share = p[half] / p[half].sum()
-            error = np.array([efforts[i].error for i in np.flatnonzero(half)])
+            error = np.array([asked[i].error for i in np.flatnonzero(half)])
             assert np.sqrt((share**2 * error**2).sum()) <= 1.12 * SETTINGS.max_mcse
-        assert all(300 <= effort.draws <= 400 for effort in efforts.values())
+        assert all(300 <= effort.draws <= 400 for effort in asked.values())
 
 
 def test_what_is_negligible_by_less_than_five_errors_is_run(shifted_logml):
@@ -167,7 +175,7 @@ def test_what_is_negligible_by_less_than_five_errors_is_run(shifted_logml):
         error: shifted_logml(-20.0, error) for error in (1.0, 1.5)
     }  # log(1e-6) is -13.8
     for error, survey_of in far.items():
-        found = schedule._hopeless(
+        found = efforts.hopeless_models(
             {}, {0: shifted_logml(0.0, 0.001), 1: survey_of}, space
         )
         assert found == ({1} if error == 1.0 else set())
