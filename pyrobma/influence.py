@@ -235,7 +235,7 @@ def influence(
     --------
     >>> import pyrobma as rb
     >>> fit = rb.robma(d=[0.3, 0.5, 0.2], se=[0.2, 0.3, 0.25], priors_bias=None, seed=1)
-    >>> fit.influence().frame["how"].tolist()
+    >>> fit.influence(refit=False).frame["how"].tolist()
     ['reweighted', 'reweighted', 'reweighted']
     """
     units = by_units(by)

@@ -109,5 +109,5 @@ def digit_notes(
     worst = frame.loc[uncertain, [*ERRORS]].to_numpy().max()
     return (
         f"Monte Carlo errors reach {error(worst)}: last digits may be off by as much. "
-        'precision="publication" makes three decimals certain.',
+        'precision="publication" makes three decimals of effects certain.',
     )

@@ -12,7 +12,8 @@ from scipy.stats import multivariate_normal, norm
 
 import pyrobma as rb
 from pyrobma.ensemble.joint import JointDraws
-from pyrobma.ensemble.pointwise import Published, log_densities, predictions
+from pyrobma.ensemble.pointwise import log_densities, predictions
+from pyrobma.ensemble.publication import Published
 from pyrobma.fit import stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.quadrature import Rule
