@@ -10,6 +10,7 @@
 from importlib.metadata import version as _version
 
 from pyrobma.api import robma
+from pyrobma.checking import Loo
 from pyrobma.effects import (
     EffectSizes,
     Moderators,
@@ -84,6 +85,7 @@ from pyrobma.errors import (
 )
 from pyrobma.fit import Fit, FitError, FitInterrupted, SamplerSettings, SettingsError
 from pyrobma.frequentist import rma, rma_mv
+from pyrobma.influence import Influence
 from pyrobma.models import (
     Choice,
     Hypotheses,
@@ -128,6 +130,8 @@ __all__ = [
     "FitError",
     "FitInterrupted",
     "Hypotheses",
+    "Influence",
+    "Loo",
     "ModelSpace",
     "ModelSpec",
     "Moderators",

@@ -10,7 +10,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 from types import ModuleType
@@ -295,7 +295,13 @@ def bem_custom() -> list[Solved]:
     forms = [*weights, Bias(kind="PET"), Bias(kind="PEESE")]
     models = [(None, None, Bias()), (mu, None, Bias()), (mu, tau, Bias())]
     models += [(None, None, form) for form in forms]
-    return [one(data, *model) for model in models]
+    # The weights have other steps than `GRID`.
+    return [
+        replace(
+            solved, means={n: solved.means[n] for n in ("mu", "tau", "PET", "PEESE")}
+        )
+        for solved in (one(data, *model) for model in models)
+    ]
 
 
 def averaged(models: Sequence[Solved]) -> Iterator[Row]:
@@ -445,8 +451,9 @@ def _coefficients(found: Any, made: Any, data: Any) -> Iterator[Row]:
     for kind, name, term, c in rows:
         mixture = found.combination(c)
         means = {"": mixture.mean()}
-        # As RoBMA converts draws: a correlation of every value of Cohen's d.
-        means["r"] = mixture.expectation(lambda d: d / np.sqrt(d**2 + 4.0))
+        # A correlation of every draw of an effect; coefficients are none.
+        if kind == "marginal" or name == "intercept":
+            means["r"] = mixture.expectation(lambda d: d / np.sqrt(d**2 + 4.0))
         ends = {"lower": mixture.quantile(0.025), "upper": mixture.quantile(0.975)}
         for scale, mean in means.items():
             yield Row(f"{kind} mean", name, "", scale, mean, 1e-6)

@@ -63,10 +63,12 @@ def main() -> None:
     fit = rb.robma(schools, **clustered, priors_bias=None, seed=1)
     draw(fit.plot_overview(), "overview")
     draw(rb.sensitivity(fit, "effect").plot(), "sensitivity", width=6, height=3.5)
+    draw(fit.influence("cluster").plot(width=5.5), "checking_influence")
     bem = rb.load_dataset("bem2011")
     columns = {"d": "d", "se": "se", "study_names": "study"}
     draw(rb.robma(bem, **columns, only_priors=True).plot(), "priors")
     biased = rb.robma(bem, **columns, seed=1)
+    draw(biased.plot_z(width=5.5), "checking_z")
     draw(biased.plot_forest(), "forest")
     draw(biased.plot("PET-PEESE"), "bias", width=6, height=3.5)
     photograph(biased, "report")

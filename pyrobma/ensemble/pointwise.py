@@ -18,12 +18,11 @@ from pyrobma._numerics import normal_log_density
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.ensemble.joint import JointDraws
 from pyrobma.ensemble.predictor import Draws, Predictor
-from pyrobma.ensemble.publication import Published
+from pyrobma.ensemble.publication import ROOM, Published
 from pyrobma.fit import Fit
 from pyrobma.fit.quadrature import Rule
 from pyrobma.models import Task
 
-_ROOM: Final = 2_000_000  # numbers in the largest array of the quadrature
 _USUAL: Final = Rule(0.18, 11.0)
 """Quadrature of models that have none of their own."""
 
@@ -303,7 +302,7 @@ def _blocks(
 ) -> Iterator[slice]:
     """Yield parts of the draws for which the arrays of the quadrature are small."""
     each = len(rows) * len(rule.nodes) * published.log_omega.shape[1]
-    size = max(1, _ROOM // each)
+    size = max(1, ROOM // each)
     return (slice(start, start + size) for start in range(0, draws, size))
 
 

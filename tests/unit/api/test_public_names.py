@@ -21,6 +21,8 @@ NAMES = [
     "FitError",
     "FitInterrupted",
     "Hypotheses",
+    "Influence",
+    "Loo",
     "ModelSpace",
     "ModelSpec",
     "Moderators",

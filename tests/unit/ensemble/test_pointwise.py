@@ -272,3 +272,17 @@ def test_a_free_weight_that_is_rounded_to_0_is_not_0():
     given = task()
     found = Published.of(given, ONE, np.array([[1.0, 0.5, 0.2, 0.0]]))
     assert np.isfinite(found.log_omega).all()
+
+
+def test_blocks_of_any_size_give_the_same_numbers(made, monkeypatch):
+    given, fit, draws = one_cluster(made, ONE, np.array([1, 0.5, 0.4, 0.1]))
+    whole = log_densities(given, (fit,), draws)
+    there = predictions(given, (fit,), draws, given_others=True)
+    for module in ("pointwise", "publication"):
+        monkeypatch.setattr(f"pyrobma.ensemble.{module}.ROOM", 300)
+    small = log_densities(given, (fit,), draws)
+    np.testing.assert_allclose(small.cluster, whole.cluster, rtol=ROUNDING)
+    np.testing.assert_allclose(small.removal, whole.removal, rtol=ROUNDING)
+    again = predictions(given, (fit,), draws, given_others=True)
+    np.testing.assert_array_equal(again.variance, there.variance)
+    np.testing.assert_array_equal(again.below, there.below)
