@@ -39,7 +39,7 @@ _POINTS: Final = 401
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """How often studies like these find |z| > 1.96.
+    """How often studies like these find ``|z| > 1.96``.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def z_frame(ensemble: Ensemble, *, bins: int | None = None) -> pd.DataFrame:
         if no model has them). Both are averages over the studies of the data with
         their standard errors and moderators. "cut": where weights of publication
         change (medians over studies, whose critical values differ a little).
-        "discovery": one row, the expected discovery rate: P(|z| > 1.96) without bias,
+        "discovery": one row, the expected discovery rate: P(abs(z) > 1.96) without bias,
         posterior mean (``value``) and central 95 % interval.
 
     Raises
@@ -174,7 +174,7 @@ def plot_z(
     plotnine.ggplot
         Bars are observed; lines are densities, each of area one. Dotted lines are
         where weights of publication change. The caption has the share of estimates
-        with |z| > 1.96, and the share expected without publication bias.
+        with ``|z| > 1.96``, and the share expected without publication bias.
 
     Raises
     ------
