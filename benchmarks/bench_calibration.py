@@ -59,8 +59,11 @@ def main() -> None:
     """Print standard deviations of z, which are 1 if errors are right."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=60)
-    seeds = parser.parse_args().seeds
-    for label, effects in data_sets().items():
+    parser.add_argument("--data", nargs="*", default=list(data_sets()))
+    options = parser.parse_args()
+    seeds = options.seeds
+    for label in options.data:
+        effects = data_sets()[label]
         models, sums = runs(effects, seeds)
         drawn = models[(models["error"] > 0) & ~models["rough"]]
         exact = drawn.dropna()
