@@ -22,14 +22,15 @@ import robma
 MISS = 0.01
 """What a log marginal likelihood that matters is promised to be known to."""
 KINDS = {
-    "log ML": r"logml", "Bayes factor": r".*bf", "mean": r".*mean",
-    "probability": "probability", "quantile": r".*(?:lower|median|upper)",
+    "log ML": "logml", "log BF": ".*bf", "mean": ".*mean",
+    "quantile": ".*(?:lower|median|upper)",
 }  # fmt: skip
 TEXT = (
-    "Made by `quadrature.py`. z is our difference from the exact number over our "
-    "stated Monte Carlo error; of Bayes factors both are those of the logarithm. The "
-    "last column counts log marginal likelihoods that are off by more than 0.01. "
-    "Quantiles at a spike have no error and are not in z."
+    "Made by `quadrature.py`. Largest: of the differences of log marginal likelihoods "
+    "from the exact ones; off: how many of them are more than 0.01. z is our "
+    "difference over our stated Monte Carlo error: its root mean square and, in "
+    "brackets, the largest. Quantiles at a spike have no error and no z. Numbers of "
+    "an analysis are of one run and depend on each other."
 )
 
 
@@ -82,25 +83,45 @@ def compare(case: str) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def summarised(case: str, table: pd.DataFrame) -> list[dict[str, object]]:
-    """Return a row for each kind of number."""
-    rows = []
-    for kind, pattern in KINDS.items():
-        some = table[table["what"].str.fullmatch(pattern)]
-        if some.empty:
-            continue
-        z = some["z"].dropna()
-        off = some["difference"].abs()
-        rows.append(
-            {
-                "analysis": case, "number": kind, "how many": len(some),
-                "max |difference|": f"{off.max():.1g}",
-                "max |z|": "" if z.empty else f"{z.abs().max():.1f}",
-                "sd of z": f"{np.sqrt((z**2).mean()):.2f}" if len(z) > 4 else "",
-                "off": str((off > MISS).sum()) if kind == "log ML" else "",
-            }
-        )  # fmt: skip
-    return rows
+def spread(z: pd.Series) -> str:
+    """Return the root mean square and the largest of some z."""
+    some = z.dropna()
+    if some.empty:
+        return ""
+    return f"{np.sqrt((some**2).mean()):.2f} ({some.abs().max():.1f})"
+
+
+def summarised(case: str, table: pd.DataFrame) -> dict[str, object]:
+    """Return the row of an analysis."""
+    parts = {
+        kind: table[table["what"].str.fullmatch(pattern)]
+        for kind, pattern in KINDS.items()
+    }
+    off = parts["log ML"]["difference"].abs()
+    row: dict[str, object] = {
+        "analysis": case, "models": str(len(off)), "largest": f"{off.max():.1g}",
+        "off": str((off > MISS).sum()),
+    }  # fmt: skip
+    return row | {f"z of {kind}": spread(part["z"]) for kind, part in parts.items()}
+
+
+def page(whole: pd.DataFrame) -> str:
+    """Return the page of all analyses, from their numbers."""
+    logml = whole[whole["what"] == "logml"]
+    z = whole["z"].dropna()
+    text = (
+        f"Of {len(logml)} log marginal likelihoods "
+        f"{(logml['difference'].abs() > MISS).sum()} are off by more than {MISS}; the "
+        f"largest difference is {logml['difference'].abs().max():.3f}. Of {len(z)} "
+        f"numbers with an error {(z.abs() > comparison.ERRORS).sum()} are off by more "
+        f"than {comparison.ERRORS:.0f} of them; the largest z is {z.abs().max():.1f}."
+    )
+    rows = [
+        summarised(str(c), part) for c, part in whole.groupby("analysis", sort=False)
+    ]
+    rows.append(summarised("all", whole))
+    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    return "\n\n".join(["# Ensembles against quadrature", TEXT, text, table]) + "\n"
 
 
 def main() -> None:
@@ -114,11 +135,10 @@ def main() -> None:
     chosen = arguments.case or list(exact.EXACT)
     if arguments.recompute:
         recompute(chosen)
-    rows, every = [], {}
+    every = {}
     for case in chosen:
         every[case] = compare(case)
-        rows += summarised(case, every[case])
-        print(pd.DataFrame(summarised(case, every[case])).to_string(), flush=True)
+        print(summarised(case, every[case]), flush=True)
     if arguments.case:
         return
     whole = pd.concat(every, names=["analysis", "row"]).reset_index("analysis")
@@ -126,20 +146,8 @@ def main() -> None:
         comparison.RESULTS / "quadrature.csv",
         index=False, lineterminator="\n", float_format="%.8g",
     )  # fmt: skip
-    logml = whole[whole["what"] == "logml"]
-    z = whole["z"].dropna()
-    text = (
-        f"Of {len(logml)} log marginal likelihoods "
-        f"{(logml['difference'].abs() > MISS).sum()} are off by more than {MISS}; the "
-        f"largest difference is {logml['difference'].abs().max():.3f}. Of {len(z)} "
-        f"numbers with an error {(z.abs() > comparison.ERRORS).sum()} are off by more "
-        f"than {comparison.ERRORS:.0f} of them; the largest |z| is {z.abs().max():.1f}."
-    )
-    page = "\n\n".join(
-        ["# Ensembles against quadrature", TEXT, text,
-         pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)]
-    )  # fmt: skip
-    (comparison.RESULTS / "quadrature.md").write_text(page + "\n", encoding="utf-8")
+    text = page(whole)
+    (comparison.RESULTS / "quadrature.md").write_text(text, encoding="utf-8")
     print(f"\n{text}")
 
 
