@@ -85,6 +85,16 @@ DESIGNS = {
     "psma": Design(
         "PSMA: 9 independent estimates, 36 models", _errors(9), None, 1000, 103, LARGE
     ),
+    "selection": Design(
+        "Selection only: 9 independent estimates, 6 weight functions, mu and tau",
+        _errors(9), None, 2000, 105,
+        options={
+            "priors_bias": rb.default_bias()[:6],
+            "priors_bias_null": None,
+            "priors_effect_null": None,
+            "priors_heterogeneity_null": None,
+        },
+    ),
     "clustered": Design(
         "Clustered PSMA: 8 estimates in 4 clusters, 36 models",
         _errors(8), [k for k in range(4) for _ in range(2)], 1000, 104, LARGE,

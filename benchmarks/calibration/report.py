@@ -28,6 +28,7 @@ BAND = 0.99
 SIMULATED = 2000  # ECDFs behind a band, as in Säilynoja, Bürkner and Vehtari (2022)
 TRUTHS = 20_000  # simulated sets of true hypotheses behind a p-value of scores
 LIMITS = (1.0, 10.0)
+FEWEST = 30  # data sets on each side for a standard error of skewed values
 MATTERS = 1e-3  # probabilities of models whose Bayes factors are compared
 MANY = 20_000
 WRONG = (0.5, 0.1)
@@ -77,6 +78,10 @@ def read(name: str) -> Found | None:
     p = rows[columns].to_numpy()
     names = dict.fromkeys(c for m in space for c in sorted(m.alternative))
     members = {c: np.array([c in m.alternative for m in space]) for c in names}
+    members = {c: own for c, own in members.items() if own.any() and not own.all()}
+    if not members:  # each model is a hypothesis
+        every = np.eye(len(space), dtype=bool)
+        members = {f"model {k}": own for k, own in enumerate(every, start=1)}
     return Found(
         design, rows, p / p.sum(axis=1, keepdims=True),
         rows["model"].to_numpy() - 1, space.prior_prob, members,
@@ -177,7 +182,9 @@ def mean_row(label: str, p: np.ndarray, true: np.ndarray, prior: float) -> dict:
     gap = (true - p).sum() / np.sqrt((p * (1 - p)).sum())
     return {
         "": label, "prior": prior, "mean posterior": p.mean(), "error": error,
-        "z": (p.mean() - prior) / error, "share true": true.mean(), "z of truths": gap,
+        "z": (p.mean() - prior) / error, "share true": true.mean(),
+        "z of share": (true.mean() - prior) / np.sqrt(prior * (1 - prior) / n),
+        "z of truths": gap,
     }  # fmt: skip
 
 
@@ -187,14 +194,13 @@ def hypothesis_rows(found: Found) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     for name in found.members:
         p, true, prior = found.probabilities(name)
-        if 0 < prior < 1:
-            row = mean_row(name, p, true, prior)
-            row["score p"] = score_test(p, true, rng)
-            for shift in WRONG:
-                wrong = 1 / (1 + (1 - p) / np.maximum(p, 1e-300) * np.exp(-shift))
-                off = (true - wrong).sum() / np.sqrt((wrong * (1 - wrong)).sum())
-                row[f"z if log BF were {shift:+g}"] = off
-            rows.append(row)
+        row = mean_row(name, p, true, prior)
+        row["score p"] = score_test(p, true, rng)
+        for shift in WRONG:
+            wrong = 1 / (1 + (1 - p) / np.maximum(p, 1e-300) * np.exp(-shift))
+            off = (true - wrong).sum() / np.sqrt((wrong * (1 - wrong)).sum())
+            row[f"z if log BF were {shift:+g}"] = off
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -221,9 +227,7 @@ def reliability(found: Found) -> pd.DataFrame:
     edges = np.linspace(0, 1, 11)
     rows = []
     for name in found.members:
-        p, true, prior = found.probabilities(name)
-        if not 0 < prior < 1:
-            continue
+        p, true, _ = found.probabilities(name)
         place = np.clip(np.digitize(p, edges) - 1, 0, 9)
         for k in np.unique(place):
             own = place == k
@@ -279,9 +283,7 @@ def good_rows(found: Found) -> pd.DataFrame:
     """
     rows = []
     for name in found.members:
-        _, true, prior = found.probabilities(name)
-        if not 0 < prior < 1:
-            continue
+        _, true, _ = found.probabilities(name)
         for side, wrong in (("for", ~true), ("against", true)):
             log = found.log_bf(name) * (1 if side == "for" else -1)
             bf, other = np.exp(log[wrong]), log[~wrong]
@@ -300,7 +302,8 @@ def good_rows(found: Found) -> pd.DataFrame:
                 )
                 row[f"mean below {limit:g}"] = below.mean()
                 row[f"P(BF < {limit:g})"] = share
-                row[f"z, {limit:g}"] = (below.mean() - share) / sd if sd > 0 else np.nan
+                enough = min(n, len(other)) >= FEWEST and sd > 0
+                row[f"z, {limit:g}"] = (below.mean() - share) / sd if enough else np.nan
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -311,8 +314,31 @@ def table(frame: pd.DataFrame) -> str:
     return frame.to_markdown(index=False, floatfmt=".3g")
 
 
-def section(name: str, found: Found) -> str:
-    """Write figures and tables of a design; return its part of the page."""
+def overview(
+    found: Found, ranks: pd.DataFrame, hypotheses: pd.DataFrame, good: pd.DataFrame
+) -> dict:
+    """Return the smallest p-value of each kind of test, times their number."""
+    z = {
+        "mean posterior": hypotheses["z"],
+        "share": hypotheses["z of share"],
+        "truths": hypotheses["z of truths"],
+        "Good": pd.concat([good[f"z, {limit:g}"] for limit in LIMITS]),
+    }
+    p = {"ranks": pd.concat([ranks["chi-square p"], ranks["KS p"]])}
+    p |= {kind: 2 * stats.norm.sf(np.abs(values)) for kind, values in z.items()}
+    p["scores"] = hypotheses["score p"]
+    row = {"": found.design.title.partition(":")[0], "data sets": len(found.rows)}
+    for kind, values in p.items():
+        values = np.asarray(values)[np.isfinite(values)]
+        row[kind] = min(1.0, values.min() * len(values)) if len(values) else np.nan
+    return row
+
+
+def section(name: str, found: Found) -> tuple[str, dict]:
+    """Write figures and tables of a design; return its part of the page, and in short.
+
+    In short: a row of the table of all designs.
+    """
     ranks, hypotheses = rank_tests(found), hypothesis_rows(found)
     models, bins, good = model_rows(found), reliability(found), good_rows(found)
     for kind, frame in {
@@ -333,7 +359,8 @@ def section(name: str, found: Found) -> str:
     largest, count = z.abs().max(), len(z)
     chance = 1 - (1 - 2 * stats.norm.sf(largest)) ** count
     squares = (truths**2).sum()
-    return f"""## {design.title}
+    short = overview(found, ranks, hypotheses, good)
+    text = f"""## {design.title}
 
 {len(rows)} data sets, {rows["seconds"].mean():.2g} s each on a shared core. Seed of the
 simulation: {design.seed}; of a fit: the number of its data set. Settings:
@@ -350,8 +377,10 @@ all models, weighted.
 ![Ranks]({RESULTS.name}/{name}_ranks.png)
 
 **Hypotheses.** "z": mean posterior against prior probability. "z of truths": how often
-it is true against what the posterior probabilities add up to. "score p": of the Brier
-score of the truths, against truths drawn from the posterior probabilities.
+it is true against what the posterior probabilities add up to. "z of share": against the
+prior probability, which is the luck of the simulation before anything is fitted and
+moves "z of truths" with it. "score p": of the Brier score of the truths, against truths
+drawn from the posterior probabilities.
 
 {table(hypotheses)}
 
@@ -366,6 +395,7 @@ independent ones. The sum of squares of "z of truths" is {squares:.1f}, of
 
 {table(good)}
 """
+    return text, short
 
 
 def exact_section(found: Found) -> str:
@@ -421,6 +451,12 @@ been too large by {WRONG[0]:g} or {WRONG[1]:g}.
 pyrobma {rb.__version__}. `python benchmarks/calibration/run.py DESIGN` adds data sets,
 `python benchmarks/calibration/report.py` makes this page; designs are in `designs.py`,
 a row per data set in `results/DESIGN.csv`.
+
+In short: the smallest p-value of each kind of test, times their number (Bonferroni).
+Values of .05 and less call for an explanation. That of the scores of the
+meta-regression is chance: exact probabilities have the same scores, see there. "share"
+is of the models that the simulation drew, before anything is fitted; where it is small,
+"truths" is small with it, and Good's check, which is given the truth, is not.
 """
 
 FOOT = """## References
@@ -443,14 +479,18 @@ FOOT = """## References
 
 def main() -> None:
     """Write everything."""
-    parts = []
+    parts, rows = [], []
     for name in DESIGNS:
         found = read(name)
         if found is not None:
-            parts.append(section(name, found))
+            text, short = section(name, found)
+            parts.append(text)
+            rows.append(short)
         if found is not None and name == "regression":
             parts.append(exact_section(found))
-    (HERE / "REPORT.md").write_text("\n".join([HEAD, *parts, FOOT]), encoding="utf-8")
+    (HERE / "REPORT.md").write_text(
+        "\n".join([HEAD, table(pd.DataFrame(rows)), "", *parts, FOOT]), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

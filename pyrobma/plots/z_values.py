@@ -77,8 +77,8 @@ def z_frame(ensemble: Ensemble, *, bins: int | None = None) -> pd.DataFrame:
         if no model has them). Both are averages over the studies of the data with
         their standard errors and moderators. "cut": where weights of publication
         change (medians over studies, whose critical values differ a little).
-        "discovery": one row, the expected discovery rate: P(abs(z) > 1.96) without bias,
-        posterior mean (``value``) and central 95 % interval.
+        "discovery": one row, the expected discovery rate, P(abs(z) > 1.96) without
+        bias, posterior mean (``value``) and central 95 % interval.
 
     Raises
     ------

@@ -66,6 +66,30 @@ def test_no_advice_where_no_model_has_a_direction():
     assert advice(d, se, bias=(rb.prior_PET("normal", mean=0, sd=1),)) != ""
 
 
+@pytest.mark.parametrize(("direction", "side"), [("positive", -1), ("negative", 1)])
+def test_the_mean_has_to_be_a_standard_error_on_the_other_side(direction, side):
+    # Estimates that agree are pooled without heterogeneity: se / 2 of four.
+    se = np.full(4, 0.2)
+    for z, told in ((0.98, False), (1.02, True)):
+        text = advice(side * z * se / 2, se, direction)
+        assert (text != "") == told
+        assert advice(-side * z * se / 2, se, direction) == ""
+
+
+def test_heterogeneity_counts_in_the_error_of_the_mean():
+    # Without it the mean is 2.3 of its standard errors below 0, with it 0.5.
+    y, se = np.array([-0.9, -0.8, 0.9]), np.full(3, 0.2)
+    assert y.mean() < -2 * se[0] / np.sqrt(3)
+    assert advice(y, se) == ""
+
+
+def test_half_of_the_estimates_on_the_other_side_are_not_most():
+    half = np.array([-0.9, -0.8, 0.1, 0.2])
+    assert advice(half, [0.05, 0.05, 0.3, 0.3]) == ""
+    # Those that are 0 are on neither side.
+    assert "2 of 4 estimates are" in advice([-0.9, -0.8, 0.1, 0.0], [0.1] * 4)
+
+
 def test_one_negative_study_is_told_of():
     assert advice([-0.5], [0.1]).startswith("effect_direction: 1 of 1 estimate is neg")
 

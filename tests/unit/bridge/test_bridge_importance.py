@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pyrobma._mcmc import effective_sample_size
 from pyrobma.bridge.importance import importance
 from pyrobma.bridge.independence import independence_chains
 from pyrobma.bridge.modes import find_modes
@@ -48,6 +49,20 @@ def test_a_banana_is_covered():
     assert abs(result.logml) < 4 * result.error < 0.2
 
 
+def test_it_goes_on_until_so_many_draws_are_effective_and_no_further(modes):
+    def effective(result):
+        return 1.0 / (result.weights**2).sum() * result.weights.sum() ** 2
+
+    result = importance(two_modes, modes, np.random.default_rng(8), enough=3000.0)
+    assert 3000.0 <= effective(result) < 4500.0
+    few = importance(two_modes, modes, np.random.default_rng(8), enough=500.0)
+    assert len(few.points) < len(result.points) < 11_600
+    # A banana is never covered as well: the most is the end.
+    (mode,) = find_modes(banana, np.full((1, D), 0.3))
+    short = importance(banana, [mode], np.random.default_rng(8), enough=1e9, most=3000)
+    assert 2600 < len(short.points) <= 3000
+
+
 def test_means_have_errors(modes):
     result = importance(two_modes, modes, np.random.default_rng(3))
     mean, error = result.mean(result.points)
@@ -66,3 +81,42 @@ def test_independence_chains_jump_between_modes_and_state_their_error(modes):
         chains.log_density, two_modes(chains.points.reshape(-1, D)).reshape(4, -1)
     )
     assert abs(chains.bridge.logml) < 4 * chains.bridge.mcse < 0.1
+
+
+class Wide:
+    """A normal proposal in one dimension, away from its target and wider."""
+
+    centre, spread = 0.7, 1.6
+
+    def sample(self, rng, n):
+        return rng.normal(self.centre, self.spread, (n, 1))
+
+    def log_density(self, points):
+        return stats.norm.logpdf(points[:, 0], self.centre, self.spread)
+
+
+def test_independence_chains_are_from_the_target_not_the_proposal():
+    chains = independence_chains(
+        lambda p: stats.norm.logpdf(p[:, 0]), Wide(), np.random.SeedSequence(6), 4, 5000
+    )
+    draws = chains.points[:, :, 0]
+    # Half of the proposals are refused: 20,000 draws are worth 5,000 or more, which
+    # know a mean to .014 and a standard deviation to .010; here four times that.
+    assert draws.mean() == pytest.approx(0.0, abs=0.06)
+    assert draws.std() == pytest.approx(1.0, abs=0.04)
+    assert effective_sample_size(chains.points)[0] > 5000
+    # Its own chain each: a draw comes again within a chain only.
+    for first in range(4):
+        for second in range(first):
+            assert not np.isin(draws[first], draws[second]).any()
+    assert abs(chains.bridge.logml) < 4 * chains.bridge.mcse < 0.1
+
+
+def test_no_independence_chain_begins_where_the_density_is_zero():
+    # A fifth of the proposals are in a strip: one of the first 64 is, but for 1 in a
+    # million, and none of the two after them in two chains of three.
+    def strip(points):
+        return np.where(np.abs(points[:, 0]) < 0.45, -np.log(0.9), -np.inf)
+
+    chains = independence_chains(strip, Wide(), np.random.SeedSequence(7), 100, 8)
+    assert np.isfinite(chains.log_density).all()

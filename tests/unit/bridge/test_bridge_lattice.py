@@ -64,14 +64,30 @@ def test_a_slow_tail_is_followed_to_its_end_and_its_mean_has_an_error():
     assert log_mean[0] == pytest.approx(0.0, abs=max(log_error[0], 1e-5))
 
 
+def test_the_error_of_a_mean_does_not_depend_on_where_zero_is():
+    result = found(lambda p: stats.t.logpdf(p[:, 0], 4), [0.0])
+    mean, error = result.mean(result.points)
+    moved, same = result.mean(result.points + 1000.0)
+    assert moved - mean == pytest.approx(1000.0, rel=1e-9)
+    # 1000 has thirteen digits left behind the point.
+    np.testing.assert_allclose(same, error, rtol=1e-6, atol=1e-9)
+    assert error > 0
+
+
 def test_the_histogram_is_a_distribution_like_the_density():
+    # Its integral is exp(-30), as far from one as those of posteriors are.
+    log_integral = -30.0
+    constant = log_integral - special.gammaln(3.0)
+
     def density(p):
-        return 3.0 * p[:, 0] - np.exp(np.minimum(p[:, 0], 50.0)) - special.gammaln(3.0)
+        return 3.0 * p[:, 0] - np.exp(np.minimum(p[:, 0], 50.0)) + constant
 
     result = found(density, [0.0])
+    assert result.logml == pytest.approx(log_integral, abs=1e-5)
+    assert result.weights.sum() == pytest.approx(1.0, rel=1e-12)
     rng = np.random.default_rng(1)
     points = result.proposal.sample(rng, 20_000)
-    ratio = density(points) - result.proposal.log_density(points)
+    ratio = density(points) - result.proposal.log_density(points) - log_integral
     assert np.exp(ratio).mean() == pytest.approx(1.0, abs=0.01)
     assert points.mean() == pytest.approx(special.digamma(3.0), abs=0.02)
     outside = result.proposal.log_density(np.array([[1e30], [-1e6]]))

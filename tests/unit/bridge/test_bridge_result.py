@@ -101,3 +101,14 @@ def test_the_larger_or_unknown_pareto_k_of_the_passes_is_reported():
 
 def test_small_pareto_k_is_no_reason_however_few_the_draws():
     assert combine_passes((changed(n_eff=20.0, n_posterior=20),), 3, 0).reliable
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_large_k_of_either_pass_matters_where_few_draws_bound_nothing(order):
+    # 3 (1 / 2000 + 1 / 2000) / 0.9 is below the error allowed, a large k harmless.
+    few = changed(n_eff=10.0, pareto_k_f1=0.9)
+    assert GOOD.unseen_error < 0.1 < few.unseen_error
+    found = combine_passes((GOOD, few)[::order], 3, 0)
+    assert any("Pareto k 0.90 of the proposal" in reason for reason in found.reasons)
+    bounded = combine_passes((GOOD, changed(pareto_k_f1=0.9))[::order], 3, 0)
+    assert bounded.reliable

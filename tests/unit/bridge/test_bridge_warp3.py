@@ -162,6 +162,12 @@ def test_more_proposal_draws_shrink_the_proposal_part():
     assert abs(more.logml - target.logml) < Z_LIMIT * more.mcse
 
 
+def test_one_chain_is_enough():
+    target = log_gamma(2)
+    found = run(target, chains=1, draws=2000)
+    assert abs(found.logml - target.logml) < Z_LIMIT * found.mcse < 0.1
+
+
 def test_density_is_called_once_and_can_be_told_its_values_at_the_draws():
     target = random_effects()
     sizes = []

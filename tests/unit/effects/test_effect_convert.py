@@ -64,6 +64,24 @@ def test_conversions_equal_those_of_robma(name, arguments, value):
     assert getattr(effects, name)(*arguments) == pytest.approx(value, abs=PRINTED)
 
 
+@pytest.mark.parametrize("d", [-1.3, 0.0, 0.5])
+def test_every_conversion_is_that_of_the_definitions(d):
+    # d = 2 r / sqrt(1 - r^2) = 2 sinh(z) = logOR sqrt(3) / pi.
+    same = {
+        "cohens_d": d,
+        "r": d / np.sqrt(d**2 + 4),
+        "fishers_z": np.arcsinh(d / 2),
+        "logOR": d * np.pi / np.sqrt(3),
+        "OR": np.exp(d * np.pi / np.sqrt(3)),
+    }
+    assert set(same) == set(STANDARDISED)
+    for start, x in same.items():
+        for end, expected in same.items():
+            found = transform_effect(x, start, end)
+            assert type(found) is float
+            assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", [name for name, _, _ in ROBMA_3_6_1])
 def test_scalars_give_floats_and_arrays_give_arrays(name):
     _, arguments, _ = next(case for case in ROBMA_3_6_1 if case[0] == name)

@@ -47,6 +47,23 @@ def test_models_are_numbered_from_one_with_their_priors(ensemble):
     assert found["inclusion_bf"][4] == pytest.approx(3 * p / (1 - p), rel=ROUNDING)
 
 
+def test_errors_of_means_cover_what_a_model_misses(ensemble):
+    # As if the last model's mean of mu were nine of its Monte Carlo errors off.
+    missed = dataclasses.replace(ensemble.fits[3], mean_factors=(("mu", 9.0),))
+    off = dataclasses.replace(ensemble, fits=(*ensemble.fits[:3], missed))
+    for name, factor in (("mu", 9.0), ("tau", 1.0)):
+        sure, found = (one.mixture(name) for one in (ensemble, off))
+        assert found.mean() == sure.mean()
+        # What its draws add to the error, without the errors of weights.
+        alone = np.eye(4)[3]
+        own = (
+            sure.probabilities[3]
+            * dataclasses.replace(sure, probabilities=alone).mcse()
+        )
+        squares = sure.mcse() ** 2 + (factor**2 - 1) * own**2
+        assert found.mcse() == pytest.approx(np.sqrt(squares), rel=ROUNDING)
+
+
 def test_a_single_model_has_infinite_bayes_factors(made):
     alone = made.ensemble(made.space(null=False), [1.5], [0.01])
     assert np.isinf(alone.inclusion["inclusion_bf"]).all()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import pyrobma as rb
 from pyrobma.ensemble.extended import extended_converter
+from pyrobma.ensemble.scales import effect_converter
 from pyrobma.models import Task
 
 
@@ -26,7 +28,27 @@ def test_a_linear_mapping_moves_the_bound_of_a_correlation():
     assert convert(np.array([-2.1, 2.1])).tolist() == [-np.inf, np.inf]
 
 
+def test_an_exact_mapping_has_the_bound_where_the_data_have_it():
+    task = _task("cohens_d", "r", effect_mapping="exact")
+    theta = np.array([-1.1, 0.9, 1.1])
+    assert extended_converter(task, "r")(theta).tolist() == [-1.0, 0.9, 1.0]
+    found = extended_converter(task, "fishers_z")(theta)
+    np.testing.assert_allclose(found, [-np.inf, np.arctanh(0.9), np.inf])
+
+
 def test_inside_it_is_the_plain_conversion():
     convert = extended_converter(_task("cohens_d", "fishers_z"), "OR")
     theta = np.array([-0.5, 0.0, 0.7])
     np.testing.assert_allclose(convert(theta), np.exp(2 * theta * np.pi / np.sqrt(3)))
+
+
+@pytest.mark.parametrize("beyond", [-1.0, 1.0, 1.5])
+def test_a_mean_correlation_of_one_or_more_has_no_other_scale(beyond):
+    convert = effect_converter(_task("r", "r"), "fishers_z")
+    within = np.array([0.2, 0.99 * np.sign(beyond)])
+    np.testing.assert_allclose(convert(within), np.arctanh(within))
+    assert convert(np.array([])).size == 0
+    with pytest.raises(rb.DataError, match=rf"between -1 and 1.*got {beyond:.3f}"):
+        convert(np.array([0.2, beyond]))
+    # Of d there are larger values.
+    assert effect_converter(_task("cohens_d", "r"), "r")(np.array([9.0]))[0] < 1

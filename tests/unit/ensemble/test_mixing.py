@@ -22,11 +22,11 @@ CORRELATED = 0.15
 SPIKE = np.array([[0.0]])
 
 
-def mixture(probabilities, draws, error=None, fits=None):
+def mixture(probabilities, draws, error=None, fits=None, factors=None):
     p = np.array(probabilities, dtype=float)
     error = np.zeros(p.size) if error is None else error
     fits = range(p.size) if fits is None else fits
-    return Mixture(p, tuple(draws), LogmlErrors.shared(error, fits))
+    return Mixture(p, tuple(draws), LogmlErrors.shared(error, fits), factors)
 
 
 def test_mean_and_sd_are_those_of_the_weighted_draws():
@@ -88,6 +88,43 @@ def test_the_error_of_a_mean_agrees_with_brute_force():
     spread = np.std([m.mean() for m in replicates])
     stated = np.mean([m.mcse() for m in replicates[:50]])
     assert stated == pytest.approx(spread, rel=BRUTE_FORCE)
+
+
+def test_the_error_of_a_mean_of_spikes_is_that_of_their_weights():
+    # The derivative of p by a log marginal likelihood is p (1 - p), for either one.
+    mixed = mixture([0.3, 0.7], [SPIKE + 5, SPIKE + 7], np.array([0.3, 0.4]))
+    assert mixed.mcse() == pytest.approx(0.3 * 0.7 * 0.5 * 2, rel=ROUNDING)
+    one = mixture([0.3, 0.7], [SPIKE + 5, SPIKE + 7], np.array([0.3, 0.3]), [0, 0])
+    assert one.mcse() == pytest.approx(0.0, abs=ROUNDING)
+
+
+def test_errors_of_weights_and_of_draws_add_as_squares():
+    rng = np.random.default_rng(5)
+    draws = [rng.normal(1, 1, (4, 100)), rng.normal(-1, 2, (4, 150))]
+    p, error = np.array([0.4, 0.6]), np.array([0.1, 0.05])
+    alone = [mixture([1.0], [d]).mcse() for d in draws]
+    of_draws = np.linalg.norm(p * alone)
+    assert mixture(p, draws).mcse() == pytest.approx(of_draws, rel=ROUNDING)
+    gap = draws[0].mean() - draws[1].mean()
+    of_weights = np.prod(p) * abs(gap) * np.linalg.norm(error)
+    assert mixture(p, draws, error).mcse() == pytest.approx(
+        np.hypot(of_draws, of_weights), rel=ROUNDING
+    )
+
+
+def test_the_factor_of_a_missed_mean_is_of_its_own_models_draws_only():
+    rng = np.random.default_rng(6)
+    draws = [SPIKE, rng.normal(1, 1, (4, 100)), rng.normal(-1, 2, (4, 150))]
+    p, error = np.array([0.2, 0.3, 0.5]), np.array([0.0, 0.1, 0.05])
+    own = [0.0, *(mixture([1.0], [d]).mcse() for d in draws[1:])]
+    of_draws = mixture(p, draws).mcse()
+    of_weights = np.sqrt(mixture(p, draws, error).mcse() ** 2 - of_draws**2)
+    missed = mixture(p, draws, error, factors=(1.0, 7.0, 1.0))
+    parts = [of_weights, 7 * p[1] * own[1], p[2] * own[2]]
+    assert missed.mcse() == pytest.approx(np.linalg.norm(parts), rel=1e-9)
+    # Also of what is made of the draws, as tables on other scales are.
+    tripled = missed.transformed(lambda x: 3 * x)
+    assert tripled.mcse() == pytest.approx(3 * missed.mcse(), rel=1e-9)
 
 
 def test_a_mapping_of_the_draws_leaves_the_probabilities():

@@ -296,3 +296,13 @@ def test_probabilities_are_checked(probs):
     with pytest.raises(rb.DataError, match="probs: expected probabilities in"):
         check_probs(probs)
     assert check_probs([0.1, 0.5]) == {"0.1": 0.1, "0.5": 0.5}
+
+
+def test_clusters_average_what_their_estimates_have():
+    Common = importlib.import_module("pyrobma.ensemble.true_effects")._Common
+    common = Common(
+        np.arange(2), np.array([4, 1, 7]), np.array([0, 0, 1]), np.ones(2), np.ones(2)
+    )
+    values = np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]])
+    assert common.averaged(values).tolist() == [[2.0, 20.0], [5.0, 50.0]]
+    assert common.averaged(values[:1]).tolist() == [[1.0, 10.0]]

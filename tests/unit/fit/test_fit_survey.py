@@ -13,6 +13,7 @@ from pyrobma.fit import (
     Fit,
     SamplerSettings,
     efforts,
+    extend,
     fit_model,
     fit_models,
     model,
@@ -179,6 +180,46 @@ def test_what_is_negligible_by_less_than_five_errors_is_run(shifted_logml):
             {}, {0: shifted_logml(0.0, 0.001), 1: survey_of}, space
         )
         assert found == ({1} if error == 1.0 else set())
+
+
+def test_a_model_is_given_up_below_a_millionth_of_the_evidence(shifted_logml):
+    space = space_of("effect")
+    for ratio, hopeless in ((0.8e-6, {1}), (1.25e-6, set())):
+        surveyed = {
+            0: shifted_logml(0.0, 0.0), 1: shifted_logml(float(np.log(ratio)), 0.0)
+        }  # fmt: skip
+        assert efforts.hopeless_models({}, surveyed, space) == hopeless
+
+
+def test_a_model_without_a_number_has_no_share():
+    space = space_of("effect", "heterogeneity")
+    known = dict(zip((0, 1, 3), np.log([0.1, 0.2, 0.4]), strict=True))
+    zero = efforts.model_shares(known | {2: -np.inf}, space)
+    assert efforts.model_shares(known, space) == {i: zero[i] for i in known}
+    assert zero[2] == 0.0
+    assert all(0.1 < share <= 1.0 for i, share in zero.items() if i != 2)
+
+
+def test_no_model_may_err_by_more_than_ten_times_what_matters():
+    logml = {0: 0.0, 1: -9.0, 2: -40.0, 3: 0.0}
+    asked = efforts.model_efforts(
+        logml, space_of("effect", "heterogeneity"), SETTINGS.resolved(1), few=True
+    )
+    most = SETTINGS.resolved(1).max_mcse
+    assert asked[0].error == most
+    assert asked[2].error == pytest.approx(10 * most)
+
+
+def test_chains_are_extended_to_what_their_error_asks_for(spec, found):
+    settings = replace(SETTINGS, max_draws=4000)
+    fit = fit_model(TASK, spec, settings, 1, 1, found)
+    have = fit.chains.draws.shape[1]
+    # A half of the error needs four times the draws; a fifth more, to be sure of it.
+    for ratio, draws in ((1.1, 2 * have), (2.0, int(4.8 * have)), (9.0, 4000)):
+        asked = Effort(have, fit.bridge.mcse / ratio)
+        longer = extend(TASK, fit, settings, 1, asked)
+        assert abs(longer.chains.draws.shape[1] - draws) <= 1
+        assert longer.round == fit.round + 1
 
 
 def test_chains_that_take_too_long_are_replaced_and_named(spec, found, monkeypatch):

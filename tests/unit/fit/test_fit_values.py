@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from arviz_stats.base import array_stats
 
 import pyrobma as rb
 from pyrobma.fit import stan_data
+from pyrobma.fit.diagnostics import Diagnostics, diagnose
 from pyrobma.models import Task
 
 
@@ -67,3 +70,73 @@ def test_stan_data_names_the_measures_and_the_mapping(made, mapping, flag):
     data = stan_data(Task(effects, "cohens_d", mapping), made.space().models[0])
     assert (data["prior_measure"], data["data_measure"]) == (1, 2)
     assert data["exact_mapping"] == flag
+
+
+# Two parameters; the second or the first may be the worse one.
+GOOD = Diagnostics(
+    rhat=np.array([1.0, 1.001]),
+    ess_bulk=np.array([900.0, 800.0]),
+    ess_tail=np.array([700.0, 850.0]),
+    ess_mean=np.array([900.0, 900.0]),
+    divergences=0,
+    deep=0,
+)
+CHECKS = rb.SamplerSettings(max_rhat=1.01, min_ess=400)
+
+
+def test_the_worst_of_all_parameters_is_held_to_the_checks():
+    assert GOOD.complaints(CHECKS) == ()
+    for place in ([0, 1], [1, 0]):
+        bad = replace(GOOD, rhat=np.array([1.0, 1.02])[place])
+        assert bad.complaints(CHECKS) == ("R-hat 1.020 above 1.01",)
+        for name in ("ess_bulk", "ess_tail"):
+            bad = replace(GOOD, **{name: np.array([399.0, 900.0])[place]})
+            said = bad.complaints(CHECKS)
+            assert said == ("effective sample size 399 below 400",)
+
+
+def test_a_parameter_that_never_moved_passes_no_check():
+    still = replace(
+        GOOD, rhat=np.array([1.0, np.nan]), ess_bulk=np.array([900.0, np.nan])
+    )
+    assert len(still.complaints(CHECKS)) == 2
+
+
+def test_what_more_draws_would_not_mend_is_counted():
+    assert GOOD.remarks() == ()
+    found = replace(GOOD, divergences=1, deep=2).remarks()
+    assert [text.partition(" (")[0] for text in found] == [
+        "1 divergent transition", "2 transitions at the largest tree depth",
+    ]  # fmt: skip
+
+
+def test_diagnostics_of_every_parameter_are_those_of_arviz(made):
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(4, 200, 2))
+    mixed = noise + 0.5 * np.roll(noise, 1, axis=1)
+    mixed[..., 0] += [[0.0], [0.0], [0.4], [0.0]]  # a chain elsewhere: bulk R-hat
+    mixed[1, :, 1] *= 3.0  # one that is wider: folded R-hat, and the tails
+    spec = made.space(hierarchical=False).models[3]
+    chains = made.fit(
+        spec, draws={"mu": mixed[..., 0], "tau": np.exp(mixed[..., 1])}
+    ).chains
+    chains = replace(chains, divergent=mixed[..., 0] > 3, deep=mixed[..., 1] > 4)
+    found = diagnose(chains)
+    for k in range(2):
+        draws = chains.draws[:, :, k]
+        for name, expected in (
+            ("rhat", array_stats.rhat(draws, chain_axis=0, draw_axis=1)),
+            *(
+                (f"ess_{method}", array_stats.ess(
+                    draws, chain_axis=0, draw_axis=1, method=method, prob=prob
+                ))
+                for method, prob in (
+                    ("bulk", None), ("tail", (0.05, 0.95)), ("mean", None),
+                )
+            ),
+        ):  # fmt: skip
+            # Another order of the same operations, and of a quantile of 800 draws.
+            assert getattr(found, name)[k] == pytest.approx(float(expected), rel=1e-6)
+    assert found.divergences == (mixed[..., 0] > 3).sum() > 0
+    assert found.deep == (mixed[..., 1] > 4).sum() > 0
+    assert found.rhat.min() > 1.02
