@@ -216,11 +216,11 @@ def mutants(tree: ast.Module, functions: Sequence[str] = ()) -> list[Mutant]:
         if functions and not {function, function.partition(".")[0]} & {*functions}:
             continue
         for kind, new in _changes(node):
-            found.append(
-                Mutant(
-                    function, node.lineno, kind, _shown(node, new, parent), node, new
-                )
-            )
+            change = _shown(node, new, parent)
+            seen[function, change] += 1
+            if seen[function, change] > 1:
+                change += f"  [{seen[function, change]}]"
+            found.append(Mutant(function, node.lineno, kind, change, node, new))
     return found
 
 
@@ -493,9 +493,13 @@ def page(rows: Sequence[dict[str, str]], verdicts: Sequence[dict[str, str]]) -> 
     lines = [
         "# Mutants of the statistics",
         "",
-        "Made by `benchmarks/mutation.py`: one small change each, run against the unit",
-        "tests of the module alone; tests against oracles, of calibration and of the",
-        "Stan programs are not run. Every mutant is in `mutants.csv`.",
+        "Made by `benchmarks/mutation.py`: one small change each, chosen at random",
+        "with a seed (in `Mixture.mcse`, `mean_exists`, `first_exact`, `model_seed`,",
+        "`_check_direction` all of them), run against the unit tests of the module",
+        "alone. Tests against oracles, of calibration and of the Stan programs are not",
+        "run. Every mutant is in `mutants.csv`. A verdict is that of a reader:",
+        "*equivalent* changes no result; *left* changes a choice, or what other tests",
+        "judge.",
         "",
         "| module | mutants | killed | survived | timeout |",
         "|---|---:|---:|---:|---:|",

@@ -46,8 +46,12 @@ class Mixture:
 
     def sd(self) -> float:
         """Return the standard deviation over models and draws."""
-        second = np.array([float((d**2).mean()) for d in self.draws])
-        return float(np.sqrt(max(self.probabilities @ second - self.mean() ** 2, 0.0)))
+        second = math.fsum(
+            p * float((d**2).mean())
+            for p, d in zip(self.probabilities.tolist(), self.draws, strict=True)
+            if p > 0
+        )
+        return math.sqrt(max(second - self.mean() ** 2, 0.0))
 
     def quantiles(self, probs: Sequence[float] | FloatArray) -> FloatArray:
         """Return quantiles; every draw weighs its model's probability over its number.
@@ -109,7 +113,8 @@ class Mixture:
         the error of the k-th log marginal likelihood, and p_k times the error of m_k.
         """
         # Relative to one of them: a parameter that is equal everywhere has no error.
-        means = self._means - self.draws[0].flat[0]
+        counts = int(np.argmax(self.probabilities > 0))
+        means = self._means - self.draws[counts].flat[0]
         gradient = self.probabilities * (means - self.probabilities @ means)
         from_weights = self.errors.of(gradient)
         group = self.errors.group
@@ -135,7 +140,13 @@ class Mixture:
     @cached_property
     def _means(self) -> FloatArray:
         # What ndarray.mean does, without its overhead of some microseconds a model.
-        return np.array([np.add.reduce(d, axis=None) / d.size for d in self.draws])
+        # That of a model without probability does not count, even if it is infinite.
+        return np.array(
+            [
+                np.add.reduce(d, axis=None) / d.size if p > 0 else 0.0
+                for p, d in zip(self.probabilities, self.draws, strict=True)
+            ]
+        )
 
 
 def _mean_errors(draws: Sequence[FloatArray]) -> FloatArray:

@@ -20,6 +20,14 @@ def test_pareto_k_equals_that_of_arviz(size):
     assert pareto_k(x) == pytest.approx(float(expected), abs=SAME_FORMULA)
 
 
+@pytest.mark.parametrize("size", [25, 226, 3000])
+def test_the_order_of_the_values_does_not_matter(size):
+    # Where the tail begins is found by a partition, which leaves the rest in disorder.
+    for seed in range(300):
+        x = np.exp(np.random.default_rng(seed).normal(size=size))
+        assert pareto_k(x) == pytest.approx(pareto_k(np.sort(x)), abs=SAME_FORMULA)
+
+
 @pytest.mark.parametrize("k", [0.2, 0.6, 1.0])
 def test_pareto_k_recovers_the_shape_of_a_pareto_tail(k):
     u = np.random.default_rng(9).uniform(size=200_000)
