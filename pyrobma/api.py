@@ -14,7 +14,6 @@ import pandas as pd
 from pyrobma._format import counted
 from pyrobma._switchers import for_switchers
 from pyrobma._types import BoolArray
-from pyrobma._validate import is_whole
 from pyrobma.effects import (
     DATA_SCALES,
     MEASURES,
@@ -44,6 +43,7 @@ from pyrobma.fit import (
     SettingsError,
     fit_models,
 )
+from pyrobma.fit.settings import check_run
 from pyrobma.frequentist import rma
 from pyrobma.models import (
     EffectDirection,
@@ -372,7 +372,7 @@ def robma(
     2
     """
     settings = _settings(settings, chains=chains, warmup=warmup, draws=draws)
-    _check_run(seed, cores)
+    check_run(seed, cores)
     effects, kept = estimates_and_rows(
         data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, p=p,
         lCI=lCI, uCI=uCI, study_names=study_names, study_ids=study_ids,
@@ -654,15 +654,6 @@ def _settings(settings: Any, **single: int | None) -> SamplerSettings:
             f"{', '.join(map(repr, given.values()))}. Give one or the other."
         )
     return settings
-
-
-def _check_run(seed: Any, cores: Any) -> None:
-    for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
-        if value is not None and not is_whole(value, least):
-            raise SettingsError(
-                f"{name}: expected a whole number of at least {least}, or None; got "
-                f"{value!r}."
-            )
 
 
 def _task(

@@ -13,18 +13,18 @@ import pandas as pd
 
 from pyrobma._format import bayes_factor_of_log, decimals, fixed
 from pyrobma._types import FloatArray
-from pyrobma._validate import is_whole
-from pyrobma.ensemble import (
-    Ensemble,
-    LogmlErrors,
-    inclusion,
-    posterior_probabilities,
-)
+from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.deletion import can_be_trusted, deleted, without
 from pyrobma.ensemble.left_out import by_units, unit_names
-from pyrobma.ensemble.reweighting import Reweighted, averaged
+from pyrobma.ensemble.reweighting import (
+    Reweighted,
+    averaged,
+    component_evidence,
+    probabilities,
+)
 from pyrobma.errors import ConvergenceWarning, DataError
-from pyrobma.fit import Executor, Fit, SettingsError, fit_models
+from pyrobma.fit import Executor, Fit, fit_models
+from pyrobma.fit.settings import check_run
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import Likelihood
 from pyrobma.plots.influence import draw_influence, influence_frame
@@ -239,12 +239,7 @@ def influence(
     ['reweighted', 'reweighted', 'reweighted']
     """
     units = by_units(by)
-    for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
-        if value is not None and not is_whole(value, least):
-            raise SettingsError(
-                f"{name}: expected a whole number of at least {least}, or None; got "
-                f"{value!r}."
-            )
+    check_run(seed, cores)
     if refit not in ("auto", True, False):
         raise DataError(f"refit: expected 'auto', True or False; got {refit!r}.")
     effects = ensemble.task.effects
@@ -287,7 +282,7 @@ def _to_fit(
     if refit is False:
         return ()
     wanted: dict[Likelihood, ModelSpec] = {}
-    new = _probabilities(ensemble, _logml(models))
+    new = probabilities(ensemble, _logml(models))
     chance = np.maximum(new, ensemble.post_prob)
     for model, p in zip(models, chance, strict=True):
         if refit is True or (p > _MATTERS and not can_be_trusted(model)):
@@ -314,12 +309,6 @@ def _logml(models: Sequence[Reweighted]) -> FloatArray:
     return np.array([model.logml for model in models])
 
 
-def _probabilities(ensemble: Ensemble, logml: FloatArray) -> FloatArray:
-    return posterior_probabilities(
-        logml, ensemble.prior_prob, log_prior=ensemble.space.log_prior_prob
-    )
-
-
 def _tabulated(
     ensemble: Ensemble,
     by: str,
@@ -328,13 +317,13 @@ def _tabulated(
     fits: tuple[Fit, ...],
 ) -> Influence:
     whole = {name: ensemble.mixture(name).mean() for name in ("mu", "tau")}
-    evidence = ensemble.inclusion["log_bf"]
+    factors = ensemble.inclusion["log_bf"]
     frame: list[dict[str, Any]] = []
     components: list[dict[str, Any]] = []
     every: list[pd.DataFrame] = []
     for name, models in zip(names, cases, strict=True):
         logml = _logml(models)
-        chance = _probabilities(ensemble, logml)
+        chance = probabilities(ensemble, logml)
         row: dict[str, Any] = {by: name}
         for parameter, old in whole.items():
             mean, mcse = averaged(models, chance, parameter)
@@ -344,14 +333,8 @@ def _tabulated(
                 f"{parameter}_change": mean - old,
             }
         frame.append(row | _sources(models, np.maximum(chance, ensemble.post_prob)))
-        errors = LogmlErrors.shared(
-            np.array([one.error for one in models]), [one.key for one in models]
-        )
-        for component, old in evidence.items():
-            found = inclusion(
-                ensemble.members(str(component)), logml, ensemble.prior_prob, errors,
-                log_prior=ensemble.space.log_prior_prob,
-            )  # fmt: skip
+        for component, old in factors.items():
+            found = component_evidence(ensemble, str(component), models)
             trusted = _evidence_is_trusted(ensemble, models, str(component))
             with np.errstate(over="ignore", invalid="ignore"):
                 components.append(

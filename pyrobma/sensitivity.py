@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 
 from pyrobma._format import bayes_factor_of_log, decimals, error, fixed, listed
-from pyrobma._types import FloatArray
-from pyrobma._validate import is_whole
-from pyrobma.ensemble import (
-    Ensemble,
-    LogmlErrors,
-    inclusion,
-    posterior_probabilities,
+from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.reweighting import (
+    Reweighted,
+    averaged,
+    component_evidence,
+    probabilities,
+    reweighted,
 )
-from pyrobma.ensemble.reweighting import Reweighted, averaged, reweighted
 from pyrobma.errors import ConvergenceWarning, DataError, PriorError
-from pyrobma.fit import Executor, Fit, SettingsError, fit_models
+from pyrobma.fit import Executor, Fit, fit_models
+from pyrobma.fit.settings import check_run
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import Likelihood
 from pyrobma.models.varied import Varied, varied_unknowns, with_priors, with_scales
@@ -268,12 +268,7 @@ def sensitivity(
     >>> found.summary().frame.index.tolist()
     ['Normal(0, 0.5)', 'Normal(0, 1)', 'Normal(0, 2)']
     """
-    for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
-        if value is not None and not is_whole(value, least):
-            raise SettingsError(
-                f"{name}: expected a whole number of at least {least}, or None; got "
-                f"{value!r}."
-            )
+    check_run(seed, cores)
     space, measure = ensemble.space, ensemble.task.prior_scale
     names = (component,) if isinstance(component, str) else tuple(component)
     if not names:
@@ -338,18 +333,12 @@ def _from_draws(
             fit.logml if one is None else one.logml
             for fit, one in zip(ensemble.fits, known, strict=True)
         ]
-        chance = _probabilities(ensemble, np.array(logml))
+        chance = probabilities(ensemble, np.array(logml))
         for spec, one, p in zip(case.space, known, chance, strict=True):
             imprecise = one is None or (p > _MATTERS and one.ratio_error > most)
             if one is None or imprecise or not one.reliable:
                 again.setdefault(spec.likelihood, spec)
     return found, tuple(again.values())
-
-
-def _probabilities(ensemble: Ensemble, logml: FloatArray) -> FloatArray:
-    return posterior_probabilities(
-        logml, ensemble.prior_prob, log_prior=ensemble.space.log_prior_prob
-    )
 
 
 def _tabulated(
@@ -372,7 +361,7 @@ def _tabulated(
             for fit, spec in zip(ensemble.fits, case.space, strict=True)
         ]
         logml = np.array([one.logml for one in models])
-        chance = _probabilities(ensemble, logml)
+        chance = probabilities(ensemble, logml)
         means = {
             name: averaged(models, chance, name)
             for names in components.values()
@@ -385,7 +374,7 @@ def _tabulated(
         same |= {"scale_name": case.scale_name, "prior": case.prior}
         sources = _sources(models)
         for name, own in components.items():
-            found_bf = _evidence(ensemble, name, logml, models)
+            found_bf = _evidence(ensemble, name, models)
             mean, mcse = means[own[0]] if len(own) == 1 else (math.nan, math.nan)
             row = {**same, "component": name, **found_bf, "mean": mean}
             evidence.append({**row, "mean_mcse": mcse, **sources})
@@ -393,19 +382,10 @@ def _tabulated(
 
 
 def _evidence(
-    ensemble: Ensemble,
-    component: str,
-    logml: FloatArray,
-    models: Sequence[Reweighted],
+    ensemble: Ensemble, component: str, models: Sequence[Reweighted]
 ) -> dict[str, float]:
     """Return probabilities and Bayes factor of a component."""
-    errors = LogmlErrors.shared(
-        np.array([one.error for one in models]), [one.key for one in models]
-    )
-    found = inclusion(
-        ensemble.members(component), logml, ensemble.prior_prob, errors,
-        log_prior=ensemble.space.log_prior_prob,
-    )  # fmt: skip
+    found = component_evidence(ensemble, component, models)
     with np.errstate(over="ignore"):
         factor = float(np.exp(found.log_bf))
     return {

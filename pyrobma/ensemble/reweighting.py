@@ -12,7 +12,13 @@ import numpy as np
 from pyrobma._mcmc import effective_sample_size
 from pyrobma._types import FloatArray
 from pyrobma.bridge.diagnostics import pareto_k
+from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.logml_errors import LogmlErrors
+from pyrobma.ensemble.probabilities import (
+    Inclusion,
+    inclusion,
+    posterior_probabilities,
+)
 from pyrobma.fit import Fit
 from pyrobma.models import ModelSpec
 from pyrobma.priors import Prior
@@ -175,6 +181,41 @@ def averaged(
         terms = shares[k] * models[k].weights * (draws[k] - mean)
         variance += (models[k].fit.mean_factor(parameter) * _mean_error(terms)) ** 2
     return mean, math.sqrt(variance)
+
+
+def probabilities(ensemble: Ensemble, logml: FloatArray) -> FloatArray:
+    """Return posterior probabilities of the models with other marginal likelihoods.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Whose prior probabilities hold.
+    logml : array of shape (M,)
+        Natural logs.
+
+    Returns
+    -------
+    array of shape (M,)
+    """
+    return posterior_probabilities(
+        logml, ensemble.prior_prob, log_prior=ensemble.space.log_prior_prob
+    )
+
+
+def component_evidence(
+    ensemble: Ensemble, component: str, models: Sequence[Reweighted]
+) -> Inclusion:
+    """Return probabilities and Bayes factor of a component among such models."""
+    errors = LogmlErrors.shared(
+        np.array([one.error for one in models]), [one.key for one in models]
+    )
+    return inclusion(
+        ensemble.members(component),
+        np.array([one.logml for one in models]),
+        ensemble.prior_prob,
+        errors,
+        log_prior=ensemble.space.log_prior_prob,
+    )
 
 
 def _covers(old: Prior, new: Prior) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pyrobma._validate import is_whole
 from pyrobma.errors import PyrobmaError
@@ -124,3 +124,13 @@ class SamplerSettings:
                 raise SettingsError(
                     f"{field.name}: expected a positive number; got {value!r}."
                 )
+
+
+def check_run(seed: Any, cores: Any) -> None:
+    """Refuse a seed, or a number of processes, that is none."""
+    for name, value, least in (("seed", seed, 0), ("cores", cores, 1)):
+        if value is not None and not is_whole(value, least):
+            raise SettingsError(
+                f"{name}: expected a whole number of at least {least}, or None; got "
+                f"{value!r}."
+            )

@@ -37,12 +37,6 @@ PYROBMA_INLINE double sum(Lanes value) {
   return total;
 }
 
-PYROBMA_INLINE double largest(Lanes value) {
-  double most = value[0];
-  for (int i = 1; i < LANES; ++i) most = value[i] > most ? value[i] : most;
-  return most;
-}
-
 PYROBMA_INLINE Bits bits(Lanes value) {
   Bits raw;
   std::memcpy(&raw, &value, sizeof raw);

@@ -93,14 +93,15 @@ void add_means(const SelectedRows& rows, const Columns& c, const Unknowns<double
   }
 }
 
-// Derivatives of minus the sum of logs, by the variances.
-void negate(const Columns& c, int K, std::vector<double>& by_mean,
-            std::vector<double>& by_variance, std::vector<double>& by_load) {
-  for (int i = 0; i < K; ++i) {
-    by_mean[i] = -by_mean[i];
-    by_load[i] = -by_load[i];
-    by_variance[i] = c.by_unit[i] * c.unit[i] * c.unit[i] * c.unit[i];
+// From derivatives of the sum of logs, by the units, to those of minus the sum, by the
+// variances.
+void negate(Columns& c, int J, const Unknowns<double>& to) {
+  for (std::size_t i = 0; i < c.unit.size(); ++i) {
+    c.by_mean[i] = -c.by_mean[i];
+    c.by_load[i] = -c.by_load[i];
+    c.by_variance[i] = c.by_unit[i] * c.unit[i] * c.unit[i] * c.unit[i];
   }
+  for (int j = 0; j < J; ++j) to.omega[j] = -to.omega[j];
 }
 
 }  // namespace
@@ -144,17 +145,14 @@ double selected_clusters(const SelectedRows& rows, const Mapping& map,
     if (gradient) std::fill(gradient->omega, gradient->omega + steps.J, 0.0);
     return -selected;
   }
-  if (gradient) {
-    negate(c, K, c.by_mean, c.by_variance, c.by_load);
-    for (int j = 0; j < steps.J; ++j) gradient->omega[j] = -gradient->omega[j];
-  }
+  if (gradient) negate(c, steps.J, *gradient);
 
   // The normal part; see clustered_normal in stan/functions/clusters.stanfunctions.
   double total = K * LOG_TWO_PI;
   for (int k = 0; k < clusters.L; ++k) {
     const int first = clusters.start[k] - 1;
     const int last = first + clusters.size[k];
-    double S = 0, R = 0, product = 1;
+    double S = 0, R = 0;
     for (int i = first; i < last; ++i) {
       const double w = 1 / c.variance[i];
       const double r = rows.y[i] - c.mean[i];
@@ -162,18 +160,18 @@ double selected_clusters(const SelectedRows& rows, const Mapping& map,
       R += w * c.load[i] * r;
       total += std::log(c.variance[i]) + w * r * r;
     }
-    product = 1 + S;
-    total += std::log(product) - R * R / product;
+    const double d = 1 + S;
+    total += std::log(d) - R * R / d;
     if (!gradient) continue;
-    const double u = R / product;
+    const double u = R / d;
     for (int i = first; i < last; ++i) {
       const double w = 1 / c.variance[i];
       const double r = rows.y[i] - c.mean[i];
       const double l = c.load[i];
       const double rest = w * (r - u * l);  // of the inverse times the residuals
       c.by_mean[i] += rest;
-      c.by_load[i] += u * rest - w * l / product;
-      c.by_variance[i] += 0.5 * (rest * rest - w + w * w * l * l / product);
+      c.by_load[i] += u * rest - w * l / d;
+      c.by_variance[i] += 0.5 * (rest * rest - w + w * w * l * l / d);
     }
   }
   if (gradient) {
@@ -220,8 +218,7 @@ double selected_alone(const SelectedRows& rows, const Mapping& map, const Steps&
     total += std::log(c.variance[i]) + r * r / c.variance[i];
   }
   if (gradient) {
-    negate(c, K, c.by_mean, c.by_variance, c.by_load);
-    for (int j = 0; j < steps.J; ++j) gradient->omega[j] = -gradient->omega[j];
+    negate(c, steps.J, *gradient);
     for (int i = 0; i < K; ++i) {
       const double w = 1 / c.variance[i];
       const double wr = w * (rows.y[i] - c.mean[i]);
