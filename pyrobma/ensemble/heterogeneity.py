@@ -16,7 +16,7 @@ from pyrobma.ensemble.mixing import Mixture
 from pyrobma.ensemble.normal_mixture import expectation, normal_cdf
 from pyrobma.ensemble.prediction import new_effect
 from pyrobma.ensemble.predictor import Predictor
-from pyrobma.ensemble.quantiles import check_probs
+from pyrobma.ensemble.quantiles import check_probs, errors_of_quantiles
 from pyrobma.ensemble.quantities import Quantity
 from pyrobma.ensemble.scales import data_mean
 
@@ -228,14 +228,11 @@ def prediction_interval(
     at = effect.quantiles(asked)
     quantiles = convert(at)
     # A quantile errs as much as the distribution function there.
-    errors = np.array([below(x).mcse() for x in at])
-    low, high = (
-        convert(effect.quantiles(np.clip(asked + sign * errors, 0.0, 1.0)))
-        for sign in (-1.0, 1.0)
+    errors = errors_of_quantiles(
+        asked,
+        np.array([below(x).mcse() for x in at]),
+        lambda probs: convert(effect.quantiles(probs)),
     )
-    inside = (asked > 0) & (asked < 1)
-    with np.errstate(invalid="ignore"):  # both ends may be infinite
-        gap = np.where(low == high, 0.0, high - low)[inside]
     exists = mean_exists(ensemble, output_scale, member) and all(
         np.isfinite(d).all()
         for d, p in zip(average.draws, average.probabilities, strict=True)
@@ -246,7 +243,7 @@ def prediction_interval(
         "Median": float(quantiles[0]),
         **{name: float(q) for name, q in zip(levels, quantiles[1:], strict=True)},
         "error(Mean)": average.mcse() if exists else float("nan"),
-        "error(Quantiles)": float(0.5 * gap.max()),
+        "error(Quantiles)": float(np.nanmax(errors)),
     }
 
 

@@ -13,6 +13,7 @@ from pyrobma._mcmc import effective_sample_size
 from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
 from pyrobma.ensemble.logml_errors import LogmlErrors
+from pyrobma.ensemble.quantiles import errors_of_quantiles
 
 _TOGETHER = 64  # models: a few megabytes of their draws
 
@@ -94,10 +95,7 @@ class Mixture:
         errors = np.array(
             [self.probability_error(x) for x in self.quantiles(levels).tolist()]
         )
-        ends = np.clip(np.concatenate([levels - errors, levels + errors]), 0.0, 1.0)
-        low, high = np.split(self.quantiles(ends), 2)
-        inside = (levels > 0) & (levels < 1)
-        return np.where(inside, 0.5 * (high - low), np.nan)
+        return errors_of_quantiles(levels, errors, self.quantiles)
 
     def probability_error(self, value: float) -> float:
         """Return the Monte Carlo standard error of P(parameter <= value)."""
