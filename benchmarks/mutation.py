@@ -141,7 +141,7 @@ TARGETS = (
         ),
     ),
     Target("pyrobma.fit.diagnostics", ("fit/test_fit_values.py", *_FIT[4:])),
-    Target("pyrobma.fit.schedule", ("fit/test_fit_schedule.py",), ("model_seed",)),
+    Target("pyrobma.fit.plan", ("fit/test_fit_schedule.py",), ("model_seed",)),
     Target(
         "pyrobma.fit.model",
         _FIT,

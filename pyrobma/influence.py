@@ -23,7 +23,8 @@ from pyrobma.ensemble.reweighting import (
     probabilities,
 )
 from pyrobma.errors import ConvergenceWarning, DataError
-from pyrobma.fit import Executor, Fit, fit_models
+from pyrobma.fit import Executors, Fit
+from pyrobma.fit.schedule import Analysis, fit_analyses
 from pyrobma.fit.settings import check_run
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import Likelihood
@@ -170,7 +171,7 @@ def influence(
     refit: Refit = "auto",
     seed: int | None = None,
     cores: int | None = None,
-    executor: Executor | None = None,
+    executor: Executors | None = None,
     progress: bool | None = None,
     fits: Sequence[Fit] = (),
 ) -> Influence:
@@ -254,21 +255,23 @@ def influence(
         seed = int(sequence.generate_state(1)[0])
     number = np.arange(effects.K) if by == "study" else effects.cluster
     from_draws = deleted(ensemble, units)
-    again: list[Fit] = []
-    cases = []
-    for i in range(len(names)):
-        models = [each[i] for each in from_draws]
-        wanted = _to_fit(ensemble, models, refit)
-        if wanted:
-            new = fit_models(
-                without(ensemble.task, number != i), ModelSpace(wanted),
-                settings=ensemble.settings, seed=_seed(seed, i), cores=cores,
-                executor=executor, progress=progress, fits=fits,
-            )  # fmt: skip
-            again += new
-            models = _with_fits(models, new, names[i])
-        cases.append(models)
-    return _tabulated(ensemble, by, names, cases, tuple(again))
+    cases = [[each[i] for each in from_draws] for i in range(len(names))]
+    again = {
+        i: Analysis(
+            without(ensemble.task, number != i), ModelSpace(wanted), _seed(seed, i),
+            f"without {names[i]}",
+        )
+        for i, models in enumerate(cases)
+        if (wanted := _to_fit(ensemble, models, refit))
+    }  # fmt: skip
+    found = fit_analyses(
+        tuple(again.values()), settings=ensemble.settings, cores=cores,
+        executor=executor, progress=progress, fits=fits, what=f"{by} left out",
+    )  # fmt: skip
+    for i, new in zip(again, found, strict=True):
+        cases[i] = _with_fits(cases[i], new, names[i])
+    new_fits = tuple(fit for one in found for fit in one)
+    return _tabulated(ensemble, by, names, cases, new_fits)
 
 
 def _seed(seed: int, unit: int) -> int:

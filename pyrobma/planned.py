@@ -12,7 +12,7 @@ from pyrobma._format import counted, fixed
 from pyrobma.effects import MEASURE_NAMES
 from pyrobma.ensemble import Ensemble
 from pyrobma.fit import SamplerSettings
-from pyrobma.fit.schedule import relative_cost
+from pyrobma.fit.plan import relative_cost
 from pyrobma.models import ModelSpace, ModelSpec, Task
 from pyrobma.parameters import Component
 from pyrobma.plots import plot_priors

@@ -21,7 +21,7 @@ from pyrobma.ensemble.reweighting import (
     reweighted,
 )
 from pyrobma.errors import ConvergenceWarning, DataError, PriorError
-from pyrobma.fit import Executor, Fit, fit_models
+from pyrobma.fit import Executors, Fit, fit_models
 from pyrobma.fit.settings import check_run
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.spec import Likelihood
@@ -181,7 +181,7 @@ def sensitivity(
     priors: Iterable[Prior | PET | PEESE] | None = None,
     seed: int | None = None,
     cores: int | None = None,
-    executor: Executor | None = None,
+    executor: Executors | None = None,
     progress: bool | None = None,
     fits: Sequence[Fit] = (),
 ) -> Sensitivity:

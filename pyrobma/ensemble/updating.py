@@ -13,7 +13,7 @@ import numpy as np
 from pyrobma.ensemble.cache import FitCache
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.fit import (
-    Executor,
+    Executors,
     Fit,
     FitError,
     FitInterrupted,
@@ -22,7 +22,7 @@ from pyrobma.fit import (
     fit_models,
 )
 from pyrobma.fit.lengthen import lengthened
-from pyrobma.fit.schedule import model_seed
+from pyrobma.fit.plan import model_seed
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.models.given import given_models
 from pyrobma.models.rebuilt import rebuilt, with_sides
@@ -41,7 +41,7 @@ def updated(
     settings: SamplerSettings | None = None,
     seed: int | None = None,
     cores: int | None = None,
-    executor: Executor | None = None,
+    executor: Executors | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> E:

@@ -2,8 +2,10 @@
 
 from pyrobma.fit.diagnostics import Diagnostics
 from pyrobma.fit.explore import Second
-from pyrobma.fit.jobs import Executor, FitError, FitInterrupted
+from pyrobma.fit.exported import StanData
+from pyrobma.fit.jobs import FitError, FitInterrupted
 from pyrobma.fit.model import Fit, extend, fit_model
+from pyrobma.fit.pool import Executor, Executors, WorkerError
 from pyrobma.fit.provenance import Provenance
 from pyrobma.fit.sample import Chains
 from pyrobma.fit.schedule import fit_models
@@ -14,6 +16,7 @@ __all__ = [
     "Chains",
     "Diagnostics",
     "Executor",
+    "Executors",
     "Fit",
     "FitError",
     "FitInterrupted",
@@ -21,6 +24,8 @@ __all__ = [
     "SamplerSettings",
     "Second",
     "SettingsError",
+    "StanData",
+    "WorkerError",
     "extend",
     "fit_model",
     "fit_models",

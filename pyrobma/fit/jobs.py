@@ -1,26 +1,22 @@
-"""Stage 4: independent jobs on threads or an executor, and what is kept if they end."""
+"""Stage 4: jobs in waves, and what is kept if they end."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 from pyrobma._format import counted
 from pyrobma.errors import PyrobmaError
 from pyrobma.fit.keeping import Keeper
 from pyrobma.fit.model import Fit
+from pyrobma.fit.pool import Ended, Executors, JobPool, WorkerError
 from pyrobma.fit.processes import UNGROUPED, Group, orderly_end, stop_chains
-from pyrobma.fit.progress import ProgressLine
-
-
-class Executor(Protocol):
-    """What is needed of an executor: that of `concurrent.futures`, Dask, loky, MPI."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Start a job and return its future."""
+from pyrobma.fit.progress import ProgressLine, Work
+from pyrobma.fit.provenance import provenance
 
 
 class FitError(PyrobmaError, RuntimeError):
@@ -77,7 +73,7 @@ def available_cores() -> int:
 
 
 @contextmanager
-def job_pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
+def job_pool(executor: Executors | None, cores: int) -> Iterator[JobPool]:
     """Open threads whose chains end with them, unless there is an executor."""
     # The jobs of another executor belong to no group, if they run here at all.
     group = UNGROUPED if executor is not None else Group()
@@ -87,7 +83,7 @@ def job_pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
         executor = threads
     with orderly_end():
         try:
-            yield executor
+            yield JobPool(executor, inside=threads is not None)
         except BaseException as error:
             # Unless it is a failure, jobs are running: they end with their chains,
             # and at the next density if they have none.
@@ -102,75 +98,192 @@ def job_pool(executor: Executor | None, cores: int) -> Iterator[Executor]:
             threads.shutdown()
 
 
-def run_jobs(
-    pool: Executor,
-    calls: dict[int, tuple[Any, ...]],
-    done: dict[int, Fit],
-    line: ProgressLine,
-    *,
-    inside: bool,
-    keep: bool = True,
-    keeper: Keeper | None = None,
-) -> dict[int, Any]:
-    """Run jobs, each a function and its arguments, and collect their results.
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Jobs that do not need each other.
 
-    `inside` says whether they run in threads of this process, and `keep` whether they
-    are fits, which a failure or an interrupt hands over, and the `keeper` stores.
+    Attributes
+    ----------
+    calls : mapping of int to tuple
+        A function and its arguments, by number.
+    work : mapping of int to Work
+        What is shown of each.
+    what : str
+        What they are counted as, e.g. ``"models"``.
+    done : mapping of int to Fit
+        Fits that were made before.
+    keep : bool
+        Whether the jobs give fits, which a failure or an interrupt hands over.
     """
+
+    calls: Mapping[int, tuple[Any, ...]]
+    work: Mapping[int, Work]
+    what: str
+    done: Mapping[int, Fit]
+    keep: bool = True
+
+
+Plan: TypeAlias = Generator[Wave, dict[int, Any], tuple[Fit, ...]]
+"""What is to be run next, given the results of what it asked for last; fits at the end.
+It runs nothing itself."""
+
+
+def run_plan(
+    plan: Plan, pool: JobPool, keeper: Keeper, progress: bool | None
+) -> tuple[Fit, ...]:
+    """Run the jobs of a plan, with a line of progress for every wave.
+
+    Raises
+    ------
+    FitError
+        If a job fails, when the others of its wave are done.
+    FitInterrupted
+        On an interrupt.
+    """
+    try:
+        wave = next(plan)
+        while True:
+            wave = plan.send(run_wave(pool, wave, keeper, progress))
+    except StopIteration as end:
+        fits: tuple[Fit, ...] = end.value
+        return fits
+
+
+def run_wave(
+    pool: JobPool, wave: Wave, keeper: Keeper, progress: bool | None
+) -> dict[int, Any]:
+    """Run the jobs of a wave and return their results by number."""
     results: dict[int, Any] = {}
     failures: list[Exception] = []
-    jobs: dict[int, Any] = {}
+    line = ProgressLine(wave.work, progress, wave.what)
     try:
         with line:
-            for i, call in calls.items():
-                try:
-                    work, *arguments = call
-                    if inside:
-                        work = line.within(i, work)
-                    jobs[i] = pool.submit(work, *arguments)
-                except Exception as error:  # a broken pool must not lose finished fits
-                    failures.append(error)
-                else:
-                    line.watch(i, jobs[i])
-                    if keeper is not None:
-                        keeper.watch(jobs[i])
+            for i, (work, *arguments) in wave.calls.items():
+                work = line.within(i, work) if pool.inside else work
+                pool.submit(i, work, *arguments)
             line.started()
-            for i, job in jobs.items():
+            while len(pool):
+                ended = pool.next()
+                i = cast(int, ended.key)
                 try:
-                    results[i] = job.result()
+                    results[i] = _taken(pool, ended, wave.keep, keeper)
                 except Exception as error:
                     failures.append(error)
-                else:
-                    if keeper is not None:
-                        keeper.keep(results[i])
                 line.finished(i)
     except KeyboardInterrupt as error:
-        finished = results | _stopped(jobs)
-        raise FitInterrupted(
-            tuple((done | finished if keep else done).values())
-        ) from error
+        results |= {cast(int, one.key): one.value for one in pool.stop()}
+        raise FitInterrupted(_fits(wave, results)) from error
     if failures:
-        first = failures[0]
-        more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
-        fits = tuple((done | results if keep else done).values())
-        kept = f"{counted(len(fits), 'other fit')} {'is' if len(fits) == 1 else 'are'}"
-        raise FitError(
-            f"{first}{more} The {kept} kept in this error's `fits`; give them as "
-            "fits=... to go on from there.",
-            fits,
-        ) from first
+        raise fit_error(failures, _fits(wave, results)) from failures[0]
     return results
 
 
-def _stopped(jobs: dict[int, Any]) -> dict[int, Fit]:
-    """Cancel the jobs that can be, and return the fits of those that are done."""
-    for job in jobs.values():  # all at once, before others start
-        if callable(getattr(job, "cancel", None)):
-            job.cancel()
-    results: dict[int, Fit] = {}
-    for i, job in jobs.items():
-        if callable(getattr(job, "done", None)) and job.done():
-            # A job that was cancelled or interrupted raises a BaseException too.
-            with suppress(BaseException):
-                results[i] = job.result()
-    return results
+def run_plans(
+    plans: Mapping[int, Plan], pool: JobPool, keeper: Keeper, line: ProgressLine
+) -> dict[int, tuple[Fit, ...]]:
+    """Run several plans side by side: none waits for the waves of another.
+
+    Parameters
+    ----------
+    plans : mapping of int to generator of Wave
+        By number.
+    pool, keeper
+        As in `run_plan`.
+    line : ProgressLine
+        Of the plans.
+
+    Raises
+    ------
+    FitError
+        If jobs fail, when everything else is done.
+    FitInterrupted
+        On an interrupt.
+    """
+    waves: dict[int, Wave] = {}
+    results: dict[int, dict[int, Any]] = {}
+    finished: dict[int, tuple[Fit, ...]] = {}
+    failures: list[Exception] = []
+
+    def go_on(k: int, sent: dict[int, Any] | None) -> None:
+        try:
+            wave = next(plans[k]) if sent is None else plans[k].send(sent)
+            while not wave.calls:
+                wave = plans[k].send({})
+        except StopIteration as end:
+            finished[k] = end.value
+            waves.pop(k, None)
+            line.finished(k)
+            return
+        waves[k], results[k] = wave, {}
+        for i, (work, *arguments) in wave.calls.items():
+            pool.submit((k, i), work, *arguments)
+
+    def fits() -> tuple[Fit, ...]:
+        parts = [*finished.values(), *(_fits(w, results[k]) for k, w in waves.items())]
+        return tuple(fit for part in parts for fit in part)
+
+    try:
+        with line:
+            line.started()
+            for k in plans:
+                go_on(k, None)
+            while len(pool):
+                ended = pool.next()
+                k, i = cast(tuple[int, int], ended.key)
+                try:
+                    results[k][i] = _taken(pool, ended, waves[k].keep, keeper)
+                except Exception as error:
+                    failures.append(error)
+                if len(results[k]) == len(waves[k].calls):
+                    go_on(k, results[k])
+    except KeyboardInterrupt as error:
+        for one in pool.stop():
+            k, i = cast(tuple[int, int], one.key)
+            results[k][i] = one.value
+        raise FitInterrupted(fits()) from error
+    if failures:
+        raise fit_error(failures, fits()) from failures[0]
+    return finished
+
+
+def _taken(pool: JobPool, ended: Ended, is_fit: bool, keeper: Keeper) -> Any:
+    """Return the result of a job; raise what it raised."""
+    if ended.error is not None:
+        raise ended.error
+    if is_fit:
+        if not pool.inside:
+            _check_maker(ended.value)
+        keeper.keep(ended.value)
+    return ended.value
+
+
+def _check_maker(fit: Fit) -> None:
+    """Refuse a fit of another release or of other Stan programs."""
+    made = fit.provenance
+    if made is None:
+        return
+    here = provenance(made.program, made.settings)
+    if (made.format, made.program_hash) != (here.format, here.program_hash):
+        versions = [dict(one.versions)["pyrobma"] for one in (here, made)]
+        raise WorkerError(
+            "executor: expected workers with the same pyrobma and Stan programs as "
+            f"here ({versions[0]}); got pyrobma {versions[1]} with another "
+            f"{made.program!r} program. Install the same package on them; workers use "
+            "their own programs."
+        )
+
+
+def _fits(wave: Wave, results: Mapping[int, Any]) -> tuple[Fit, ...]:
+    """Return the fits that are there in the middle of a wave."""
+    return tuple({**wave.done, **(results if wave.keep else {})}.values())
+
+
+def fit_error(failures: Sequence[Exception], fits: tuple[Fit, ...]) -> FitError:
+    """Return what is raised when jobs failed."""
+    more = f" ({len(failures)} models failed)" if len(failures) > 1 else ""
+    kept = f"{counted(len(fits), 'other fit')} {'is' if len(fits) == 1 else 'are'}"
+    return FitError(
+        f"{failures[0]}{more} The {kept} kept in this error's `fits`; give them as "
+        "fits=... to go on from there.",
+        fits,
+    )

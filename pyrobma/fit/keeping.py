@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from pyrobma.errors import DataWarning, warn
 from pyrobma.fit.model import Fit
@@ -27,7 +26,7 @@ class FitStore(Protocol):
 
 
 class Keeper:
-    """Hands fits to a store from the threads in which they finish.
+    """Hands fits to a store as they are finished.
 
     Parameters
     ----------
@@ -37,9 +36,7 @@ class Keeper:
 
     def __init__(self, store: FitStore | None) -> None:
         self._store = store
-        self._kept: set[tuple[str, int, int]] = set()
         self._failure: OSError | None = None
-        self._lock = threading.Lock()
 
     def find(
         self, spec: ModelSpec, fingerprint: str, seed: int, *, after: int = -1
@@ -49,26 +46,14 @@ class Keeper:
             return None
         return self._store.get(spec, fingerprint, seed, after=after)
 
-    def watch(self, job: Any) -> None:
-        """Keep what a job returns when it does, if its future can tell."""
-        # The main thread collects jobs in their order, and the first can take longest.
-        if self._store is not None and callable(
-            getattr(job, "add_done_callback", None)
-        ):
-            job.add_done_callback(self._finished)
-
     def keep(self, fit: Fit) -> None:
-        """Store a fit, unless it was; after a failure store no more."""
-        key = fit.fingerprint, fit.seed, draws_of(fit)
-        with self._lock:
-            if self._store is None or self._failure or key in self._kept:
-                return
-            try:
-                self._store.put(fit)
-            except OSError as error:
-                self._failure = error
-            else:
-                self._kept.add(key)
+        """Store a fit; after a failure store no more."""
+        if self._store is None or self._failure:
+            return
+        try:
+            self._store.put(fit)
+        except OSError as error:
+            self._failure = error
 
     def forget(self, fit: Fit) -> None:
         """Remove a fit that a longer one took the place of."""
@@ -84,11 +69,6 @@ class Keeper:
                 "not affected, but these models would be fitted again.",
                 DataWarning,
             )
-
-    def _finished(self, job: Any) -> None:
-        # A job that failed or was cancelled raises; whoever collects it will see.
-        with suppress(BaseException):
-            self.keep(job.result())
 
 
 def draws_of(fit: Fit) -> int:

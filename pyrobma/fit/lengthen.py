@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pyrobma.fit.jobs import Executor, available_cores, job_pool, run_jobs
+from pyrobma.fit.jobs import Wave, available_cores, job_pool, run_wave
 from pyrobma.fit.keeping import FitStore, Keeper, draws_of
 from pyrobma.fit.model import Effort, Fit, extend, fingerprint
-from pyrobma.fit.progress import ProgressLine, Work
-from pyrobma.fit.schedule import relative_cost
+from pyrobma.fit.plan import relative_cost
+from pyrobma.fit.pool import Executors
+from pyrobma.fit.progress import Work
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.models import Task
 
@@ -27,7 +28,7 @@ def lengthened(
     *,
     least: int = 0,
     cores: int | None = None,
-    executor: Executor | None = None,
+    executor: Executors | None = None,
     cache: FitStore | None = None,
     progress: bool | None = None,
 ) -> tuple[Fit, ...]:
@@ -78,18 +79,12 @@ def lengthened(
     }
     cores = cores or available_cores()
     parallel = 1 if executor is not None else max(1, cores // max(1, len(short)))
+    calls = {
+        i: (_longer, task, fit, settings, least, parallel) for i, fit in short.items()
+    }
     with job_pool(executor, cores) as pool:
-        done |= run_jobs(
-            pool,
-            {
-                i: (_longer, task, fit, settings, least, parallel)
-                for i, fit in short.items()
-            },
-            done,
-            ProgressLine(work, progress, "lengthened"),
-            inside=executor is None,
-            keeper=keeper,
-        )
+        wave = Wave(calls, work, "lengthened", done)
+        done |= run_wave(pool, wave, keeper, progress)
     keeper.tell()
     return tuple(done.values())
 

@@ -124,19 +124,6 @@ class ProgressLine:
             if self._bar is not None:
                 self._bar.close()
 
-    def watch(self, number: int, job: Any) -> None:
-        """Count a job when it finishes, if its future can tell; else `finished` must.
-
-        Parameters
-        ----------
-        number : int
-            A key of `jobs`.
-        job : future
-            With or without the ``add_done_callback`` of `concurrent.futures`.
-        """
-        if self._bar is not None and callable(getattr(job, "add_done_callback", None)):
-            job.add_done_callback(lambda _: self.finished(number))
-
     def within(self, number: int, work: Callable[..., Any]) -> Callable[..., Any]:
         """Return the work of a job as one that also tells of its parts.
 
@@ -158,9 +145,9 @@ class ProgressLine:
             threading.Thread(target=self._tick, daemon=True).start()
 
     def finished(self, number: int) -> None:
-        """Count a job, from any thread; a second time does nothing."""
+        """Count a job."""
         with self._lock:
-            if self._bar is None or self._closed.is_set() or number not in self._left:
+            if self._bar is None:
                 return
             del self._left[number]
             self._advance()

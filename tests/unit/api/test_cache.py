@@ -20,7 +20,7 @@ import pytest
 import pyrobma as rb
 from pyrobma.commands import main
 from pyrobma.ensemble import FitCache
-from pyrobma.fit import schedule
+from pyrobma.fit import plan
 from pyrobma.fit.keeping import draws_of
 
 D = [0.3, 0.1, 0.45, 0.2, 0.6, -0.1]
@@ -28,6 +28,7 @@ SE = [0.1, 0.12, 0.09, 0.2, 0.15, 0.11]
 CHAINS = rb.SamplerSettings(chains=2, draws=300)
 # Most of what follows does not depend on who draws, and this takes less time.
 SETTINGS = replace(CHAINS, sampler="independence")
+PATIENCE = 30.0  # seconds for what takes a hundredth of one on an idle machine
 # Twelve models, eleven of them with free parameters, so that all are surveyed; some of
 # those without heterogeneity cannot matter where the effects are far apart.
 PRIORS = {
@@ -46,13 +47,13 @@ def counted(monkeypatch):
     counts = Counter()
 
     def count(name):
-        real = getattr(schedule, name)
+        real = getattr(plan, name)
 
         def spy(*arguments):
             counts[name] += 1
             return real(*arguments)
 
-        monkeypatch.setattr(schedule, name, spy)
+        monkeypatch.setattr(plan, name, spy)
 
     for name in ("survey", "fit_model", "extend"):
         count(name)
@@ -334,19 +335,31 @@ def test_a_folder_that_cannot_be_written_to_is_a_warning(tmp_path, whole, monkey
 
 
 def test_fits_of_an_executor_are_stored_as_they_come(tmp_path, whole):
-    stored = []
+    def stored():
+        return len(list(tmp_path.glob("*.fit")))
 
     class Watched(ThreadPoolExecutor):
+        """An executor whose jobs wait until the fits before them are stored."""
+
+        before = 0
+
         def submit(self, function, /, *arguments):
-            stored.append(len(list(tmp_path.glob("*.fit"))))
-            job = super().submit(function, *arguments)
-            job.exception()  # one after the other
-            return job
+            if function.__name__ != "fit_model":
+                return super().submit(function, *arguments)
+            count, self.before = self.before, self.before + 1
+
+            def run():
+                end = time.monotonic() + PATIENCE
+                while stored() < count:
+                    assert time.monotonic() < end
+                    time.sleep(0.01)
+                return function(*arguments)
+
+            return super().submit(run)
 
     with Watched(1) as executor:
         assert_same(robma(tmp_path, executor=executor), whole)
-    # No job has to wait for the last one.
-    assert stored[-1] >= 10
+        assert executor.before == 12
     assert len(list(tmp_path.iterdir())) == 12
 
 
@@ -372,14 +385,14 @@ def test_futures_without_callbacks_are_stored_when_they_are_collected(tmp_path):
 
 
 def test_a_failure_leaves_the_others_in_the_folder(tmp_path, whole, monkeypatch):
-    real = schedule.fit_model
+    real = plan.fit_model
 
     def fit_model(task, spec, *rest):
         if spec == whole.space.models[5]:
             raise rb.SamplingError("made to fail")
         return real(task, spec, *rest)
 
-    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    monkeypatch.setattr(plan, "fit_model", fit_model)
     with pytest.raises(rb.FitError, match="made to fail"):
         robma(tmp_path)
     assert len(list(tmp_path.iterdir())) == 11

@@ -122,8 +122,8 @@ def test_a_saved_fit_is_not_fitted_again(results, table, tmp_path, monkeypatch, 
     def never(*arguments):
         raise AssertionError("a model was fitted")
 
-    monkeypatch.setattr("pyrobma.fit.schedule.fit_model", never)
-    monkeypatch.setattr("pyrobma.fit.schedule.extend", never)
+    monkeypatch.setattr("pyrobma.fit.plan.fit_model", never)
+    monkeypatch.setattr("pyrobma.fit.plan.extend", never)
     code = fit(
         table, tmp_path / "again", "--no-figures", "--resume", str(out / "fit.pyrobma")
     )
@@ -228,9 +228,9 @@ def test_a_missing_row_is_named_with_its_column(tmp_path, capsys):
 def test_models_finished_before_a_failure_are_kept(
     table, tmp_path, capsys, monkeypatch
 ):
-    from pyrobma.fit import schedule
+    from pyrobma.fit import plan
 
-    real = schedule.fit_model
+    real = plan.fit_model
 
     def sometimes(task, spec, *rest):
         if spec.free == ("mu", "tau", "rho"):
@@ -239,7 +239,7 @@ def test_models_finished_before_a_failure_are_kept(
 
     out = tmp_path / "broken"
     with monkeypatch.context() as patch:
-        patch.setattr(schedule, "fit_model", sometimes)
+        patch.setattr(plan, "fit_model", sometimes)
         assert fit(table, out, "--quiet") == 1
     text = capsys.readouterr().err
     assert "the disk is full" in text
@@ -285,9 +285,9 @@ def test_the_version_is_told(capsys):
 # ---- interruption ------------------------------------------------------------------
 def _interrupted_at(number, monkeypatch):
     """Let the user press Ctrl-C while that model, counted from 0, is fitted."""
-    from pyrobma.fit import schedule
+    from pyrobma.fit import plan
 
-    real, lock, count = schedule.fit_model, threading.Lock(), iter(range(100))
+    real, lock, count = plan.fit_model, threading.Lock(), iter(range(100))
 
     def fit_model(*arguments):
         with lock:
@@ -296,7 +296,7 @@ def _interrupted_at(number, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    monkeypatch.setattr(plan, "fit_model", fit_model)
 
 
 def test_an_interruption_keeps_what_is_finished(table, tmp_path, capsys, monkeypatch):

@@ -152,8 +152,8 @@ def test_a_saved_fit_is_not_fitted_again(results, table, tmp_path, monkeypatch, 
     def never(*arguments):
         raise AssertionError("a model was fitted")
 
-    monkeypatch.setattr("pyrobma.fit.schedule.fit_model", never)
-    monkeypatch.setattr("pyrobma.fit.schedule.extend", never)
+    monkeypatch.setattr("pyrobma.fit.plan.fit_model", never)
+    monkeypatch.setattr("pyrobma.fit.plan.extend", never)
     columns = ["--d", "d", "--se", "se", "--out", str(tmp_path / "again")]
     code = main(
         ["fit", str(table), *columns, *SMALL[:-1], *SIDES, "--no-figures",

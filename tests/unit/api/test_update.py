@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import lengthen, schedule
+from pyrobma.fit import lengthen, plan
 
 D = [0.3, 0.1, 0.45, 0.2, 0.6, -0.1]
 SE = [0.1, 0.12, 0.09, 0.2, 0.15, 0.11]
@@ -28,7 +28,7 @@ def counted(monkeypatch):
     """Count what is fitted and extended."""
     counts = Counter()
     for module, name in (
-        (schedule, "fit_model"), (schedule, "extend"), (lengthen, "extend"),
+        (plan, "fit_model"), (plan, "extend"), (lengthen, "extend"),
     ):  # fmt: skip
         real = getattr(module, name)
 
@@ -395,7 +395,7 @@ def test_a_failure_keeps_the_models_that_are_done(fit, monkeypatch):
     def fit_model(*arguments):
         raise rb.SamplingError("made to fail")
 
-    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    monkeypatch.setattr(plan, "fit_model", fit_model)
     with pytest.raises(rb.FitError, match="made to fail") as caught:
         fit.update(priors={"effect": NORMAL})
     assert isinstance(caught.value.finished, rb.RobmaFit)

@@ -18,7 +18,7 @@ import pytest
 
 import pyrobma as rb
 from pyrobma.errors import ChainsTimeout
-from pyrobma.fit import FitInterrupted, fit_models, processes, schedule, stan_data
+from pyrobma.fit import FitInterrupted, fit_models, plan, processes, stan_data
 from pyrobma.fit.density import LogDensity
 from pyrobma.fit.sample import run_chains
 from pyrobma.fit.stan_data import program_names
@@ -264,7 +264,7 @@ def test_a_second_interrupt_waits_no_longer(made, monkeypatch):
         with processes.run_folder("normal"):
             release.wait(10)
 
-    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    monkeypatch.setattr(plan, "fit_model", fit_model)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.main_thread().ident
     timers = [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import bars, fit_models, progress, sample, schedule
+from pyrobma.fit import bars, fit_models, plan, progress, sample
 from pyrobma.fit.model import fingerprint
 from pyrobma.fit.progress import ProgressLine, Stage, Work, part_of_job
 from pyrobma.models import Task
@@ -287,16 +287,6 @@ def test_the_clock_goes_on_while_a_model_takes_long(screen, monkeypatch):
     assert shown.left == ""
 
 
-def test_a_job_that_reports_after_the_end_draws_nothing(screen):
-    shown = screen()
-    job = Future()
-    with ProgressLine({0: Work("model 1", 1.0)}, True, "models") as line:
-        line.watch(0, job)
-    text = shown.getvalue()
-    job.set_result(None)
-    assert shown.getvalue() == text
-
-
 @pytest.mark.parametrize(
     ("width", "shown"),
     [(120, "model 12 (mu, tau, omega)"), (60, "model 12 (mu, tau, …"), (40, "")],
@@ -329,7 +319,7 @@ def test_an_interrupt_starts_no_further_model(space, monkeypatch, screen):
         time.sleep(0.05)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(schedule, "fit_model", interrupted)
+    monkeypatch.setattr(plan, "fit_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit_models(TASK, space, seed=1, cores=1, progress=True)
     # The one that ran when the first was noticed, perhaps, but not all six.

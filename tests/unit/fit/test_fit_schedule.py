@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import FitInterrupted, fit_models, schedule
+from pyrobma.fit import FitInterrupted, fit_models, plan
 from pyrobma.fit.model import fingerprint
 from pyrobma.models import Task
 
@@ -202,7 +202,7 @@ def test_an_interrupt_waits_for_no_model_that_has_not_started(made, space, monke
         time.sleep(0.2)
         raise AssertionError("stopped")
 
-    monkeypatch.setattr(schedule, "fit_model", fit_model)
+    monkeypatch.setattr(plan, "fit_model", fit_model)
     began = time.monotonic()
     with pytest.raises(FitInterrupted) as caught:
         fit_models(TASK, space, seed=1, cores=1)

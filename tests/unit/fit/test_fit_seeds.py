@@ -11,7 +11,7 @@ import pyrobma as rb
 from pyrobma.fit import SamplerSettings, extend, fit_model
 from pyrobma.fit import model as fitting
 from pyrobma.fit.model import survey
-from pyrobma.fit.schedule import model_seed
+from pyrobma.fit.plan import model_seed
 from pyrobma.models import Task
 
 TASK = Task(rb.effect_sizes(d=[0.1, 0.4, 0.2], se=[0.1, 0.2, 0.1]), "cohens_d")

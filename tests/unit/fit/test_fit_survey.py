@@ -17,7 +17,7 @@ from pyrobma.fit import (
     fit_model,
     fit_models,
     model,
-    schedule,
+    plan,
 )
 from pyrobma.fit.model import Effort, Survey, survey
 from pyrobma.models import Task
@@ -250,13 +250,13 @@ def test_large_ensembles_sample_only_what_matters(monkeypatch):
         heterogeneity_null=SPIKE,
     )
     sampled = []
-    real = schedule.fit_model
+    real = plan.fit_model
 
     def spy(*arguments: object) -> Fit:
         sampled.append(arguments[-1])
         return real(*arguments)
 
-    monkeypatch.setattr(schedule, "fit_model", spy)
+    monkeypatch.setattr(plan, "fit_model", spy)
     fits = fit_models(far, space, settings=SETTINGS, seed=1)
     assert len(space) == 12
     assert sum(effort.draws == 0 for effort in sampled) == 4
