@@ -41,13 +41,15 @@ class Bar(Protocol):
         """Remove it."""
 
 
-def make_bar(total: float, text: str, show: bool | None) -> tuple[Bar, int] | None:
+def make_bar(
+    total: float | None, text: str, show: bool | None
+) -> tuple[Bar, int] | None:
     """Return a bar for where this runs, and how many characters it has; or None.
 
     Parameters
     ----------
-    total : float
-        Work to do, in any unit.
+    total : float or None
+        Work to do, in any unit; None: nobody knows.
     text : str
         Before the bar.
     show : bool or None
@@ -97,15 +99,17 @@ class Lines:
     Parameters
     ----------
     stream : Screen
-    total : float
-        Work to do.
+    total : float or None
+        Work to do; None: nobody knows.
     text : str
         What was counted so far.
     asked : bool
         Whether the first line comes at once.
     """
 
-    def __init__(self, stream: Screen, total: float, text: str, asked: bool) -> None:
+    def __init__(
+        self, stream: Screen, total: float | None, text: str, asked: bool
+    ) -> None:
         self._stream, self._total, self._text = stream, total, text
         self._begun = self._shown_at = time.monotonic()
         self._done = self._shown = 0.0
@@ -128,7 +132,8 @@ class Lines:
     def refresh(self) -> None:
         """Write a line if it is time for one."""
         late = time.monotonic() - self._shown_at >= LINE_EVERY
-        far = self._done - self._shown >= LINE_SHARE * self._total
+        step = float("inf") if self._total is None else LINE_SHARE * self._total
+        far = self._done - self._shown >= step
         if late or (far and self._talks):
             self._talks = True
             self._write()
@@ -140,13 +145,15 @@ class Lines:
         from tqdm.std import tqdm
 
         gone = time.monotonic() - self._begun
-        share = min(self._done / self._total, 1.0)
-        left = ""
-        if 0 < share < 1:
-            left = f", about {tqdm.format_interval(gone * (1 / share - 1))} left"
+        work = left = ""
+        if self._total is not None:
+            share = min(self._done / self._total, 1.0) if self._total else 1.0
+            work = f" {100 * share:.0f} % of the work,"
+            if 0 < share < 1:
+                left = f", about {tqdm.format_interval(gone * (1 / share - 1))} left"
         self._stream.write(
-            f"pyrobma: {self._text.strip()}, {100 * share:.0f} % of the work, "
-            f"{tqdm.format_interval(gone)} gone{left}\n"
+            f"pyrobma: {self._text.strip()},{work} {tqdm.format_interval(gone)} "
+            f"gone{left}\n"
         )
         self._stream.flush()
         self._shown, self._shown_at = self._done, time.monotonic()

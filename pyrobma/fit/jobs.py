@@ -166,7 +166,7 @@ def run_wave(
                 ended = pool.next()
                 i = cast(int, ended.key)
                 try:
-                    results[i] = _taken(pool, ended, wave.keep, keeper)
+                    results[i] = _taken(pool, ended, wave, i, keeper)
                 except Exception as error:
                     failures.append(error)
                 line.finished(i)
@@ -231,7 +231,7 @@ def run_plans(
                 ended = pool.next()
                 k, i = cast(tuple[int, int], ended.key)
                 try:
-                    results[k][i] = _taken(pool, ended, waves[k].keep, keeper)
+                    results[k][i] = _taken(pool, ended, waves[k], i, keeper)
                 except Exception as error:
                     failures.append(error)
                 if len(results[k]) == len(waves[k].calls):
@@ -246,11 +246,13 @@ def run_plans(
     return finished
 
 
-def _taken(pool: JobPool, ended: Ended, is_fit: bool, keeper: Keeper) -> Any:
+def _taken(pool: JobPool, ended: Ended, wave: Wave, i: int, keeper: Keeper) -> Any:
     """Return the result of a job; raise what it raised."""
+    if isinstance(ended.error, WorkerError):  # it knows nothing of the job
+        raise WorkerError(f"{wave.work[i].label}: {ended.error}") from ended.error
     if ended.error is not None:
         raise ended.error
-    if is_fit:
+    if wave.keep:
         if not pool.inside:
             _check_maker(ended.value)
         keeper.keep(ended.value)

@@ -181,6 +181,50 @@ class ProgressLine:
         return f"{self._count - len(self._left):{width}}/{self._count} {self._what}"
 
 
+class CountLine:
+    """Counts what is done of many things of one kind; a context manager.
+
+    Parameters
+    ----------
+    total : int or None
+        How many there are; None: nobody knows.
+    show : bool or None
+        As in `ProgressLine`.
+    what : str
+        What is counted.
+    """
+
+    def __init__(self, total: int | None, show: bool | None, what: str) -> None:
+        self._done, self._total, self._what = 0, total, what
+        made = make_bar(total, self._counted(), show)
+        self._bar = None if made is None else made[0]
+
+    def __enter__(self) -> CountLine:
+        """Return the line itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove the line, whatever happened."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self) -> None:
+        """Count one more."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.set_description_str(self._counted(), refresh=False)
+            self._bar.update(1)
+
+    def _counted(self) -> str:
+        total = "" if self._total is None else f"/{self._total}"
+        return f"{self._done}{total} {self._what}"
+
+
 def _shortened(text: str, room: int) -> str:
     if len(text) <= room:
         return text

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyrobma as rb
-from pyrobma.fit import FitInterrupted, fit_models, plan
+from pyrobma.fit import FitInterrupted, fit_models, plan, schedule
 from pyrobma.fit.model import fingerprint
 from pyrobma.models import Task
 
@@ -244,3 +244,87 @@ def test_fits_of_a_generator_are_used(made, space):
     stub = Stub(made)
     fit_models(TASK, space, seed=1, executor=stub, fits=(fit for fit in fits))
     assert not stub.jobs
+
+
+class ByHand:
+    """An executor whose jobs end when they are told to."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def submit(self, function, /, *arguments):
+        job = Future()
+        self.jobs.append((arguments, job))
+        return job
+
+
+def test_no_analysis_waits_for_the_wave_of_another(made):
+    space = made.space()
+    by_hand, seen, waiting = ByHand(), [], []
+    analyses = [schedule.Analysis(TASK, space, seed, f"{seed}") for seed in (1, 2)]
+    stub = Stub(made, mcse=0.015)  # models are extended in a second wave
+
+    def answer(k):
+        """End the jobs of an analysis that are there."""
+        seeds = {plan.model_seed(k, i) for i in range(len(space))}
+        own = [(a, job) for a, job in by_hand.jobs if _seed_of(a) in seeds]
+        by_hand.jobs = [(a, job) for a, job in by_hand.jobs if (a, job) not in own]
+        waiting.append(len(by_hand.jobs))  # those of the other
+        for arguments, job in own:
+            name = plan.extend if len(arguments) == 5 else plan.fit_model
+            seen.append((k, name.__name__))
+            job.set_result(stub.submit(name, *arguments).result())
+
+    def answers():
+        for k in (1, 1, 2, 2):
+            time.sleep(0.1)
+            answer(k)
+
+    threading.Thread(target=answers).start()
+    settings = rb.SamplerSettings()
+    schedule.fit_analyses(analyses, settings=settings, executor=by_hand)
+    order = list(dict.fromkeys(seen))
+    assert order == [(1, "fit_model"), (1, "extend"), (2, "fit_model"), (2, "extend")]
+    assert waiting == [4, 4, 0, 0]
+
+
+def _seed_of(arguments):
+    return arguments[1].seed if len(arguments) == 5 else arguments[3]
+
+
+def test_analyses_side_by_side_are_what_each_is_alone():
+    few = rb.SamplerSettings(chains=2, warmup=150, draws=100, max_draws=100)
+    space = rb.model_space(
+        effect=rb.default_priors("effect"), heterogeneity_null=SPIKE, effect_null=SPIKE
+    )
+    other = Task(rb.effect_sizes(d=[0.3, 0.2, 0.5], se=[0.1, 0.1, 0.2]), "cohens_d")
+    analyses = [
+        schedule.Analysis(TASK, space, 1, "one"),
+        schedule.Analysis(other, space, 2, "other"),
+    ]
+    found = schedule.fit_analyses(analyses, settings=few, cores=2)
+    for one, fits in zip(analyses, found, strict=True):
+        alone = fit_models(one.task, one.space, settings=few, seed=one.seed)
+        for a, b in zip(fits, alone, strict=True):
+            assert a.logml == b.logml
+            assert (a.chains is None) == (b.chains is None)
+            if a.chains is not None:
+                np.testing.assert_array_equal(a.chains.draws, b.chains.draws)
+
+
+def test_a_failing_analysis_lets_the_others_finish(made):
+    space = made.space()
+    bad = str(space.models[3])
+    other = Task(rb.effect_sizes(d=[0.3, 0.2], se=[0.1, 0.1]), "cohens_d")
+
+    class Fails(Stub):
+        def submit(self, function, /, *arguments):
+            self.failing = (bad,) if arguments[0] is other else ()
+            return super().submit(function, *arguments)
+
+    analyses = [schedule.Analysis(task, space, 1, "one") for task in (other, TASK)]
+    with pytest.raises(rb.FitError, match="made to fail") as caught:
+        schedule.fit_analyses(
+            analyses, settings=rb.SamplerSettings(), executor=Fails(made)
+        )
+    assert len(caught.value.fits) == 2 * len(set(space.first)) - 1
