@@ -22,7 +22,6 @@ import pandas as pd
 import pyrobma as rb
 from pyrobma import programs
 from pyrobma.bridge import warp3
-from pyrobma.fit import stan_data
 
 # %% [markdown]
 # ## Where are the programs?
@@ -65,7 +64,8 @@ print(source[source.rindex("model {") : source.rindex("if (!prior_only)")].rstri
 # each unknown (`mu`, `tau`, `rho`, then the coefficients of moderators and of bias
 # terms such as PET) holds a family code, up to three parameters and two ends. Code 0 is
 # a spike, which fixes the unknown and removes it from the model. `stan/README.md` in
-# the repository lists all variables and codes.
+# the repository lists all variables and codes, and `programs.schema_file("normal")` is
+# the same as a JSON schema, for programs that check data files.
 #
 # Here are the schools under `mu ~ Normal(0, 1)`, `tau ~ InvGamma(1, 0.15)` and `rho ~
 # Beta(1, 1)`. Estimates must be sorted by cluster, and standard errors, not variances,
@@ -252,8 +252,8 @@ print(f"log marginal likelihood {fit.logml[0]:.3f}")
 #
 # Selection models need more data: p-value intervals, critical values of each estimate,
 # weights, and quadrature nodes for clusters. You can write them by the contract, or
-# take them from a fit. Here is the data file of one selection model of Bem's (2011)
-# nine experiments (doi:10.1037/a0021524).
+# take them from a fit: `stan_data` returns those of one model, by its number. Here is a
+# selection model of Bem's (2011) nine experiments (doi:10.1037/a0021524).
 
 # %%
 step = rb.prior_weightfunction("one-sided", steps=[0.05], alpha=[1, 1])
@@ -267,20 +267,36 @@ bem = rb.robma(
     priors_bias_null=None,
     seed=1,
 )
-one = bem.fits[0]
-selection = stan_data(bem.task, one.spec, one.rule)
-{name: selection[name] for name in ("K", "J", "sides", "omega_family", "alpha1", "Q")}
+given = bem.stan_data(1)
+names = ("K", "J", "sides", "omega_family", "alpha1", "Q")
+print(given.program)
+{name: given.data[name] for name in names}
 
 # %% [markdown]
 # Two intervals of one-sided p-values (`J`), weights that fall from the first to the
 # second (`omega_family` 1) with a uniform prior, and one quadrature node (`Q`), because
-# independent estimates need no integral. The executable `selection` runs on it:
+# independent estimates need no integral. `write_stan_json` writes such data for all
+# models of an ensemble, each with a draw and the log density there, and an index with
+# the probabilities and marginal likelihoods that other software should find.
 
 # %%
-Path("bem.json").write_text(json.dumps(selection))
+bem.write_stan_json("bem")
+sorted(path.name for path in Path("bem").iterdir())
 
-model = cmdstanpy.CmdStanModel(exe_file=str(programs.executable("selection")))
-chains = model.sample("bem.json", chains=4, seed=1, show_progress=False)
+# %% [markdown]
+# From here on only these files are used: the executable draws from the posterior, from
+# the exported draw on, and the library finds the exported log density.
+
+# %%
+(entry,) = json.loads(Path("bem/ensemble.json").read_text())["models"]
+model = cmdstanpy.CmdStanModel(exe_file=str(programs.executable(entry["program"])))
+chains = model.sample(
+    f"bem/{entry['data']}",
+    inits=f"bem/{entry['inits']}",
+    chains=4,
+    seed=1,
+    show_progress=False,
+)
 columns = ["mu", "tau", "omega[1]", "omega[2]"]
 chains.draws_pd()[columns].describe(percentiles=[0.5]).round(2)
 
@@ -288,16 +304,28 @@ chains.draws_pd()[columns].describe(percentiles=[0.5]).round(2)
 # `omega[2]` is the probability that a result with p above .05 is published, relative to
 # one below.
 
+# %%
+point = json.loads(Path(f"bem/{entry['point']}").read_text())
+bridge = bridgestan.StanModel(
+    programs.library(entry["program"]), f"bem/{entry['data']}", warn=False
+)
+there = bridge.log_density(np.array(point["unconstrained"]), propto=False)
+print(f"exported {point['log_density']:.6f}, found {there:.6f}")
+
 # %% [markdown]
 # ## And in R or Julia?
 #
 # The same files work there. `programs.executable("normal")` and
 # `programs.library("normal")` tell the paths.
 #
-# cmdstanr (it looks for a CmdStan installation before it runs any executable):
+# cmdstanr (it reads the version of a CmdStan from a file before it runs an executable;
+# a folder with that file is enough):
 #
 # ```r
 # library(cmdstanr)
+# dir.create("cmdstan")
+# writeLines("CMDSTAN_VERSION := 2.35.0", "cmdstan/makefile")
+# set_cmdstan_path("cmdstan")
 # model <- cmdstan_model(exe_file = "normal")
 # fit <- model$sample(data = "schools.json", chains = 4, seed = 1)
 # fit$summary(c("mu", "tau", "rho"))
@@ -319,5 +347,7 @@ chains.draws_pd()[columns].describe(percentiles=[0.5]).round(2)
 # log_density_gradient(model, [0.2, -1.2, 0.4]; propto = false, jacobian = true)
 # ```
 #
-# `stan/README.md` has these calls with the numbers they must return, one from Node.js,
-# and how to build the programs with a CmdStan and BridgeStan of your own.
+# `stan/README.md` has these calls with the numbers they must return, and says how to
+# install the clients and how to build the programs with a CmdStan and BridgeStan of
+# your own. `stan/examples` has scripts to copy: for a shell, for R without any package,
+# for Node.js.

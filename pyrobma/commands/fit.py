@@ -99,6 +99,7 @@ def _run(options: argparse.Namespace, say: Callable[[str], None]) -> int:
             settings=_settings(options, fit, table),
             output_scale=options.output_scale,
             with_figures=not options.no_figures,
+            with_stan=options.stan,
             remarks=remarks,
             extras=_extras(options, fit, newdata, say),
             say=say,

@@ -13,7 +13,7 @@ from pyrobma.errors import DataError
 
 SETTINGS: Final = "settings.json"
 FINISHED: Final = "finished.pyrobma"
-INNER: Final = ("tables", "figures")
+INNER: Final = ("tables", "figures", "stan")
 """The folders inside."""
 
 

@@ -221,6 +221,11 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "hierarchical, PET, PEESE or a term of --mods; writes a table and a figure",
     )  # fmt: skip
     group.add_argument(
+        "--stan", action="store_true",
+        help="write the data of every model for its Stan program to stan/, with a draw "
+        "and the log density there, for other interfaces of Stan",
+    )  # fmt: skip
+    group.add_argument(
         "--no-figures", action="store_true", help="tables and draws only, no report"
     )
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")

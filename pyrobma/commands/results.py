@@ -20,6 +20,7 @@ from pyrobma.commands.folder import (
     new_file,
 )
 from pyrobma.effects import Measure
+from pyrobma.ensemble.stan_files import stan_files
 from pyrobma.plots.files import FileFormat
 from pyrobma.report import Failure, Figure, figures, make_page
 from pyrobma.report.drawing import Drawing, draw, svg_images
@@ -32,6 +33,8 @@ _FORMATS: Final[tuple[FileFormat, ...]] = ("svg", "png", "pdf")
 _DPI: Final = 300
 _FORMULA: Final = re.compile(r"[=+@\t\r\n-]")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_DRAWS: Final = ("posterior", "sample_stats", "observed_data", "constant_data")
+"""Groups of the file of draws."""
 
 
 def write_results(
@@ -41,6 +44,7 @@ def write_results(
     settings: Mapping[str, Any],
     output_scale: Measure | None = None,
     with_figures: bool = True,
+    with_stan: bool = False,
     remarks: Sequence[str] = (),
     extras: Iterable[Planned] = (),
     say: Callable[[str], None] = lambda text: None,
@@ -65,6 +69,8 @@ def write_results(
         Measure of the estimates. None: the prior scale.
     with_figures : bool
         Draw the figures and write the report, which holds them.
+    with_stan : bool
+        Write the files of `write_stan_json`.
     remarks : sequence of str
         Warnings that were given while the models were fitted.
     extras : iterable of Planned
@@ -88,6 +94,8 @@ def write_results(
     earlier = earlier_files(folder)
     try:
         results.write_fit()
+        if with_stan:
+            results.write_stan()
         results.write_tables(extras)
         results.write_interpretation()
         if with_figures:
@@ -121,7 +129,15 @@ class _Results:
     def write_fit(self) -> None:
         """Save the fit, of which all else can be made again, and its draws."""
         self.fit.save(self._file("fit.pyrobma", keep=True))
-        self.fit.to_datatree().to_netcdf(self._file("draws.nc"), engine="h5netcdf")
+        # What else a tree may have, the saved fit makes again, and it may be large.
+        tree = self.fit.to_datatree(groups=_DRAWS)
+        tree.to_netcdf(self._file("draws.nc"), engine="h5netcdf")
+
+    def write_stan(self) -> None:
+        """Write the models for other interfaces of Stan."""
+        self.say("Writing data of the Stan programs")
+        for name, text in stan_files(self.fit):
+            self._write(f"stan/{name}", text)
 
     def write_tables(self, extras: Iterable[Planned]) -> None:
         """Write all tables, and make the extras."""

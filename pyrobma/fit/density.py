@@ -122,6 +122,28 @@ class LogDensity:
         self._call(self._many, (False, True), points, values)
         return values
 
+    def gradient(self, point: FloatArray) -> tuple[float, FloatArray]:
+        """Return the log density at one point, and its derivatives.
+
+        Parameters
+        ----------
+        point : array of shape (D,)
+            Unconstrained parameters.
+
+        Returns
+        -------
+        float
+            With every constant and the Jacobian.
+        array of shape (D,)
+            Derivatives by the unconstrained parameters.
+        """
+        if not self.names:  # BridgeStan's client asks for some
+            return float(self._block(np.empty((1, 0)))[0]), np.empty(0)
+        value, gradient = self._model.log_density_gradient(
+            np.ascontiguousarray(point, dtype=np.float64), propto=False
+        )
+        return float(value), np.asarray(gradient)
+
     def unconstrain(self, constrained: FloatArray) -> FloatArray:
         """Return parameters on the unconstrained scale.
 
@@ -175,7 +197,8 @@ class LogDensity:
     @property
     def own_columns(self) -> list[str]:
         """Names of the parameters alone, in the order of the points."""
-        return [_bracketed(name) for name in self._model.param_names()]
+        # BridgeStan's client finds one empty name where there is none.
+        return [_bracketed(n) for n in self._model.param_names()] if self.names else []
 
     def _call(
         self,

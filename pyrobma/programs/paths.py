@@ -33,7 +33,7 @@ def executable(program: str) -> Path:
     ToolchainError
         If there is no such file, or it may not be executed, or it is damaged.
     """
-    path = _directory() / program
+    path = folder() / program
     if not path.is_file():
         raise ToolchainError(_missing(path))
     if not os.access(path, os.X_OK):
@@ -50,7 +50,7 @@ def library(program: str) -> Path:
 
     Parameters and errors are those of `executable`.
     """
-    path = _directory() / f"{program}.so"
+    path = folder() / f"{program}.so"
     if not path.is_file():
         raise ToolchainError(_missing(path))
     elf.check(path)
@@ -68,6 +68,18 @@ def stan_file(program: str) -> Path:
     return path
 
 
+def schema_file(program: str) -> Path:
+    """Return the path of the JSON schema (draft 2020-12) of a program's data.
+
+    Parameters and errors are those of `executable`. The schema says types, ranges,
+    meanings and units of all variables, but not the sizes that depend on other values.
+    """
+    path = _shipped() / f"{program}.schema.json"
+    if not path.is_file():
+        raise ToolchainError(_missing(path))
+    return path
+
+
 def text_hash(program: str) -> str:
     """Return the SHA-256 of the text of the program that is in use.
 
@@ -75,7 +87,7 @@ def text_hash(program: str) -> str:
     somebody's own ``PYROBMA_PROGRAMS`` has no such file. Parameters and errors are
     those of `executable`.
     """
-    text = _directory() / f"{program}.stan"
+    text = folder() / f"{program}.stan"
     path = text if text.is_file() else library(program)
     return _hash(path, path.stat().st_mtime_ns)
 
@@ -93,7 +105,12 @@ def runtime_sources() -> Path:
     raise ToolchainError(_missing(installed / "CMakeLists.txt"))
 
 
-def _directory() -> Path:
+def folder() -> Path:
+    """Return the directory of the programs in use.
+
+    The one named by the environment variable ``PYROBMA_PROGRAMS``, if it is set;
+    otherwise the one inside the installed package. It need not exist.
+    """
     chosen = os.environ.get(VARIABLE)
     return Path(chosen) if chosen else _shipped()
 

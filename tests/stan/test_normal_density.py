@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import quadrature as q
 from normal_program import (
+    FAMILIES,
     FIXED,
     FREE,
     NO_BIAS,
@@ -553,31 +555,35 @@ BAD_DATA: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "ends_equal": (
         {"low[1]": 1.0, "high[1]": 1.0},
-        "prior: expected lower < upper inside the support of family 1; got [1, 1]",
+        "low[1], high[1]: expected low < high with a probability above 0 under a "
+        "normal; got [1, 1]",
     ),
     "ends_reversed": (
         {"low[1]": 1.0, "high[1]": 0.0},
-        "prior: expected lower < upper inside the support of family 1; got [1, 0]",
+        "low[1], high[1]: expected low < high with a probability above 0 under a "
+        "normal; got [1, 0]",
     ),
     "ends_outside_the_support": (
         {"family[1]": 9, "par[1]": [0.0, 1.0, 0.0], "low[1]": -1, "high[1]": 1},
-        "prior: expected lower < upper inside the support of family 9; got [-1, 1]",
+        "low[1], high[1]: expected low < high within the uniform's own ends 0 and 1; "
+        "got [-1, 1]",
     ),
     "no_probability_between_the_ends": (
         {"high[2]": 1e-5},
-        "prior: expected a probability above 0 between lower and upper; family 6",
+        "low[2], high[2]: expected 0 <= low < high with a probability above 0 under "
+        "an inv_gamma; got [0, 1e-05]",
     ),
     "sd_of_zero": (
         {"par[1]": [0.0, 0.0, 0.0]},
-        "prior: expected finite parameters in the range of family 1; got [0,0,0]",
+        "par[1]: expected a finite mean and sd > 0 of a normal; got [0,0,0]",
     ),
     "uniform_reversed": (
         {"family[1]": 9, "par[1]": [1.0, 0.0, 0.0]},
-        "prior: expected finite parameters in the range of family 9",
+        "par[1]: expected finite lower < upper of a uniform; got [1,0,0]",
     ),
     "spike_at_nan": (
         {"family[1]": 0, "par[1]": [math.nan, 0.0, 0.0]},
-        "prior: expected finite parameters in the range of family 0",
+        "par[1]: expected a finite location of a spike; got [nan,0,0]",
     ),
 }
 
@@ -590,3 +596,23 @@ def test_bad_data_are_refused_with_a_sentence(name: str) -> None:
     with pytest.raises(RuntimeError) as caught:
         subject.model()
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_wrong_prior_is_refused_by_its_name(family: str) -> None:
+    # The first two places of every family but the spike and the uniform are numbers,
+    # or have to be positive; one that is infinite suits none.
+    wrong = {
+        "a wrong parameter": {"par[2]": [math.inf, math.inf, math.inf]},
+        "wrong ends": {"par[2]": [0.5, 1.5, 2.0], "low[2]": 0.9, "high[2]": 0.8},
+    }
+    if family == "spike":  # its ends do not count
+        del wrong["wrong ends"]
+    y, se = made((2, 1))
+    for changes in wrong.values():
+        changes = {"family[2]": FAMILIES[family], **changes}
+        with pytest.raises(RuntimeError) as caught:
+            Case(y, se, (2, 1), {**FREE, **NO_BIAS}, changes=changes).model()
+        (sentence,) = re.findall(r"(?:par|low)\[2\].*", str(caught.value))
+        assert family.replace("inverse_gamma", "inv_gamma") in sentence
+        assert "family" not in sentence

@@ -31,6 +31,7 @@ from pyrobma.programs import PROGRAMS, executable, library
 STAN = Path(__file__).parents[2] / "stan"
 EXAMPLES = STAN / "examples"
 README = (STAN / "README.md").read_text()
+EXAMPLE = "examples/normal/data.json"
 STANC = Path(httpstan.__file__).parent / "stanc"
 
 # The same program on another machine: sums of some hundred terms of size 1.
@@ -81,7 +82,7 @@ def outputs(model: bridgestan.StanModel, point: Any) -> dict[str, float]:
 
 
 def test_every_program_has_an_example() -> None:
-    assert {folder.name for folder in EXAMPLES.iterdir()} == set(PROGRAMS)
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -230,15 +231,23 @@ def test_readme_states_the_example_to_its_last_printed_digit(program: str) -> No
 def test_worked_calls_of_the_readme_are_at_the_point_of_the_example() -> None:
     numbers = read("normal", "point")["unconstrained"]
     point = "[" + ", ".join(f"{x:g}" for x in numbers) + "]"
-    for language, name in (("python", point), ("julia", point), ("js", point)):
-        assert any(name in block for block in blocks(language)), language
+    words = " ".join(f"{x:g}" for x in numbers)
+    for language, name in (
+        ("python", point),
+        ("julia", point),
+        ("r", f"c({point[1:-1]})"),
+        ("sh", f"Rscript examples/density.R normal.so {EXAMPLE} {words}"),
+        ("sh", f"node examples/density.js normal.so {EXAMPLE} {words}"),
+    ):
+        assert any(name in block for block in blocks(language)), name
 
 
 def test_python_calls_of_the_readme_run_as_they_stand() -> None:
-    sampling, density = blocks("python")
+    schema, sampling, density, _ = blocks("python")
     script = "\n".join(
         [
             "import logging; logging.disable()",
+            schema,
             sampling.replace("fit.draws_pd", "summary = fit.draws_pd"),
             density,
             "print(*summary.loc['mean'], lp, *gradient)",
@@ -269,3 +278,11 @@ def test_command_line_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
     rows = [line for line in lines if line and not line.startswith("#")]
     assert len(rows) == 1 + 1000
     assert {"mu", "tau", "rho"} <= set(rows[0].split(","))
+
+
+def test_shell_scripts_of_the_readme_run_as_it_says(tmp_path: Path) -> None:
+    (tmp_path / "normal").symlink_to(executable("normal"))
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    (commands,) = (b for b in blocks("sh") if b.startswith("sh examples/"))
+    for command in commands.splitlines():
+        subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
