@@ -317,11 +317,11 @@ _PROGRESS = re.compile(r"^Iteration:|seconds \((Warm-up|Sampling|Total)\)$")
 
 
 def _said(console: Path) -> list[str]:
-    return [
-        line
-        for line in console.read_text(errors="replace").splitlines()
-        if line.strip() and not _PROGRESS.search(line)
-    ]
+    lines = console.read_text(errors="replace").splitlines()
+    if lines and lines[0].startswith("method = "):
+        # The settings, which come first, end in an empty line.
+        lines = lines[lines.index("") :] if "" in lines else []
+    return [line for line in lines if line.strip() and not _PROGRESS.search(line)]
 
 
 _quiet_lock = threading.Lock()

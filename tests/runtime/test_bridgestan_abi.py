@@ -146,6 +146,8 @@ def test_model_tells_its_name_and_how_it_was_built(
 ) -> None:
     assert model.name() == "hierarchical_reference_model"
     info = model.model_info()
+    # What BridgeStan's own tests of a library look for.
+    assert info.startswith("BridgeStan version: 2.9.0")
     assert "pyrobma" in info
     assert "STAN_THREADS=false" in info
     assert "Stan version: 2.35.0" in info

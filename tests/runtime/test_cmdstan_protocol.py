@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import norm
 
 REFERENCE = Path(__file__).parent / "reference"
 COMMANDS = dict(
@@ -48,7 +48,7 @@ class Program(Protocol):
     library: Path
 
 
-Run = Callable[[str], "subprocess.CompletedProcess[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -59,26 +59,6 @@ def data() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def model(reference_program: Program) -> cmdstanpy.CmdStanModel:
     return cmdstanpy.CmdStanModel(exe_file=str(reference_program.executable))
-
-
-@pytest.fixture
-def run(reference_program: Program, tmp_path: Path) -> Run:
-    """Runs a command line in a directory that holds the reference's inputs."""
-    for path in REFERENCE.glob("*.json"):
-        shutil.copy(path, tmp_path)
-
-    def run(command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [reference_program.executable, *command.split()],
-            cwd=tmp_path,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=20,
-            check=False,
-        )
-
-    return run
 
 
 def fit_sample(
@@ -186,6 +166,65 @@ def test_config_after_optimize_without_defaults(run: Run, tmp_path: Path) -> Non
 # id = 1 (Default)
 """
     assert expected in text
+
+
+def test_console_begins_with_the_settings_of_the_csv(run: Run, tmp_path: Path) -> None:
+    result = run(f"{COMMON} sample num_samples=5 num_warmup=5")
+    settings, _ = result.stdout.split("\n\n", 1)
+    written = (tmp_path / "o.csv").read_text().split("stanc_version")[0].splitlines()
+    first = next(i for i, line in enumerate(written) if "method = " in line)
+    assert settings.splitlines() == [
+        line.removeprefix("# ") for line in written[first:-1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("noext", "noext.csv"),
+        ("a.b/noext", "a.b/noext.csv"),
+        ("o.txt", "o.txt"),
+        ("o.", "o..csv"),
+        (".hidden", ".hidden.csv"),
+    ],
+)
+def test_an_output_without_suffix_gets_that_of_cmdstan(
+    given: str, written: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.b").mkdir()
+    assert run(f"data file=data.json output file={given} optimize").returncode == 0
+    assert (tmp_path / written).read_text().startswith("# stan_version_major")
+    assert written == given or not (tmp_path / given).exists()
+
+
+def test_a_device_keeps_its_name(run: Run) -> None:
+    result = run("data file=data.json output file=/dev/stdout optimize")
+    assert result.returncode == 0
+    assert "\nlp__,mu_.1," in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "present", "absent"),
+    [
+        ("sample help", "sample", "max_depth=10", "sig_figs"),
+        ("method=sample help-all", "sample", "delta=0.8", "sig_figs"),
+        ("sample adapt help", "adapt", "delta=0.8", "thin"),
+        ("sample algorithm=hmc help", "hmc", "max_depth=10", "thin"),
+        ("sample algorithm help", "algorithm=hmc", "fixed_param", "thin"),
+        ("sample thin help", "thin=1", "at least 1", "delta"),
+        ("output help", "output", "sig_figs=-1", "thin"),
+        ("data file=no.json optimize iter=5 help", "optimize", "tol_grad", "thin"),
+        ("id=2 help", "method=sample", "sig_figs", "no such argument"),
+    ],
+)
+def test_help_tells_of_the_argument_before_it(
+    command: str, first: str, present: str, absent: str, run: Run
+) -> None:
+    result = run(command)
+    assert result.returncode == 0
+    assert result.stdout.startswith(first)
+    assert present in result.stdout
+    assert absent not in result.stdout
 
 
 # --- through CmdStanPy ---------------------------------------------------------------
@@ -380,6 +419,22 @@ def test_adapted_metric_can_be_saved(metric: str, run: Run, tmp_path: Path) -> N
     np.testing.assert_allclose(np.array(first.split(","), float), row, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data file=data.json output file=o.csv sample algorithm=fixed_param",
+        "data file=data_no_parameters.json output file=o.csv sample",
+    ],
+)
+def test_a_metric_that_is_not_there_is_not_saved_in_silence(
+    command: str, run: Run, tmp_path: Path
+) -> None:
+    result = run(f"{command} num_samples=5 adapt save_metric=1")
+    assert result.returncode == 0
+    assert "save_metric=1: no metric file is written" in result.stdout
+    assert not list(tmp_path.glob("*_metric*"))
+
+
 def test_tree_depth_is_limited(
     model: cmdstanpy.CmdStanModel, data: dict[str, Any]
 ) -> None:
@@ -497,6 +552,25 @@ def test_optimum_is_that_of_the_density(
     assert fit.optimized_params_dict["lp__"] == pytest.approx(
         log_density(unconstrained, data, jacobian=jacobian) + 0.5 * np.log(2 * np.pi),
         abs=DENSITY_TOLERANCE,
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["lbfgs", "bfgs", "newton"])
+def test_without_parameters_the_optimum_is_the_only_point(
+    algorithm: str, run: Run, tmp_path: Path
+) -> None:
+    result = run(
+        "data file=data_no_parameters.json output file=o.csv sig_figs=17 "
+        f"optimize algorithm={algorithm}"
+    )
+    assert result.returncode == 0, result.stdout
+    # The effects are 0, and so is their spread: independent normal estimates.
+    data = json.loads((REFERENCE / "data_no_parameters.json").read_text())
+    y, se = np.array(data["y"]), np.array(data["se"])
+    expected = norm.logpdf(y, 0, se).sum()
+    assert names_of(tmp_path / "o.csv") == ["lp__", "mu", "tau", "rho"]
+    np.testing.assert_allclose(
+        read_rows(tmp_path / "o.csv"), [[expected, 0, 0, 0]], atol=DENSITY_TOLERANCE
     )
 
 
@@ -664,8 +738,14 @@ def assert_failure(
         (f"{COMMON} random seed=4294967296", ['"seed"', "4294967295"]),
         (f"{COMMON} sig_figs=19", ['"sig_figs"', "18"]),
         (f"{COMMON} sample num_warmup=0", ["num_warmup=0", "adaptation is engaged"]),
-        (f"{COMMON} sample num_chains=2", ["num_chains=2", "one chain"]),
-        (f"{COMMON} num_threads=2", ["num_threads=2", "without threads"]),
+        (f"{COMMON} sample num_chains=0", ['"num_chains"', "at least 1"]),
+        (f"{COMMON} id=4294967295 sample num_chains=2", ["num_chains=2", "ids"]),
+        (f"{COMMON} num_threads=0", ['"num_threads"', "-1 for one per processor"]),
+        (
+            f"{COMMON} sample adapt engaged=0 save_metric=1",
+            ["save_metric=1", "engaged=1"],
+        ),
+        ("data file=data.json output file=no/", ['"no/"', "path of a file"]),
         (f"{COMMON} init=-1", ['-1 is not a valid value for "init"', "radius"]),
         (f"{COMMON} init=nan", ['nan is not a valid value for "init"']),
         (f"{COMMON} init=inf", ['inf is not a valid value for "init"']),
@@ -684,7 +764,7 @@ def assert_failure(
         (f"{COMMON} method=laplace mode=m.csv", ['"laplace"', '"optimize"']),
         (f"{COMMON} method=pathfinder", ['"pathfinder"', '"sample"']),
         (f"{COMMON} method=variational", ['"variational"']),
-        (f"{COMMON} method=generate_quantities", ['"generate_quantities"']),
+        (f"{COMMON} generate_quantities", ["fitted_params", "empty value"]),
         (f"{COMMON} log_prob jacobian=1", ['"log_prob"']),
         (f"{COMMON} diagnose", ['"diagnose"']),
         (f"{COMMON} sample algorithm=hmc engine=static", ['"static"', '"nuts"']),
@@ -716,7 +796,8 @@ def test_a_message_of_several_lines_reaches_the_user_on_one(
 ) -> None:
     (tmp_path / "broken.json").write_text("{")
     result = run("data file=broken.json output file=o.csv")
-    assert result.stdout.count("\n") == 1
+    _, message = result.stdout.split("\n\n")
+    assert message.count("\n") == 1
 
 
 def test_paths_may_have_blanks_and_equals_signs(

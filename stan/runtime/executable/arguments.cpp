@@ -9,6 +9,7 @@
 #include <functional>
 #include <limits>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 namespace pyrobma {
@@ -211,12 +212,30 @@ Node optimize_section(Optimization& optimize) {
                   boolean("save_iterations", optimize.save_iterations)});
 }
 
+Node generate_section(Generation& generate) {
+  return section("generate_quantities",
+                 {string("fitted_params", generate.fitted_params,
+                         "the CSV file of a fit"),
+                  integer("num_chains", generate.num_chains, 1)});
+}
+
+Node thread_count(int& target) {
+  Node node = integer("num_threads", target, -1);
+  node.legal = "chains to run at a time, at least 1, or -1 for one per processor";
+  const auto read = node.read;
+  node.read = [read, &target](const std::string& text) {
+    return read(text) && target != 0;
+  };
+  return node;
+}
+
 // The whole tree; its nodes refer to `arguments`, which must outlive it.
 Node argument_tree(Arguments& arguments) {
   return section(
       "",
       {choice("method", arguments.method,
-              {sample_section(arguments.sample), optimize_section(arguments.optimize)}),
+              {sample_section(arguments.sample), optimize_section(arguments.optimize),
+               generate_section(arguments.generate)}),
        integer("id", arguments.id, 0, UINT_MAX),
        section("data", {string("file", arguments.data_file, "a JSON file")}),
        string("init", arguments.init,
@@ -229,7 +248,7 @@ Node argument_tree(Arguments& arguments) {
                 integer("sig_figs", arguments.sig_figs, -1, 18),
                 string("profile_file", arguments.profile_file, "ignored"),
                 boolean("save_cmdstan_config", arguments.save_cmdstan_config)}),
-       integer("num_threads", arguments.num_threads, -1)});
+       thread_count(arguments.num_threads)});
 }
 
 [[noreturn]] void refuse_value(const Node& node, const std::string& text) {
@@ -246,7 +265,7 @@ Node& select(Node& choice, const std::string& name) {
   refuse_value(choice, name);
 }
 
-// `sample` and `optimize` may stand without `method=`.
+// The method may stand without `method=`.
 std::string complete_method(const Node& root, const std::string& token) {
   for (const Node& method : root.children.front().children) {
     if (token == method.name) return "method=" + token;
@@ -254,20 +273,51 @@ std::string complete_method(const Node& root, const std::string& token) {
   return token;
 }
 
+bool is_help(const std::string& token) {
+  return token == "help" || token == "help-all";
+}
+
+void write_help(const Node& node, int depth, std::string& text) {
+  // The root of the tree has no name.
+  if (!node.name.empty()) {
+    text += std::string(2 * depth, ' ') + node.name;
+    if (node.kind != Node::Kind::section) {
+      text += "=" + node.default_text + "  (" + node.legal + ")";
+    }
+    text += "\n";
+    ++depth;
+  }
+  for (const Node& child : node.children) {
+    if (!child.is_bare_word) write_help(child, depth, text);
+  }
+}
+
 // Read the tokens from `next` that belong to `parent`; `next` is left at the first one
-// that does not.
-void read_section(Node& parent, const std::vector<std::string>& tokens, size_t& next) {
-  while (next < tokens.size()) {
+// that does not. At `help`, return what is known of the argument before it.
+std::string read_section(Node& parent, const std::vector<std::string>& tokens,
+                         size_t& next) {
+  std::string help;
+  while (next < tokens.size() && help.empty()) {
     const std::string& token = tokens[next];
+    if (is_help(token)) {
+      write_help(parent, 0, help);
+      break;
+    }
     const size_t equals = token.find('=');
     const bool has_value = equals != std::string::npos;
     const std::string name = token.substr(0, equals);
     Node* known = nullptr;
     for (Node& child : parent.children) {
+      if (child.name != name) continue;
       const bool takes_value = child.kind != Node::Kind::section;
-      if (child.name == name && takes_value == has_value) known = &child;
+      if (takes_value == has_value) {
+        known = &child;
+      } else if (takes_value && next + 1 < tokens.size() && is_help(tokens[next + 1])) {
+        write_help(child, 0, help);
+        return help;
+      }
     }
-    if (known == nullptr) return;
+    if (known == nullptr) break;
     if (known->is_seen) {
       throw ArgumentError("\"" + token + "\": the argument \"" + name +
                           "\" is given twice");
@@ -275,18 +325,19 @@ void read_section(Node& parent, const std::vector<std::string>& tokens, size_t& 
     known->is_seen = true;
     ++next;
     if (known->kind == Node::Kind::section) {
-      read_section(*known, tokens, next);
+      help = read_section(*known, tokens, next);
       continue;
     }
     const std::string text = token.substr(equals + 1);
     if (known->kind == Node::Kind::choice) {
       Node& chosen = select(*known, text);
       known->read(text);
-      read_section(chosen, tokens, next);
+      help = read_section(chosen, tokens, next);
     } else if (!known->read(text)) {
       refuse_value(*known, text);
     }
   }
+  return help;
 }
 
 void write_config(const Node& node, int depth, std::vector<std::string>& lines) {
@@ -306,28 +357,16 @@ void write_config(const Node& node, int depth, std::vector<std::string>& lines) 
   }
 }
 
-void write_help(const Node& node, int depth, std::string& text) {
-  text += std::string(2 * depth, ' ') + node.name;
-  if (node.kind != Node::Kind::section) {
-    text += "=" + node.default_text + "  (" + node.legal + ")";
-  }
-  text += "\n";
-  for (const Node& child : node.children) {
-    if (!child.is_bare_word) write_help(child, depth + 1, text);
-  }
-}
-
 // Methods and options of CmdStan that this runtime knows of but does not have.
 void refuse_unsupported(const std::vector<std::string>& tokens) {
-  static const char* const methods[] = {"generate_quantities", "laplace",
-                                        "pathfinder",          "variational",
-                                        "log_prob",            "diagnose"};
+  static const char* const methods[] = {"laplace", "pathfinder", "variational",
+                                        "log_prob", "diagnose"};
   for (const std::string& token : tokens) {
     for (const std::string method : methods) {
       if (token == method || token == "method=" + method) {
         throw ArgumentError("method \"" + method +
-                            "\" is not part of this executable; it supports \"sample\" "
-                            "and \"optimize\"");
+                            "\" is not part of this executable; it supports "
+                            "\"sample\", \"optimize\" and \"generate_quantities\"");
       }
     }
     if (token == "engine=static") {
@@ -337,15 +376,28 @@ void refuse_unsupported(const std::vector<std::string>& tokens) {
   }
 }
 
-void check_combination(const Arguments& arguments) {
-  if (arguments.sample.num_chains != 1) {
-    throw ArgumentError("num_chains=" + std::to_string(arguments.sample.num_chains) +
-                        ": this executable runs one chain; start one process per "
-                        "chain, each with its own id");
+void check_path(const std::string& argument, const std::string& path) {
+  if (path.empty() || path.back() == '/') {
+    throw ArgumentError(argument + ": expected the path of a file; got " +
+                        (path.empty() ? "an empty value" : "\"" + path + "\""));
   }
-  if (arguments.num_threads != 1) {
-    throw ArgumentError("num_threads=" + std::to_string(arguments.num_threads) +
-                        ": this executable is compiled without threads; expected 1");
+}
+
+void check_combination(const Arguments& arguments) {
+  if (arguments.num_chains() - 1 > UINT_MAX - arguments.id) {
+    throw ArgumentError("num_chains=" + std::to_string(arguments.num_chains()) +
+                        ": the ids of the chains, from " +
+                        std::to_string(arguments.id) +
+                        " on, must stay below 4294967296");
+  }
+  if (arguments.method == "sample" && arguments.sample.adapt.save_metric &&
+      !arguments.sample.adapt.engaged) {
+    throw ArgumentError(
+        "save_metric=1: there is an adapted metric only while adaptation is engaged; "
+        "set engaged=1 or save_metric=0");
+  }
+  if (arguments.method == "generate_quantities") {
+    check_path("fitted_params", arguments.generate.fitted_params);
   }
   if (arguments.save_cmdstan_config) {
     throw ArgumentError(
@@ -358,9 +410,25 @@ void check_combination(const Arguments& arguments) {
                         " is not a valid value for \"init\"; expected a finite radius "
                         "of at least 0, or the path of a JSON file");
   }
-  if (arguments.output_file.empty()) {
-    throw ArgumentError("output file: expected a path; got an empty value");
+  check_path("output file", arguments.output_file);
+  if (!arguments.diagnostic_file.empty()) {
+    check_path("diagnostic_file", arguments.diagnostic_file);
   }
+}
+
+// How many chains may run at a time; null: as the environment says.
+int count_at_once(const int* num_threads) {
+  int count = 1;
+  if (num_threads != nullptr) {
+    count = *num_threads;
+  } else if (const char* text = std::getenv("STAN_NUM_THREADS")) {
+    Node node = thread_count(count);
+    node.name = "STAN_NUM_THREADS";
+    if (!node.read(text)) refuse_value(node, text);
+  }
+  if (count > 0) return count;
+  const unsigned int processors = std::thread::hardware_concurrency();
+  return processors > 0 ? static_cast<int>(processors) : 1;
 }
 
 }  // namespace
@@ -382,7 +450,8 @@ Arguments parse_arguments(const std::vector<std::string>& tokens) {
     completed.push_back(complete_method(root, token));
   }
   size_t next = 0;
-  read_section(root, completed, next);
+  arguments.help = read_section(root, completed, next);
+  if (!arguments.help.empty()) return arguments;
   if (next < completed.size()) {
     throw ArgumentError("\"" + tokens[next] + "\" is not an argument that is known " +
                         (next == 0 ? "at the start of the command line"
@@ -390,6 +459,11 @@ Arguments parse_arguments(const std::vector<std::string>& tokens) {
                         "; `help` lists the arguments");
   }
   check_combination(arguments);
+  if (arguments.num_chains() > 1) {
+    const Node& num_threads = root.children.back();
+    arguments.chains_at_once =
+        count_at_once(num_threads.is_seen ? &arguments.num_threads : nullptr);
+  }
   for (const Node& child : root.children) write_config(child, 0, arguments.config);
   return arguments;
 }
@@ -398,7 +472,7 @@ std::string describe_arguments() {
   Arguments arguments;
   const Node root = argument_tree(arguments);
   std::string text;
-  for (const Node& child : root.children) write_help(child, 0, text);
+  write_help(root, 0, text);
   return text;
 }
 

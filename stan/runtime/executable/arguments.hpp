@@ -55,11 +55,17 @@ struct Optimization {
   bool save_iterations = false;
 };
 
+struct Generation {
+  std::string fitted_params;
+  int num_chains = 1;
+};
+
 struct Arguments {
-  std::string method = "sample";  // or optimize
+  std::string method = "sample";  // or optimize, generate_quantities
   Sampling sample;
   Optimization optimize;
-  unsigned int id = 1;
+  Generation generate;
+  unsigned int id = 1;  // of the first chain
   std::string data_file;
   std::string init = "2";  // the radius of random values, or the path of a JSON file
   unsigned int seed = 0;
@@ -71,9 +77,20 @@ struct Arguments {
   bool save_cmdstan_config = false;
   int num_threads = 1;
 
+  // From num_threads or, without it, the environment variable STAN_NUM_THREADS.
+  int chains_at_once = 1;
+
+  // What `help` among the arguments asks for; empty without it.
+  std::string help;
+
   // What the outputs say about the run: one `key = value` or section name a line, two
   // blanks of indentation a level, ` (Default)` after values that are the defaults.
   std::vector<std::string> config;
+
+  int num_chains() const {
+    if (method == "sample") return sample.num_chains;
+    return method == "generate_quantities" ? generate.num_chains : 1;
+  }
 };
 
 // A command line that cannot be run; `what()` is one line for the user.

@@ -33,7 +33,10 @@ void append_words(std::string& line, const std::string& message) {
 
 void Console::debug(Text message) { info(message); }
 
-void Console::info(Text message) { std::cout << message << std::endl; }
+void Console::info(Text message) {
+  const bool is_labelled = !label_.empty() && starts_with(message, "Iteration:");
+  std::cout << (is_labelled ? label_ + " " : "") + message << std::endl;
+}
 
 void Console::warn(Text message) {
   // Stan warns of one thing only: an initial value that it rejects.
@@ -64,12 +67,13 @@ void Console::report_failure(const std::string& reason) {
     append_words(line, "Last rejection: " + rejection_);
   }
   if (line.empty()) line = "the run failed without a message";
+  if (!label_.empty()) line = label_ + ": " + line;
   std::cout << std::flush;
-  std::cerr << (is_shown_to_user(line) ? "" : "Error: ") << line << std::endl;
+  std::cerr << (is_shown_to_user(line) ? "" : "Error: ") + line + "\n" << std::flush;
 }
 
 void Console::report_success() {
-  if (!errors_.empty()) std::cerr << errors_ << std::endl;
+  if (!errors_.empty()) std::cerr << errors_ + "\n" << std::flush;
 }
 
 }  // namespace pyrobma

@@ -7,10 +7,14 @@
 #ifndef PYROBMA_RUNTIME_EXECUTABLE_CONSOLE_HPP
 #define PYROBMA_RUNTIME_EXECUTABLE_CONSOLE_HPP
 
+#include "chains.hpp"
+
 #include <stan/callbacks/interrupt.hpp>
 #include <stan/callbacks/logger.hpp>
 
+#include <cstdlib>
 #include <string>
+#include <utility>
 
 namespace pyrobma {
 
@@ -18,6 +22,9 @@ class Console final : public stan::callbacks::logger {
  public:
   using Text = const std::string&;
   using Stream = const std::stringstream&;
+
+  // `label` names the chain, if there are several, as in `Chain [2]`.
+  explicit Console(std::string label = "") : label_(std::move(label)) {}
 
   void debug(Text message) override;
   void info(Text message) override;
@@ -40,13 +47,15 @@ class Console final : public stan::callbacks::logger {
   void report_success();
 
  private:
+  std::string label_;
   bool is_warmup_ = true;
   bool is_informational_ = false;
   std::string errors_;     // on one line
   std::string rejection_;  // why the last initial value was rejected, on one line
 };
 
-// Tells the console when the iterations of the warmup have passed.
+// Tells the console when the iterations of the warmup have passed, and ends a chain
+// whose command was ended.
 class Progress final : public stan::callbacks::interrupt {
  public:
   Progress(Console& console, int num_warmup)
@@ -54,6 +63,7 @@ class Progress final : public stan::callbacks::interrupt {
 
   // Called by the services at the start of every iteration.
   void operator()() override {
+    if (is_abandoned()) std::_Exit(1);
     if (remaining_-- == 0) console_.end_warmup();
   }
 

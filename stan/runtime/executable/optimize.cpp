@@ -17,7 +17,8 @@ int optimize(const Run& run) {
   const Arguments& all = run.arguments;
   const Optimization& to = all.optimize;
   stan::callbacks::writer init_writer;
-  if (to.algorithm == "newton") {
+  // Newton's step needs an equation; a point without coordinates is any algorithm's.
+  if (to.algorithm == "newton" && run.model.num_params_r() > 0) {
     GuardedModel model(run.model);
     return services::newton<GuardedModel, jacobian>(
         model, run.init, all.seed, all.id, run.init_radius, to.iter,

@@ -11,6 +11,8 @@
 #include <stan/callbacks/writer.hpp>
 #include <stan/io/var_context.hpp>
 
+#include <vector>
+
 namespace stan {
 namespace model {
 class model_base;
@@ -39,6 +41,11 @@ int sample_dense(const Run& run);
 int sample_unit(const Run& run);
 int sample_fixed(const Run& run);
 int optimize(const Run& run);
+
+// `draws`: parameters of an earlier fit, row by row. `stream`: which of the seed's
+// streams of random numbers.
+int generate_quantities(const Run& run, const std::vector<std::vector<double>>& draws,
+                        unsigned int stream);
 
 }  // namespace pyrobma
 

@@ -1,4 +1,4 @@
-#include "bridge.hpp"
+#include "bridge.h"
 
 #include <cstdlib>
 #include <cstring>

@@ -81,8 +81,9 @@ std::string describe(const Program& program) {
   const char* no_range_checks = "false";
 #endif
   std::ostringstream text;
-  text << "pyrobma's Stan runtime, which implements the C interface of BridgeStan "
-       << bs_major_version << '.' << bs_minor_version << '.' << bs_patch_version
+  // Clients look for the version at the start of the first line.
+  text << "BridgeStan version: " << bs_major_version << '.' << bs_minor_version << '.'
+       << bs_patch_version << " (its C interface, as pyrobma's Stan runtime has it)"
        << "\nStan version: " << stan::MAJOR_VERSION << '.' << stan::MINOR_VERSION << '.'
        << stan::PATCH_VERSION
        << "\nStan C++ Defines:"

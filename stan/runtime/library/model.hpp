@@ -8,7 +8,7 @@
 
 #include <stan/services/util/create_rng.hpp>
 
-#include "bridge.hpp"
+#include "bridge.h"
 #include "prints.hpp"
 
 // Declared only: most of the compile time is in the definition.

@@ -7,7 +7,7 @@
 #include <streambuf>
 #include <string>
 
-#include "bridge.hpp"
+#include "bridge.h"
 
 namespace pyrobma {
 

@@ -1,7 +1,7 @@
 // The C functions again for R's .C(), which passes every argument by pointer: flags
 // and counts as int*, texts as char**, models and generators as pointers to handles.
 
-#include "bridge.hpp"
+#include "bridge.h"
 
 namespace {
 

@@ -81,6 +81,14 @@ def test_what_stan_said_before_a_program_died_is_in_the_error(programs):
         robma(**DATA)
 
 
+def test_settings_on_the_console_are_no_last_words(programs):
+    settings = r"method = sample (Default)\nnum_threads = 1 (Default)\n\n"
+    programs(f"printf '{settings}words of its own\\n'; exit 1")
+    with pytest.raises(rb.FitError, match="words of its own") as caught:
+        robma(**DATA)
+    assert "num_threads" not in str(caught.value)
+
+
 def test_a_directory_without_programs_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PYROBMA_PROGRAMS", str(tmp_path))
     with pytest.raises(

@@ -1,4 +1,4 @@
-// The C functions of a compiled program's shared library.
+// The C functions of a compiled program's shared library, for C99 and C++.
 //
 // Names, types and meaning follow version 2.9.0 of BridgeStan's C interface, so that
 // its clients open the library. Functions that return int return 0 on success and -1
@@ -11,19 +11,27 @@
 // run in parallel. This needs programs whose plain evaluation does not differentiate
 // inside, as algebraic solvers and stiff ODE solvers do.
 
-#ifndef PYROBMA_RUNTIME_LIBRARY_BRIDGE_HPP
-#define PYROBMA_RUNTIME_LIBRARY_BRIDGE_HPP
+#ifndef PYROBMA_RUNTIME_LIBRARY_BRIDGE_H
+#define PYROBMA_RUNTIME_LIBRARY_BRIDGE_H
 
-#include <cstddef>
+#include <stdbool.h>
+#include <stddef.h>
 
+#ifdef __GNUC__
 #define BS_PUBLIC __attribute__((visibility("default")))
+#else
+#define BS_PUBLIC
+#endif
 
+#ifdef __cplusplus
 extern "C" {
+#endif
 
-struct bs_model;  // a program with its data
-struct bs_rng;    // a random number generator
+typedef struct bs_model bs_model;  // a program with its data
+typedef struct bs_rng bs_rng;      // a random number generator
 
-typedef void (*bs_print_callback)(const char* text, std::size_t size);
+typedef void (*bs_print_callback)(const char* text, size_t size);
+typedef bs_print_callback STREAM_CALLBACK;  // what BridgeStan calls it
 
 BS_PUBLIC extern const int bs_major_version;
 BS_PUBLIC extern const int bs_minor_version;
@@ -98,6 +106,9 @@ BS_PUBLIC int bs_x_pyrobma_param_constrain_many(const bs_model* model, bool incl
 BS_PUBLIC int bs_x_pyrobma_param_unconstrain_many(const bs_model* model, int n,
                                                   const double* con, double* unc,
                                                   char** err);
+
+#ifdef __cplusplus
 }
+#endif
 
 #endif
