@@ -34,6 +34,14 @@ _DATASETS: Final[dict[str, _Dataset]] = {
         "Assink, Wibbelink (2016). The Quantitative Methods for Psychology 12(3), "
         "154-174. doi:10.20982/tqmp.12.3.p154",
     ),
+    "bangertdrowns2004": _Dataset(
+        48,
+        "School-based writing to learn and achievement: standardised mean differences "
+        "`yi` with variances `vi`; moderators such as `ni` (sample size), `grade`, "
+        "`subject`, some with missing values",
+        "Bangert-Drowns, Hurley, Wilkinson (2004). Review of Educational Research "
+        "74(1), 29-58. doi:10.3102/00346543074001029",
+    ),
     "bcg": _Dataset(
         13,
         "BCG vaccine against tuberculosis: cases and non-cases among the vaccinated "

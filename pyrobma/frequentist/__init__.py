@@ -1,12 +1,14 @@
 """Frequentist companions: what a reader compares the Bayesian answer with.
 
 `rma` fits the common-effect and random-effects models, `rma_mv` the two-level model
-with clusters; both take the same `EffectSizes` as the Bayesian models, and moderators.
+with clusters; both take the same `EffectSizes` as the Bayesian models, and moderators,
+`rma` those of tau² too.
 """
 
 from __future__ import annotations
 
 from pyrobma.frequentist.intervals import HeterogeneityIntervals, Interval
+from pyrobma.frequentist.location_scale import LocationScaleFit
 from pyrobma.frequentist.multilevel import MultilevelFit, rma_mv
 from pyrobma.frequentist.multilevel_regression import MultilevelRegressionFit
 from pyrobma.frequentist.regression import RegressionFit
@@ -16,6 +18,7 @@ from pyrobma.frequentist.univariate import RandomEffectsFit, rma
 __all__ = [
     "HeterogeneityIntervals",
     "Interval",
+    "LocationScaleFit",
     "MultilevelFit",
     "MultilevelRegressionFit",
     "RandomEffectsFit",

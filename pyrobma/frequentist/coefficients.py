@@ -37,7 +37,7 @@ class Coefficients:
     estimate : array of shape (P,)
         The coefficients.
     factor : array of shape (P, P)
-        Factor F of their covariance F F'.
+        Factor F of their covariance F F'; nan for coefficients that are not finite.
     df : float or None
         Degrees of freedom of t and F; None means the normal and chi².
     level : float
@@ -68,14 +68,17 @@ class Coefficients:
             return chi2_test(form, rows.size)
         return f_test(form / rows.size, rows.size, self.df)
 
-    def predict(self, newdata: Any, tau2: float) -> pd.DataFrame:
-        """Mean effects and true effects of rows; `tau2` nan leaves the latter out."""
+    def predict(self, newdata: Any, tau2: float | FloatArray) -> pd.DataFrame:
+        """Mean effects and true effects of rows.
+
+        `tau2` is one for all, or one for each row; nan leaves true effects out.
+        """
         import pandas as pd
 
         x = self.design.rows(newdata)
         fit = x @ self.estimate
         se = standard_errors(x @ self.factor)
-        spread = np.hypot(se, math.sqrt(tau2))
+        spread = np.hypot(se, np.sqrt(tau2))
         index = newdata.index if isinstance(newdata, pd.DataFrame) else None
         half, wide = (
             around(0.0, 1.0, level=self.level, df=self.df).upper * sd
@@ -142,12 +145,23 @@ def coefficient_lines(
 
 def test_lines(overall: WaldTest, terms: pd.DataFrame) -> str:
     """Table of the tests of all moderators and of each term, if there are several."""
+    return wald_lines(overall, terms, statistic="QM", everything="all moderators")
+
+
+def wald_lines(
+    overall: WaldTest, terms: pd.DataFrame, *, statistic: str, everything: str
+) -> str:
+    """Table of a test of all terms and of each, if there are several.
+
+    `statistic` heads the column of chi² statistics, `everything` is the name of the
+    test of all.
+    """
     tests = [
         (str(name), WaldTest(*row))
         for name, row in zip(terms.index, terms.itertuples(index=False), strict=True)
     ]
     if len(tests) > 1:
-        tests.insert(0, ("all moderators", overall))
+        tests.insert(0, (everything, overall))
     chi2 = math.isinf(overall.df2)
     rows: list[list[str | float]] = [
         [
@@ -156,7 +170,7 @@ def test_lines(overall: WaldTest, terms: pd.DataFrame) -> str:
         ]
         for name, test in tests
     ]  # fmt: skip
-    return table(["", *(["QM", "df"] if chi2 else ["F", "df", "df2"]), "p"], rows)
+    return table(["", *([statistic, "df"] if chi2 else ["F", "df", "df2"]), "p"], rows)
 
 
 def _degrees(df: float) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pyrobma._format import listed
 from pyrobma._types import FloatArray, IntArray
+from pyrobma.effects._tables import AnyTable, is_table
 from pyrobma.effects.moderators import Moderators, Mods, read_moderators
 from pyrobma.errors import DataError, DataWarning
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INTERCEPT = "intercept"
 
@@ -35,14 +33,14 @@ class Design:
         Of the columns.
     terms : dict of str to array of int
         Places of each term's columns, without the intercept.
-    moderators : Moderators
-        They code new rows alike.
+    moderators : Moderators or None
+        They code new rows alike. None: there is the intercept only.
     """
 
     x: FloatArray
     labels: tuple[str, ...]
     terms: dict[str, IntArray]
-    moderators: Moderators
+    moderators: Moderators | None
 
     @property
     def slopes(self) -> IntArray:
@@ -54,7 +52,7 @@ class Design:
 
         Parameters
         ----------
-        newdata : DataFrame, mapping, array, or None
+        newdata : DataFrame, table, mapping, array, or None
             Columns by name, as in the formula; a mapping may hold single values for
             all rows. An array of shape (n, P - 1) holds coded columns in the order of
             `labels`. None means the rows of the fit.
@@ -68,13 +66,11 @@ class Design:
         DataError
             If columns lack or are not as in the fit.
         """
-        import pandas as pd
-
         if newdata is None:
             return self.x
-        if isinstance(newdata, Mapping):
-            newdata = _table(newdata)
-        if isinstance(newdata, pd.DataFrame):
+        if self.moderators is None:
+            columns = np.empty((len(newdata), 0))
+        elif is_table(newdata):
             columns = self.moderators.design(newdata)
         else:
             columns = self._coded(newdata)
@@ -99,21 +95,19 @@ class Design:
         return columns
 
 
-def _table(values: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        columns = np.broadcast_arrays(*map(np.atleast_1d, values.values()))
-    except ValueError as error:
-        lengths = [np.size(value) for value in values.values()]
-        raise DataError(
-            f"newdata: expected columns of one length, or single values; got lengths "
-            f"{listed([str(n) for n in lengths])}. Give a value for each row."
-        ) from error
-    return pd.DataFrame(dict(zip(values, columns, strict=True)))
+def intercept_only(k: int) -> Design:
+    """Return the design of a mean that is the same in all k rows."""
+    return Design(np.ones((k, 1)), (INTERCEPT,), {}, None)
 
 
-def read_design(mods: Mods, data: pd.DataFrame | None, k: int, *, spare: int) -> Design:
+def read_design(
+    mods: Mods,
+    data: AnyTable | None,
+    k: int,
+    *,
+    spare: int,
+    argument: str = "mods",
+) -> Design:
     """Code moderators for a meta-regression.
 
     Parameters
@@ -127,6 +121,8 @@ def read_design(mods: Mods, data: pd.DataFrame | None, k: int, *, spare: int) ->
         Number of estimates.
     spare : int
         How many estimates more than coefficients there must be, at least.
+    argument : str
+        What messages call `mods`.
 
     Returns
     -------
@@ -140,18 +136,24 @@ def read_design(mods: Mods, data: pd.DataFrame | None, k: int, *, spare: int) ->
     with warnings.catch_warnings():
         # they say what priors will do; what fails without priors is refused below
         warnings.simplefilter("ignore", DataWarning)
-        moderators, _ = read_moderators(
-            mods, data, K=k, contrasts="treatment", standardize=False
-        )
+        try:
+            moderators, _ = read_moderators(
+                mods, data, K=k, contrasts="treatment", standardize=False
+            )
+        except DataError as error:
+            if argument == "mods":
+                raise
+            raise DataError(re.sub(r"\bmods\b", argument, str(error))) from error
     x = np.column_stack([np.ones(k), moderators.columns])
     labels = (INTERCEPT, *moderators.labels)
     if k < len(labels) + spare:
         more = "more estimates than" if spare else "at least as many estimates as"
         raise DataError(
-            f"mods: expected {more} coefficients; got {len(labels)} coefficients, with "
-            f"the intercept, for {k} estimates. Leave moderators out."
+            f"{argument}: expected {more} coefficients; got {len(labels)} "
+            f"coefficients, with the intercept, for {k} estimates. Leave moderators "
+            "out."
         )
-    _refuse_dependent(x, labels)
+    _refuse_dependent(x, labels, argument)
     ends = np.cumsum([1, *(term.columns.shape[1] for term in moderators.terms)])
     terms = {
         term.name: np.arange(start, end)
@@ -160,19 +162,35 @@ def read_design(mods: Mods, data: pd.DataFrame | None, k: int, *, spare: int) ->
     return Design(x, labels, terms, moderators)
 
 
-def _refuse_dependent(x: FloatArray, labels: tuple[str, ...]) -> None:
-    """Refuse columns that are combinations of those before them."""
+def dependent(x: FloatArray) -> tuple[int, IntArray] | None:
+    """Find a column that is a combination of those before it.
+
+    Returns
+    -------
+    int, array of int
+        Its place, and the places of those that it is a combination of; None if the
+        columns are linearly independent.
+    """
     norms = np.linalg.norm(x, axis=0)
     scaled = x / np.where(norms > 0.0, norms, 1.0)
     _, r = np.linalg.qr(scaled)
     left = np.abs(np.diag(r))
     if (left > _DEPENDENT).all():
-        return
+        return None
     column = int(np.argmax(left <= _DEPENDENT))
     share = np.linalg.lstsq(scaled[:, :column], scaled[:, column], rcond=None)[0]
-    others = [labels[i] for i in np.flatnonzero(np.abs(share) > 1e-6)]
+    return column, np.flatnonzero(np.abs(share) > 1e-6)
+
+
+def _refuse_dependent(x: FloatArray, labels: tuple[str, ...], argument: str) -> None:
+    """Refuse columns that are combinations of those before them."""
+    found = dependent(x)
+    if found is None:
+        return
+    column, places = found
+    others = [labels[i] for i in places]
     raise DataError(
-        f"mods: expected linearly independent columns; got {labels[column]}, which "
-        f"is a combination of {listed(others) if others else 'nothing'}. "
+        f"{argument}: expected linearly independent columns; got {labels[column]}, "
+        f"which is a combination of {listed(others) if others else 'nothing'}. "
         "Leave one of them out."
     )

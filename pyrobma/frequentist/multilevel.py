@@ -13,6 +13,7 @@ from scipy.special import chdtrc
 from pyrobma._numerics import typical_variance
 from pyrobma._switchers import for_switchers
 from pyrobma._types import IntArray
+from pyrobma.effects._tables import read_column
 from pyrobma.errors import DataError
 from pyrobma.frequentist import heterogeneity
 from pyrobma.frequentist.components import (
@@ -38,8 +39,7 @@ from pyrobma.frequentist.report import Report, number, p_value, percent, table
 from pyrobma.frequentist.robust import RobustEstimate, cluster_robust
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from pyrobma.effects._tables import AnyTable
     from pyrobma.effects.data import EffectSizes
     from pyrobma.effects.moderators import Mods
 
@@ -207,7 +207,7 @@ def rma_mv(
     method: str = "REML",
     *,
     mods: Mods,
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     level: float = 0.95,
 ) -> MultilevelRegressionFit: ...
 
@@ -219,7 +219,7 @@ def rma_mv(
     method: str = "REML",
     *,
     mods: Mods | None = None,
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     level: float = 0.95,
 ) -> MultilevelFit | MultilevelRegressionFit:
     """Fit the two-level model: true effects of a cluster share a correlation.
@@ -235,9 +235,9 @@ def rma_mv(
         own. None means the clusters of `effects`.
     method : {"REML", "ML"}
         Restricted or full maximum likelihood.
-    mods : str, sequence of str, DataFrame, mapping, Moderators, or None
+    mods : str, sequence of str, table, mapping, Moderators, or None
         Moderators of the mean, of estimates or of clusters, as of `rma`.
-    data : DataFrame or None
+    data : DataFrame, table, mapping or None
         Table of the moderators, one row an estimate in the order of `effects`.
     level : float
         Coverage of the intervals, 0 to 1.
@@ -344,7 +344,8 @@ def _clusters(effects: EffectSizes, cluster: Collection[Any] | None) -> IntArray
                 f"cluster: expected {k} labels, one for each estimate; "
                 f"got {len(cluster)}. Give a label or a missing value for each."
             )
-        codes = pd.factorize(np.asarray(cluster, dtype=object))[0]
+        labels = np.asarray(read_column(cluster), dtype=object)
+        codes = pd.factorize(labels)[0]
         codes[codes < 0] = codes.max() + 1 + np.arange((codes < 0).sum())
     n = int(codes.max()) + 1
     if n == 1:

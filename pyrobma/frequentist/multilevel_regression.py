@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,6 +38,7 @@ from pyrobma.frequentist.wald import WaldTest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyrobma.effects._tables import AnyTable
     from pyrobma.effects.data import EffectSizes
     from pyrobma.effects.moderators import Mods
 
@@ -126,14 +126,12 @@ class MultilevelRegressionFit(Report):
         """
         return term_tests(self._coefficients.design, self._coefficients.test)
 
-    def predict(
-        self, newdata: pd.DataFrame | Mapping[str, Any] | ArrayLike | None = None
-    ) -> pd.DataFrame:
+    def predict(self, newdata: AnyTable | ArrayLike | None = None) -> pd.DataFrame:
         """Predict effects from moderators.
 
         Parameters
         ----------
-        newdata : DataFrame, mapping, array, or None
+        newdata : DataFrame, table, mapping, array, or None
             As of `RegressionFit.predict`.
 
         Returns
@@ -228,7 +226,7 @@ def fit_multilevel_regression(
     effects: EffectSizes,
     cluster: IntArray,
     mods: Mods,
-    data: pd.DataFrame | None,
+    data: AnyTable | None,
     *,
     method: str,
     level: float,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +28,7 @@ from pyrobma.frequentist.wald import WaldTest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyrobma.effects._tables import AnyTable
     from pyrobma.effects.data import EffectSizes
     from pyrobma.effects.moderators import Mods
 
@@ -114,14 +114,12 @@ class RegressionFit(Report):
         """
         return term_tests(self._coefficients.design, self._coefficients.test)
 
-    def predict(
-        self, newdata: pd.DataFrame | Mapping[str, Any] | ArrayLike | None = None
-    ) -> pd.DataFrame:
+    def predict(self, newdata: AnyTable | ArrayLike | None = None) -> pd.DataFrame:
         """Predict effects from moderators.
 
         Parameters
         ----------
-        newdata : DataFrame, mapping, array, or None
+        newdata : DataFrame, table, mapping, array, or None
             New values of the moderators by name, coded as those of the fit; a mapping
             may hold single values, e.g. ``{"ablat": [20, 40], "alloc": "random"}``. An
             array of shape (n, p - 1) holds columns in the order of `coefficients`,
@@ -234,7 +232,7 @@ class RegressionFit(Report):
 def fit_regression(
     effects: EffectSizes,
     mods: Mods,
-    data: pd.DataFrame | None,
+    data: AnyTable | None,
     *,
     method: str,
     test: str,

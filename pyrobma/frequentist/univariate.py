@@ -24,13 +24,13 @@ from pyrobma.frequentist.intervals import (
     wald,
 )
 from pyrobma.frequentist.likelihood import ClusterLikelihood
+from pyrobma.frequentist.location_scale import LocationScaleFit, fit_location_scale
 from pyrobma.frequentist.regression import RegressionFit, fit_regression
 from pyrobma.frequentist.report import Report, number, p_value, percent, table
 from pyrobma.frequentist.robust import RobustEstimate, cluster_robust
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from pyrobma.effects._tables import AnyTable
     from pyrobma.effects.data import EffectSizes
     from pyrobma.effects.moderators import Mods
 
@@ -199,6 +199,7 @@ def rma(
     method: str = "REML",
     *,
     mods: None = None,
+    scale: None = None,
     data: None = None,
     test: str = "z",
     level: float = 0.95,
@@ -211,10 +212,24 @@ def rma(
     method: str = "REML",
     *,
     mods: Mods,
-    data: pd.DataFrame | None = None,
+    scale: None = None,
+    data: AnyTable | None = None,
     test: str = "z",
     level: float = 0.95,
 ) -> RegressionFit: ...
+
+
+@overload
+def rma(
+    effects: EffectSizes,
+    method: str = "REML",
+    *,
+    mods: Mods | None = None,
+    scale: Mods,
+    data: AnyTable | None = None,
+    test: str = "z",
+    level: float = 0.95,
+) -> LocationScaleFit: ...
 
 
 @for_switchers("rma(effect_sizes(data, d='yi', v='vi'))")
@@ -223,13 +238,15 @@ def rma(
     method: str = "REML",
     *,
     mods: Mods | None = None,
-    data: pd.DataFrame | None = None,
+    scale: Mods | None = None,
+    data: AnyTable | None = None,
     test: str = "z",
     level: float = 0.95,
-) -> RandomEffectsFit | RegressionFit:
+) -> RandomEffectsFit | RegressionFit | LocationScaleFit:
     """Fit the common-effect or random-effects model, ignoring clusters.
 
-    With moderators, the meta-regression.
+    With moderators of the mean, the meta-regression; with moderators of tau², the
+    location-scale model.
 
     Parameters
     ----------
@@ -239,12 +256,16 @@ def rma(
         Estimator of tau²: "REML" (default), "ML", "DL" (DerSimonian-Laird), "HE"
         (Hedges), "SJ" (Sidik-Jonkman), "PM" (Paule-Mandel), "EB" (empirical Bayes, the
         same as "PM"); "FE" or "EE" for the common-effect model, tau² = 0.
-    mods : str, sequence of str, DataFrame, mapping, Moderators, or None
+    mods : str, sequence of str, table, mapping, Moderators, or None
         Moderators of the mean: a formula over the columns of `data` ("ablat + alloc"),
         names of its columns, or the columns themselves. Numbers stay as they are;
         factors are coded by treatment contrasts, differences from the first level. A
         `Moderators` keeps its own coding. None means no moderators.
-    data : DataFrame or None
+    scale : str, sequence of str, table, mapping, Moderators, or None
+        Moderators of tau², as of `mods`, for method "REML" or "ML": a formula
+        ("subject"), of which coefficients are differences of log tau². None means one
+        tau² for all.
+    data : DataFrame, table, mapping or None
         Table of the moderators, one row an estimate in the order of `effects`.
     test : {"z", "knha"}
         Normal test and intervals, or those of Knapp and Hartung (2003): standard error
@@ -255,9 +276,9 @@ def rma(
 
     Returns
     -------
-    RandomEffectsFit or RegressionFit
-        Estimates, tests, intervals and fit statistics; prints as a table. The latter
-        with moderators.
+    RandomEffectsFit, RegressionFit or LocationScaleFit
+        Estimates, tests, intervals and fit statistics; prints as a table. The second
+        with moderators of the mean, the third with moderators of tau².
 
     Raises
     ------
@@ -265,6 +286,12 @@ def rma(
         If `method`, `test` or `level` is not known, one estimate is to give tau² or
         a Knapp-Hartung test, or moderators cannot be read, depend on each other, or
         are as many as the estimates.
+
+    Warns
+    -----
+    DataWarning
+        With `scale`, if tau² is estimated as 0 in some rows, or if a level of a factor
+        has fewer than three estimates.
 
     Notes
     -----
@@ -281,16 +308,32 @@ def rma(
     share of the tau² of the model without moderators, by the same estimator, that is
     gone (for the common-effect model the adjusted R² of weighted least squares).
 
+    With `scale` each estimate has its own tau², ``log tau_i² = z_i' a`` (Viechtbauer &
+    López-López, 2022), z the intercept and the columns of `scale`; as in metafor, and
+    twice what coefficients of log tau are. Coefficients a maximise the likelihood with
+    b profiled out, found from several starts; their covariance is from the observed
+    information. "knha" has one scaling factor for the mean, and t and F with K - Q
+    degrees of freedom for the Q scale coefficients. The likelihood may be highest with
+    tau² = 0 in all rows, or in those of a level, which log tau² only approaches: then
+    the coefficients that go to -inf or inf are reported as such, without standard
+    errors, all others as of the limit.
+
     References
     ----------
     .. [1] Viechtbauer (2005). J. Educ. Behav. Stat. 30(3), 261-293.
        doi:10.3102/10769986030003261
     .. [2] Knapp, Hartung (2003). Stat. Med. 22(17), 2693-2710. doi:10.1002/sim.1482
     .. [3] Higgins, Thompson (2002). Stat. Med. 21(11), 1539-1558. doi:10.1002/sim.1186
+    .. [4] Viechtbauer, López-López (2022). Res. Synth. Methods 13(6), 697-715.
+       doi:10.1002/jrsm.1562
     """
     check_estimates(effects)
     check_level(level)
     check_options(method, test)
+    if scale is not None:
+        return fit_location_scale(
+            effects, mods, scale, data, method=method, test=test, level=level
+        )
     if mods is not None:
         return fit_regression(
             effects, mods, data, method=method, test=test, level=level

@@ -14,6 +14,7 @@ from pyrobma.errors import DataWarning
 SETS = {
     "andrews2021": {"r": "r", "se": "se"},
     "assink2016": {"d": "yi", "v": "vi"},
+    "bangertdrowns2004": {"d": "yi", "v": "vi"},
     "bem2011": {"d": "d", "se": "se"},
     "konstantopoulos2011": {"d": "yi", "v": "vi"},
     "kroupova2021": {"r": "r", "se": "se"},

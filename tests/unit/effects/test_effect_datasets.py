@@ -14,7 +14,7 @@ CELLS = {"a": "tpos", "b": "tneg", "c": "cpos", "d": "cneg"}
 def test_the_list_has_a_row_for_every_file_and_tells_its_size():
     listed = datasets()
     assert listed.columns.tolist() == ["name", "rows", "what", "citation"]
-    assert len(listed) == 8
+    assert len(listed) == 9
     for name, rows in zip(listed["name"], listed["rows"], strict=True):
         assert len(load_dataset(name)) == rows
 
@@ -37,6 +37,7 @@ def test_each_call_gives_a_table_of_its_own():
     [
         ("andrews2021", {"r": "r", "se": "se"}, 36, 36),
         ("assink2016", {"d": "yi", "v": "vi", "study_ids": "study"}, 100, 17),
+        ("bangertdrowns2004", {"d": "yi", "v": "vi"}, 48, 48),
         ("bem2011", {"d": "d", "se": "se", "study_names": "study"}, 9, 9),
         (
             "konstantopoulos2011",

@@ -634,7 +634,7 @@ def test_a_common_effect_may_have_as_many_coefficients_as_estimates_and_no_more(
     [
         ({"alloc": "random"}, 'got "ablat", which is none'),
         ({"ablat": 3.0, "alloc": "coin"}, "expected .*levels of alloc|coin"),
-        ({"ablat": [1.0, 2.0], "alloc": ["random"] * 3}, "got lengths 2 and 3"),
+        ({"ablat": [1.0, 2.0], "alloc": ["random"] * 3}, "got 2 of ablat, 3 of alloc"),
         ([[1.0, 2.0]], r"rows of 3 numbers, for ablat.*got an array of shape \(1, 2\)"),
         ([1.0, 2.0], r"got an array of shape \(2,\)"),
         ([[1.0, math.nan, 0.0]], "expected finite numbers"),
