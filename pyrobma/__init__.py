@@ -86,6 +86,7 @@ from pyrobma.errors import (
 from pyrobma.fit import Fit, FitError, FitInterrupted, SamplerSettings, SettingsError
 from pyrobma.frequentist import rma, rma_mv
 from pyrobma.influence import Influence
+from pyrobma.many import ManyInterrupted, robma_many
 from pyrobma.models import (
     Choice,
     Hypotheses,
@@ -113,6 +114,7 @@ from pyrobma.result import RobmaFit, load
 from pyrobma.sensitivity import Sensitivity, sensitivity
 from pyrobma.simulate import Simulation, simulate
 from pyrobma.summary import Summary, Table, compare
+from pyrobma.versions import show_versions
 
 __version__ = _version("pyrobma")
 
@@ -132,6 +134,7 @@ __all__ = [
     "Hypotheses",
     "Influence",
     "Loo",
+    "ManyInterrupted",
     "ModelSpace",
     "ModelSpec",
     "Moderators",
@@ -196,6 +199,7 @@ __all__ = [
     "rma",
     "rma_mv",
     "robma",
+    "robma_many",
     "scale_factor",
     "se_d",
     "se_d2se_logOR",
@@ -214,6 +218,7 @@ __all__ = [
     "se_z2se_logOR",
     "se_z2se_r",
     "sensitivity",
+    "show_versions",
     "simulate",
     "smd",
     "smd_one_sample",

@@ -24,6 +24,7 @@ from pyrobma.effects import (
     read_moderators,
     transform_effect,
 )
+from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.effects.entry import estimates_and_rows
 from pyrobma.effects.moderators import Centre, Missing, Mods
 from pyrobma.ensemble import FitCache
@@ -35,7 +36,7 @@ from pyrobma.errors import (
     warn,
 )
 from pyrobma.fit import (
-    Executor,
+    Executors,
     Fit,
     FitError,
     FitInterrupted,
@@ -121,7 +122,7 @@ def _typed(function: Callable[_Arguments, RobmaFit | Plan]) -> _Robma[_Arguments
 @_typed
 @for_switchers("robma(data, d='yi', v='vi')")
 def robma(
-    data: pd.DataFrame | EffectSizes | None = None,
+    data: AnyTable | EffectSizes | None = None,
     *,
     d: Any = None,
     r: Any = None,
@@ -169,7 +170,7 @@ def robma(
     draws: int | None = None,
     seed: int | None = None,
     cores: int | None = None,
-    executor: Executor | None = None,
+    executor: Executors | None = None,
     progress: bool | None = None,
     fits: Sequence[Fit] = (),
     cache: str | os.PathLike[str] | None = None,
@@ -186,9 +187,10 @@ def robma(
 
     Parameters
     ----------
-    data : DataFrame or EffectSizes, optional
-        Table with one row per estimate, or everything that is taken from one, as
-        `effect_sizes` returns it; None if the arguments are arrays.
+    data : DataFrame, table, mapping or EffectSizes, optional
+        Table with one row per estimate (of pandas, with named levels of its index, of
+        polars or pyarrow, or a mapping of names to columns), or everything that is
+        taken from one, as `effect_sizes` returns it; None if the arguments are arrays.
     d, r, z, logOR, OR, y : column name or array
         Effect sizes; `y` stands for units of their own.
     se, v, n, t, p, lCI, uCI : column name or array
@@ -237,7 +239,7 @@ def robma(
         Factor on the scale of the default priors of effect and heterogeneity; that of
         PEESE is divided by it. Default priors are made for Cohen's d and used as they
         are on any other `prior_scale`.
-    mods : str, list of str, DataFrame, mapping or Moderators, optional
+    mods : str, list of str, table, mapping or Moderators, optional
         Moderators of the effect: a formula over columns of `data`, e.g. ``"measure +
         age"``, with transformations, interactions and factors as formulaic reads them;
         names of columns; or the columns. Every model is fitted with and without each
@@ -373,13 +375,14 @@ def robma(
     """
     settings = _settings(settings, chains=chains, warmup=warmup, draws=draws)
     check_run(seed, cores)
+    table = None if isinstance(data, EffectSizes) else read_table(data)
     effects, kept = estimates_and_rows(
-        data, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y, se=se, v=v, n=n, t=t, p=p,
-        lCI=lCI, uCI=uCI, study_names=study_names, study_ids=study_ids,
-        transformation=transformation, missing=missing,
+        data if table is None else table, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y,
+        se=se, v=v, n=n, t=t, p=p, lCI=lCI, uCI=uCI, study_names=study_names,
+        study_ids=study_ids, transformation=transformation, missing=missing,
     )  # fmt: skip
     effects, moderators = _moderators(
-        data, effects, kept, mods, missing, contrasts=contrasts,
+        table, effects, kept, mods, missing, contrasts=contrasts,
         standardize=standardize, center=center,
     )  # fmt: skip
     task = _task(effects, prior_scale, effect_mapping, effect_direction, moderators)
@@ -476,7 +479,7 @@ def _given_priors(
 
 
 def _moderators(
-    data: Any,
+    table: pd.DataFrame | None,
     effects: EffectSizes,
     kept: BoolArray,
     mods: Mods | None,
@@ -485,7 +488,7 @@ def _moderators(
 ) -> tuple[EffectSizes, Moderators | None]:
     """Code the moderators, and return them with the estimates that have them all.
 
-    The estimates are those of the rows of `data` that are `kept`.
+    The estimates are those of the rows of the table that are `kept`.
     """
     if mods is None:
         given = [name for name, value in options.items() if value != _PLAIN[name]]
@@ -495,7 +498,6 @@ def _moderators(
                 "leave them out."
             )
         return effects, None
-    table = data if isinstance(data, pd.DataFrame) else None
     names, cluster = np.full(kept.size, "", dtype=object), np.full(kept.size, -1)
     names[kept], cluster[kept] = effects.names, effects.cluster
     moderators, rows = read_moderators(

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
-import pandas as pd
-
 from pyrobma.api import robma
 from pyrobma.effects import EffectSizes, Measure, effect_sizes
+from pyrobma.effects._tables import AnyTable
 from pyrobma.ensemble import Ensemble
 from pyrobma.errors import PriorError
 from pyrobma.planned import Plan
@@ -23,7 +22,7 @@ _DATA: Final = inspect.signature(effect_sizes).parameters.keys() - {
 
 
 def plot_priors(
-    data: pd.DataFrame | EffectSizes | Plan | Ensemble | None = None,
+    data: AnyTable | EffectSizes | Plan | Ensemble | None = None,
     *,
     output_scale: Measure | None = None,
     width: float | None = None,
@@ -35,7 +34,7 @@ def plot_priors(
 
     Parameters
     ----------
-    data : DataFrame, EffectSizes, Plan or Ensemble, optional
+    data : DataFrame, table, mapping, EffectSizes, Plan or Ensemble, optional
         As in `robma`, or what it returned, with or without ``only_priors=True``. None:
         priors do not depend on data, but for those of moderators.
     output_scale : str, optional

@@ -16,13 +16,15 @@ from pyrobma.ensemble import (
     save,
     to_datatree,
     true_effects,
+    write_stan_json,
 )
 from pyrobma.ensemble import load as load_ensemble
 from pyrobma.ensemble.left_out import residuals
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.ensemble.stan_files import stan_data
 from pyrobma.ensemble.updating import updated
 from pyrobma.errors import ConvergenceWarning, warn
-from pyrobma.fit import Executor, SamplerSettings
+from pyrobma.fit import Executors, SamplerSettings
 from pyrobma.influence import influence
 from pyrobma.models import ModelSpace, ModelSpec
 from pyrobma.plots import (
@@ -96,6 +98,8 @@ class RobmaFit(Ensemble):
     plot_loo_pit = plot_loo_pit
     plot_z = plot_z
     to_datatree = to_datatree
+    stan_data = stan_data
+    write_stan_json = write_stan_json
     save = save
 
     def plot(
@@ -157,7 +161,7 @@ class RobmaFit(Ensemble):
         settings: SamplerSettings | None = None,
         seed: int | None = None,
         cores: int | None = None,
-        executor: Executor | None = None,
+        executor: Executors | None = None,
         cache: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
     ) -> Self:

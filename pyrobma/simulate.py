@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +13,10 @@ from pyrobma._types import FloatArray
 from pyrobma._validate import is_whole
 from pyrobma.effects import EffectSizes
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.predictor import Predictor
-from pyrobma.ensemble.selected_draws import Selected, selected_draws
+from pyrobma.ensemble.replicated import estimates
 from pyrobma.errors import DataError
 from pyrobma.fit import SamplerSettings
-from pyrobma.models import ModelSpace, ModelSpec, Task
+from pyrobma.models import ModelSpace, Task
 from pyrobma.planned import Plan
 from pyrobma.priors import on_grid
 from pyrobma.priors.density import random, random_weights
@@ -195,7 +193,7 @@ def simulate(
             weights[own] = on_grid(omega, spec.selection, grid)
         for name in draws.keys() & parameters.keys():
             parameters[name][own] = draws[name]
-        y[own] = _estimates(task, spec, draws, omega, rng)
+        y[own] = estimates(task, spec, draws, omega, rng)
     names = [name for name in parameters if name not in task.unknowns.scalars]
     parameters |= dict(zip(names, weights.T, strict=True))
     truth = pd.DataFrame(
@@ -203,29 +201,6 @@ def simulate(
         index=pd.RangeIndex(1, n + 1, name="dataset"),
     )
     return Simulation(task, models, seed, _long(task, y), truth)
-
-
-def _estimates(
-    task: Task,
-    spec: ModelSpec,
-    draws: Mapping[str, FloatArray],
-    omega: FloatArray | None,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Return a data set for each draw of the parameters of a model, shape (S, K)."""
-    effects, every = task.effects, slice(None)
-    predicted = Predictor(task, draws)
-    shape = (effects.K, len(draws["mu"]))
-    mean = np.broadcast_to(predicted.mean(every) + predicted.bias(every), shape).T
-    variance = effects.se[:, None] ** 2 + predicted.within(every)
-    sd = np.sqrt(np.broadcast_to(variance, shape)).T
-    load = predicted.loading(every)[0]
-    if spec.selection is not None and omega is not None:
-        selected = Selected.of(task, spec.selection, omega)
-        return selected_draws(mean, sd, load, effects.cluster, selected, rng)
-    factors = rng.standard_normal((shape[1], effects.L))
-    common = load[:, None] * factors[:, effects.cluster]
-    return np.asarray(mean + common + sd * rng.standard_normal(sd.shape))
 
 
 def _long(task: Task, y: FloatArray) -> pd.DataFrame:

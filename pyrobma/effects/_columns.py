@@ -5,18 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects._numbers import as_floats
+from pyrobma.effects._tables import UNITS, column_names, index_level, read_column
 from pyrobma.errors import DataError
-
-UNITS: Final = ("line", "sheet row")
-"""Names of an index that says where in a file each row is, which rows are called by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +131,8 @@ def read_columns(
     Raises
     ------
     DataError
-        If data is no DataFrame, a column is unknown or ambiguous, lengths differ, or
-        there is no row.
+        If a column is unknown or ambiguous, lengths differ, or there is no row.
     """
-    if data is not None and not isinstance(data, pd.DataFrame):
-        path = isinstance(data, str | PathLike)
-        remedy = f"{'Read' if path else 'Convert'} it with pandas."
-        remedy += "read_csv" if path else "DataFrame"
-        raise DataError(
-            f"data: expected a pandas DataFrame or None; got {type(data).__name__}. "
-            f"{remedy}(...)."
-        )
     given = {name: value for name, value in arguments.items() if value is not None}
     values = {name: _column(data, name, value) for name, value in given.items()}
     indexes = {n: v.index for n, v in values.items() if isinstance(v, pd.Series)}
@@ -172,6 +160,7 @@ def read_numbers(
 def _column(data: pd.DataFrame | None, argument: str, value: Any) -> Any:
     if isinstance(value, str):
         return _named_column(data, argument, value)
+    value = read_column(value)
     if not isinstance(value, (pd.Series, pd.Categorical, pd.Index)):
         # An object array keeps None, text and numbers apart until they are judged.
         listed = isinstance(value, (list, tuple))
@@ -192,8 +181,11 @@ def _named_column(data: pd.DataFrame | None, argument: str, name: str) -> Any:
             f"{argument}: expected numbers, since no data was given; got the text "
             f'"{name}". To name a column, give the DataFrame as the first argument.'
         )
-    columns = [str(column) for column in data.columns]
     if name not in data.columns:
+        level = index_level(data, name)
+        if level is not None:
+            return level
+        columns = column_names(data)
         lower = {column.lower(): column for column in reversed(columns)}
         close = difflib.get_close_matches(name.lower(), lower, n=1)
         hint = f'Did you mean "{lower[close[0]]}"? ' if close else ""

@@ -219,8 +219,10 @@ def doubt_copies(
     columns = {} if data is None else _texts(data)
     named = {name: value for name, value in given.items() if isinstance(value, str)}
     for name, value in values.items():
-        if name not in named:
-            columns[f"={name}"] = pd.Series(value).astype(str).to_numpy()
+        called = named.get(name, f"={name}")
+        # A level of the index is no column of the table.
+        if called not in columns:
+            columns[called] = pd.Series(value).astype(str).to_numpy()
     table = pd.DataFrame(columns)[keep]
     copies = table.duplicated().to_numpy()
     if not copies.any():

@@ -12,6 +12,7 @@ import pandas as pd
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects._columns import Rows, read_columns
 from pyrobma.effects._numbers import as_floats
+from pyrobma.effects._tables import read_table
 from pyrobma.effects.pvalues import as_p_values, refuse_p, upper_t
 from pyrobma.errors import DataError
 
@@ -64,7 +65,7 @@ class Reported:
 
 
 def read_reported(
-    data: pd.DataFrame | None,
+    data: Any,
     arguments: Mapping[str, Any],
     sources: Mapping[str, Sequence[str]],
 ) -> Reported:
@@ -72,8 +73,8 @@ def read_reported(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : table or None
+        Any that `read_table` takes, in which a string names a column.
     arguments : mapping of str to object
         Argument names and what the user gave; None: nothing.
     sources : mapping of str to sequence of str
@@ -92,7 +93,8 @@ def read_reported(
         if name in _FOR_ALL and _is_number(value)
     }
     columns = {n: v for n, v in arguments.items() if n not in constant}
-    values, rows = read_columns(data, columns)
+    table = read_table(data)
+    values, rows = read_columns(table, columns)
     x = {
         name: as_p_values(value, rows.where)
         if name == "p"
@@ -112,7 +114,7 @@ def read_reported(
         "Fill in one of them or drop the row.",
     )
     source = np.array(list(given), dtype=object)[present.argmax(axis=0)]
-    return Reported(x, source, rows, None if data is None else data.index)
+    return Reported(x, source, rows, None if table is None else table.index)
 
 
 def _given_sources(

@@ -18,6 +18,13 @@ from pyrobma.effects._clusters import labels
 from pyrobma.effects._columns import Rows, _refuse_shuffled
 from pyrobma.effects._missing import Missing, kept_rows
 from pyrobma.effects._numbers import as_floats
+from pyrobma.effects._tables import (
+    column_names,
+    index_level,
+    is_table,
+    read_column,
+    read_table,
+)
 from pyrobma.errors import DataError
 
 Where: TypeAlias = Callable[[int], str]
@@ -55,13 +62,9 @@ class Source:
         return pd.Series(pd.Categorical(found, categories=list(self.levels)))
 
 
-def formula_and_table(mods: Any, data: pd.DataFrame | None) -> tuple[str, pd.DataFrame]:
+def formula_and_table(mods: Any, data: Any) -> tuple[str, pd.DataFrame]:
     """Return a formula, and the table that has its columns."""
-    if not isinstance(data, pd.DataFrame | None):
-        raise DataError(
-            f"data: expected a pandas DataFrame or None; got {type(data).__name__}. "
-            "Convert it with pandas.DataFrame(...)."
-        )
+    data = read_table(data)
     table = _own_table(mods)
     if table is not None:
         if data is not None and isinstance(mods, pd.DataFrame | pd.Series):
@@ -86,23 +89,17 @@ def _own_table(mods: Any) -> pd.DataFrame | None:
                 "mods={'age': ...}."
             )
         return mods.to_frame()
-    if isinstance(mods, pd.DataFrame):
-        return mods
-    if isinstance(mods, Mapping):
-        try:
-            # By position, whatever the index of a Series.
-            return pd.DataFrame(
-                {
-                    str(name): pd.Series(column).reset_index(drop=True)
-                    if isinstance(column, pd.Series)
-                    else column
-                    for name, column in mods.items()
-                }
-            )
-        except ValueError as error:
+    if is_table(mods):
+        return read_table(mods, "mods")
+    column = read_column(mods)
+    if column is not mods:
+        name = getattr(mods, "name", "")
+        if not name:
             raise DataError(
-                f"mods: expected columns of one length; got {error}."
-            ) from error
+                f"mods: expected columns with names; got a {type(mods).__name__} "
+                "without one. Write mods={'age': ...}."
+            )
+        return pd.DataFrame({name: column})
     array = isinstance(mods, np.ndarray)
     if (array and (mods.ndim != 1 or mods.dtype.kind not in "OUT")) or not isinstance(
         mods, str | Iterable
@@ -145,7 +142,10 @@ def _named_by_text(table: pd.DataFrame, argument: str) -> pd.DataFrame:
 def named(table: pd.DataFrame, name: str, argument: str) -> pd.Series[Any]:
     """Return a column by name."""
     if name not in table.columns:
-        columns = [str(column) for column in table.columns]
+        level = index_level(table, name)
+        if level is not None:
+            return level
+        columns = column_names(table)
         raise DataError(
             f'{argument}: expected columns of the table; got "{name}", which is none.'
             f"{near(name, columns)} The columns are {', '.join(columns) or 'none'}."

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects._reported import REMEDY, check_counts, read_reported, t_statistics
+from pyrobma.effects._tables import AnyTable
 from pyrobma.errors import DataError
 
 
 def correlation_z(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     r: Any = None,
     n: Any = None,
@@ -29,8 +30,8 @@ def correlation_z(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : DataFrame, table, mapping or None
+        Table in which a string names a column; any that `effect_sizes` takes.
     r : column name or array of shape (K,)
         Correlations in (-1, 1).
     n : column name or array of shape (K,)
@@ -46,7 +47,7 @@ def correlation_z(
     -------
     DataFrame
         Columns `yi` = atanh(r) and `vi` = 1/(df − 1), which is 1/(n − 3), with the
-        index of `data`. The correlations themselves are tanh(yi).
+        index of a pandas `data`. The correlations themselves are tanh(yi).
 
     Raises
     ------

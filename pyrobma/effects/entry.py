@@ -18,6 +18,7 @@ from pyrobma.effects._doubts import doubt_copies, doubt_precision
 from pyrobma.effects._missing import Missing, check_missing, rows_with_estimates
 from pyrobma.effects._numbers import DOMAINS, as_floats
 from pyrobma.effects._spread import own_standard_errors
+from pyrobma.effects._tables import AnyTable, column_names, read_table
 from pyrobma.effects.convert import Measure, check_measure
 from pyrobma.effects.data import DATA_SCALES, EffectSizes
 from pyrobma.effects.pvalues import as_p_values
@@ -37,7 +38,7 @@ _LABELS: Final = ("study_names", "study_ids")
 
 @for_switchers("effect_sizes(data, d='yi', v='vi')")
 def effect_sizes(
-    data: pd.DataFrame | EffectSizes | None = None,
+    data: AnyTable | EffectSizes | None = None,
     *,
     d: Any = None,
     r: Any = None,
@@ -60,15 +61,18 @@ def effect_sizes(
     """Read estimates with any usual measure of precision onto one data scale.
 
     Every argument but the first and the last two is the name of a column of `data`, or
-    an array, list or Series of length K (matched by position). Rows may use different
+    an array, list or Series of length K (matched by position), of NumPy, pandas, polars
+    or pyarrow. Rows may use different
     arguments: a missing value (NaN, None, pandas.NA) means that the row uses another
     one. Each row needs exactly one effect and exactly one measure of precision.
 
     Parameters
     ----------
-    data : DataFrame, EffectSizes or None
-        Table with one row per estimate. None if all arguments are arrays. Effect sizes
-        made before are returned on the data scale asked for.
+    data : DataFrame, table, mapping, EffectSizes or None
+        Table with one row per estimate: of pandas, whose named levels of the index are
+        columns too, of polars or pyarrow, or a mapping of names to columns. None if all
+        arguments are arrays. Effect sizes made before are returned on the data scale
+        asked for.
     d, r, z : column name or array
         Cohen's d (two groups of equal size), correlation in (-1, 1), Fisher's z.
     logOR, OR : column name or array
@@ -145,7 +149,7 @@ def effect_sizes(
 
 
 def estimates_and_rows(
-    data: pd.DataFrame | EffectSizes | None,
+    data: AnyTable | EffectSizes | None,
     *,
     transformation: Measure | None,
     missing: Missing,
@@ -169,6 +173,7 @@ def estimates_and_rows(
         _refuse_arguments({**effects, **spreads, **ids})
         made = data if transformation is None else data.convert(transformation)
         return made, np.ones(made.K, dtype=bool)
+    data = read_table(data)
     _refuse_incomplete(data, effects, spreads)
     values, rows = read_columns(data, {**effects, **spreads, **ids})
     cluster_ids = _texts(values.get("study_ids"), rows.K)
@@ -231,7 +236,7 @@ def _refuse_incomplete(
         return
     what, names = missing[0]
     # Columns that are called like the arguments are the likely meaning.
-    columns = data.columns if isinstance(data, pd.DataFrame) else ()
+    columns = () if data is None else column_names(data)
     alike = [name for _, group in missing for name in group if name in columns]
     hint = ", ".join(f'{name}="{name}"' for name in alike)
     remedy = f"Did you mean {hint}?" if hint else "Name its column or give an array."

@@ -21,6 +21,7 @@ import pandas as pd
 from pyrobma._types import FloatArray
 from pyrobma.effects._columns import Rows, read_numbers
 from pyrobma.effects._reported import check_counts, check_means
+from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.errors import DataError
 
 Correction: TypeAlias = Literal["only0", "all", "if0all", "none"]
@@ -30,7 +31,7 @@ _CORRECTIONS: Final[tuple[str, ...]] = get_args(Correction)
 
 
 def mean_difference(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     mean1: Any,
     sd1: Any,
@@ -50,7 +51,7 @@ def mean_difference(
     -------
     DataFrame
         Columns `yi` = mean1 − mean2 and `vi` = sd1²/n1 + sd2²/n2, in the unit of the
-        means and its square, with the index of `data`.
+        means and its square, with the index of a pandas `data`.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def mean_difference(
 
 
 def log_odds_ratio(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     a: Any,
     b: Any,
@@ -89,8 +90,8 @@ def log_odds_ratio(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : DataFrame, table, mapping or None
+        Table in which a string names a column; any that `effect_sizes` takes.
     a, b : column name or array of shape (K,)
         Numbers with and without the event in group 1, whole, not negative.
     c, d : column name or array of shape (K,)
@@ -105,7 +106,7 @@ def log_odds_ratio(
     -------
     DataFrame
         Columns `yi` = log(ad / (bc)) and `vi` = 1/a + 1/b + 1/c + 1/d, with the index
-        of `data`.
+        of a pandas `data`.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def log_odds_ratio(
 
 
 def log_risk_ratio(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     a: Any,
     b: Any,
@@ -142,7 +143,7 @@ def log_risk_ratio(
     -------
     DataFrame
         Columns `yi` = log((a/n1) / (c/n2)) and `vi` = 1/a − 1/n1 + 1/c − 1/n2, where
-        n1 = a + b and n2 = c + d, with the index of `data`.
+        n1 = a + b and n2 = c + d, with the index of a pandas `data`.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def log_risk_ratio(
 
 
 def risk_difference(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     a: Any,
     b: Any,
@@ -184,7 +185,8 @@ def risk_difference(
     -------
     DataFrame
         Columns `yi` = p1 − p2 and `vi` = p1 (1 − p1)/n1 + p2 (1 − p2)/n2, where
-        p1 = a/n1, n1 = a + b, p2 = c/n2 and n2 = c + d, with the index of `data`.
+        p1 = a/n1, n1 = a + b, p2 = c/n2 and n2 = c + d, with the index of a pandas
+        `data`.
 
     Raises
     ------
@@ -198,7 +200,7 @@ def risk_difference(
 
 
 def _read(
-    data: pd.DataFrame | None, arguments: dict[str, Any]
+    data: Any, arguments: dict[str, Any]
 ) -> tuple[dict[str, FloatArray], Rows, pd.Index[Any] | None]:
     for name, value in arguments.items():
         if value is None:
@@ -206,12 +208,13 @@ def _read(
                 f"{name}: expected a column name or one value per estimate; got None. "
                 "Give the numbers."
             )
-    numbers, rows = read_numbers(data, arguments)
-    return numbers, rows, None if data is None else data.index
+    table = read_table(data)
+    numbers, rows = read_numbers(table, arguments)
+    return numbers, rows, None if table is None else table.index
 
 
 def _read_tables(
-    data: pd.DataFrame | None, arguments: dict[str, Any], add: float, to: str
+    data: Any, arguments: dict[str, Any], add: float, to: str
 ) -> tuple[dict[str, FloatArray], Rows, pd.Index[Any] | None]:
     """Read 2x2 tables and add to their cells what the zero-cell rule says."""
     if to not in _CORRECTIONS:

@@ -28,6 +28,7 @@ from pyrobma.effects._sources import (
     present,
     read_source,
 )
+from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.effects.contrasts import check_contrasts, contrast_matrix
 from pyrobma.errors import DataError, DataWarning, warn
 
@@ -42,7 +43,7 @@ __all__ = [
     "read_moderators",
 ]
 
-Mods: TypeAlias = "str | Sequence[str] | pd.DataFrame | Mapping[str, Any] | Moderators"
+Mods: TypeAlias = "str | Sequence[str] | AnyTable | Moderators"
 """A formula, names of columns, the columns themselves, or what was made of them."""
 
 Centre: TypeAlias = "Literal['rows', 'clusters'] | Mapping[str, float]"
@@ -247,17 +248,17 @@ class Moderators:
             [_products([every[name] for name in t.variables]) for t in self.terms]
         )
 
-    def design(self, data: pd.DataFrame) -> FloatArray:
+    def design(self, data: AnyTable) -> FloatArray:
         """Return the columns of new rows, coded as those of the fit.
 
         Parameters
         ----------
-        data : DataFrame
+        data : DataFrame, table or mapping
             With the columns that the formula needs.
 
         Returns
         -------
-        array of shape (len(data), P)
+        array of shape (number of rows, P)
 
         Raises
         ------
@@ -265,7 +266,10 @@ class Moderators:
             If a column is missing, or has missing values or levels that the fit does
             not have.
         """
-        table = data.rename(columns=str)
+        found = read_table(data, "newdata")
+        if found is None:
+            raise DataError("newdata: expected a table of new rows; got None.")
+        table = found.rename(columns=str)
         where = Rows.of(table.index, len(table)).where
         known = pd.DataFrame({s.name: s.series for s in self.sources})
         fresh = {
@@ -286,7 +290,7 @@ class Moderators:
 
 def read_moderators(
     mods: Mods,
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     K: int | None = None,
     cluster: IntArray | None = None,
@@ -301,15 +305,16 @@ def read_moderators(
 
     Parameters
     ----------
-    mods : str, sequence of str, DataFrame, mapping or Moderators
+    mods : str, sequence of str, table, mapping or Moderators
         A formula as formulaic reads it: ``"measure + age"``, with transformations
         (``log(age)``), interactions (``measure * age``) and factors
         (``C(year, contr.treatment)``); or names of columns of `data`; or the columns
         themselves, all of which are then terms, in the order of the estimates. The
         intercept is always there.
-    data : DataFrame, optional
-        Table with one row per estimate. Texts, categories and truth values are
-        factors; levels of texts are sorted.
+    data : DataFrame, table or mapping, optional
+        Table with one row per estimate, as in `effect_sizes`. Texts, categories and
+        truth values are factors; levels of texts are sorted, those of categories, of a
+        polars Enum and of a dictionary of Arrow stay in their order.
     K : int, optional
         Number of estimates that there must be rows for. None: any.
     cluster : array of shape (K,), optional

@@ -19,6 +19,7 @@ from pyrobma.effects._reported import (
     sample_sizes,
     t_statistics,
 )
+from pyrobma.effects._tables import AnyTable
 from pyrobma.errors import DataError
 
 Standardizer: TypeAlias = Literal["average", "sd1", "sd2", "difference"]
@@ -29,7 +30,7 @@ STANDARDIZERS: Final[tuple[Standardizer, ...]] = get_args(Standardizer)
 
 
 def smd_paired(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     n: Any,
     correlation: Any = None,
@@ -51,8 +52,8 @@ def smd_paired(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : DataFrame, table, mapping or None
+        Table in which a string names a column; any that `effect_sizes` takes.
     n : column name or array of shape (K,)
         Numbers of pairs, whole, at least 3.
     correlation : number, column name or array of shape (K,)
@@ -80,7 +81,7 @@ def smd_paired(
     Returns
     -------
     DataFrame
-        Columns `yi` and `vi`, with the index of `data`.
+        Columns `yi` and `vi`, with the index of a pandas `data`.
 
     Raises
     ------

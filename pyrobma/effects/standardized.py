@@ -26,13 +26,14 @@ from pyrobma.effects._reported import (
     sample_sizes,
     t_statistics,
 )
+from pyrobma.effects._tables import AnyTable
 from pyrobma.errors import DataError
 
 _OF_ONE: Final = {**OF_GROUPS, MEANS: ("mean", "sd")}
 
 
 def smd(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     mean1: Any = None,
     sd1: Any = None,
@@ -55,8 +56,8 @@ def smd(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : DataFrame, table, mapping or None
+        Table in which a string names a column; any that `effect_sizes` takes.
     mean1, mean2 : column name or array of shape (K,)
         Group means; positive effects are those with mean1 > mean2.
     sd1, sd2 : column name or array of shape (K,)
@@ -85,8 +86,9 @@ def smd(
     Returns
     -------
     DataFrame
-        Columns `yi` and `vi`, with the index of `data`: ``robma(data.assign(**smd(data,
-        ...)), d="yi", v="vi")`` has them beside the other columns.
+        Columns `yi` and `vi`, with the index of a pandas `data`:
+        ``robma(data.assign(**smd(data, ...)), d="yi", v="vi")`` has them beside the
+        other columns.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def smd(
 
 
 def smd_one_sample(
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     *,
     n: Any,
     mean: Any = None,
@@ -171,8 +173,8 @@ def smd_one_sample(
 
     Parameters
     ----------
-    data : DataFrame or None
-        Table in which a string names a column.
+    data : DataFrame, table, mapping or None
+        Table in which a string names a column; any that `effect_sizes` takes.
     n : column name or array of shape (K,)
         Sample sizes, whole, at least 3.
     mean, sd : column name or array of shape (K,)
@@ -187,7 +189,7 @@ def smd_one_sample(
     Returns
     -------
     DataFrame
-        Columns `yi` and `vi`, with the index of `data`.
+        Columns `yi` and `vi`, with the index of a pandas `data`.
 
     Raises
     ------

@@ -23,6 +23,7 @@ from pyrobma.ensemble.probabilities import (
     posterior_probability_errors,
 )
 from pyrobma.ensemble.regression import predict
+from pyrobma.ensemble.stan_files import write_stan_json
 from pyrobma.ensemble.storage import load, save
 from pyrobma.ensemble.true_effects import cluster_effects, true_effects
 
@@ -50,4 +51,5 @@ __all__ = [
     "to_datatree",
     "true_effects",
     "typical_variance",
+    "write_stan_json",
 ]

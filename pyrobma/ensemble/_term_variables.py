@@ -174,24 +174,28 @@ def mean_variables(
 
 
 def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
-    """Return the columns of the mean and what they were made from.
+    """Return what was known of every estimate before it was one.
 
     Parameters
     ----------
     task : Task
-        With columns.
+        The data.
 
     Returns
     -------
     variables, coords
-        ``design`` of shape (study, column), and every moderator as it was given.
+        ``se``; with columns of the mean, ``design`` of shape (study, column), and every
+        moderator as it was given.
     """
+    variables: Variables = {"se": (("study",), task.effects.se)}
+    if not task.columns:
+        return variables, {}
     design = np.column_stack([column.values for column in task.columns])
-    variables: Variables = {"design": (("study", "column"), design)}
+    variables["design"] = ("study", "column"), design
     coords = {"column": [column.parameter.name for column in task.columns]}
     if task.moderators is None:
         return variables, coords
-    names = Names(("design", "study", "column", "cluster", "cluster_label"))
+    names = Names(("se", "design", "study", "column", "cluster", "cluster_label"))
     codings = {coding.name: coding for coding in task.moderators.codings}
     for source in task.moderators.sources:
         values: Any = source.values

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 import pandas as pd
 
-from pyrobma._types import BoolArray, FloatArray
+from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma._validate import is_whole
 from pyrobma.effects import Measure, scale_factor
 from pyrobma.ensemble.joint import FitDraws, JointDraws, joint_draws
@@ -379,18 +379,37 @@ class Ensemble:
         mixed = self.mixture(
             parameter, conditional=conditional, output_scale=output_scale
         )
-        rng = np.random.default_rng([self.seed, 1])
         parts = []
-        for fit, values, count in zip(
-            self.fits, mixed.draws, allocate(mixed.probabilities, n), strict=True
+        for values, rows in zip(
+            mixed.draws, self.rows(mixed.probabilities, n), strict=True
         ):
-            # Rows are chosen per model, not per parameter, so that they match.
-            size = 1 if fit.chains is None else fit.chains.size
-            rows = rng.permutation(size)
-            chosen = np.resize(rows, int(count))
             flat = values.ravel()
-            parts.append(flat[chosen] if flat.size > 1 else np.repeat(flat, int(count)))
+            parts.append(flat[rows] if flat.size > 1 else np.repeat(flat, len(rows)))
         return np.concatenate(parts)
+
+    def rows(self, probabilities: FloatArray, n: int) -> tuple[IntArray, ...]:
+        """Return which draws of every model stand for it among equally weighted ones.
+
+        Parameters
+        ----------
+        probabilities : array of shape (number of models,)
+            Of the models.
+        n : int
+            Number of draws over all models.
+
+        Returns
+        -------
+        tuple of array of int
+            By model: places among its draws, all chains one after another; 0 where
+            nothing is drawn. They do not depend on the parameter, so that draws of
+            different ones match.
+        """
+        rng = np.random.default_rng([self.seed, 1])
+        found = []
+        for fit, count in zip(self.fits, allocate(probabilities, n), strict=True):
+            places = rng.permutation(1 if fit.chains is None else fit.chains.size)
+            found.append(np.resize(places, int(count)))
+        return tuple(found)
 
     def derived(
         self,

@@ -11,6 +11,7 @@ import pandas as pd
 from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure
+from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.normal_mixture import NormalMixture, expectation
@@ -29,7 +30,7 @@ _FEW_DRAWS: Final = 500  # for estimates under selection, which take longer
 
 def predict(
     ensemble: Ensemble,
-    newdata: pd.DataFrame | None = None,
+    newdata: AnyTable | None = None,
     type: Prediction = "effect",
     *,
     se: Any = None,
@@ -44,9 +45,10 @@ def predict(
     ----------
     ensemble : Ensemble
         With moderators.
-    newdata : DataFrame, optional
-        Columns as the formula needs them; coded with the means, standard deviations
-        and levels of the data. None: the rows of the data.
+    newdata : DataFrame, table or mapping, optional
+        Columns as the formula needs them, in any table that `robma` takes; coded with
+        the means, standard deviations and levels of the data. None: the rows of the
+        data.
     type : {"terms", "effect", "response"}
         The mean true effect of such studies; the true effect of one, in a cluster of
         its own; or its estimate.
@@ -66,9 +68,9 @@ def predict(
     Returns
     -------
     DataFrame
-        One row for each of `newdata`, with its index. Columns: ``Mean`` (missing where
-        none exists, as of odds ratios, and for published estimates), ``Median`` and
-        one per quantile, named by its probability.
+        One row for each of `newdata`, with its index if it is of pandas. Columns:
+        ``Mean`` (missing where none exists, as of odds ratios, and for published
+        estimates), ``Median`` and one per quantile, named by its probability.
 
     Raises
     ------
@@ -97,7 +99,9 @@ def predict(
         design = moderators.columns
         se = task.effects.se if se is None else se
     else:
-        design, index = moderators.design(newdata), newdata.index
+        table = read_table(newdata, "newdata")
+        assert table is not None
+        design, index = moderators.design(table), table.index
     errors = None
     if type == "response" or bias:
         errors = _standard_errors(se, len(design))

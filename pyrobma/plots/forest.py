@@ -10,6 +10,7 @@ import pandas as pd
 
 from pyrobma._types import IntArray
 from pyrobma.effects import EffectSizes, Measure
+from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.pooling import pooling_weights
 from pyrobma.ensemble.scales import check_output_scale
@@ -195,7 +196,7 @@ def plot_forest(
     probs: Sequence[float] = (0.025, 0.975),
     style: Style | None = None,
     columns: Sequence[str] | None = None,
-    data: pd.DataFrame | None = None,
+    data: AnyTable | None = None,
     xlim: Sequence[float] | None = None,
     cluster_name: str | None = None,
     width: float | None = None,
@@ -217,7 +218,7 @@ def plot_forest(
         names and the axis, and of "estimate", "true_effect" (each with its interval),
         "weight" and, with moderators, "fitted" at the right. None: "estimate" and
         "weight" as there is room.
-    data : DataFrame, optional
+    data : DataFrame, table or mapping, optional
         A row per estimate, in the order of the fit: the table that was analysed, or any
         other with what `columns` names.
     xlim : sequence of two float, optional
@@ -284,7 +285,9 @@ def plot_forest(
         note=reference_words(ensemble.task.moderators),
         xlim=xlim,
         cluster_name=cluster_name,
-        texts=chosen_texts(columns, data, [str(name) for name in frame], places),
+        texts=chosen_texts(
+            columns, read_table(data), [str(name) for name in frame], places
+        ),
         asked=asked,
     )
     if style == "clusters":

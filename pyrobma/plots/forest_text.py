@@ -12,6 +12,7 @@ import pandas as pd
 from pyrobma._format import listed
 from pyrobma._types import IntArray
 from pyrobma.effects import Measure
+from pyrobma.effects._tables import column_names, index_level
 from pyrobma.errors import DataError
 from pyrobma.plots.intervals import interval_texts
 from pyrobma.plots.numbers import short
@@ -80,7 +81,7 @@ def chosen_texts(
         return Texts()
     wanted = [columns] if isinstance(columns, str) else list(columns)
     own = [name for name in OWN if name in known]
-    others = [] if data is None else [str(name) for name in data.columns]
+    others = [] if data is None else column_names(data)
     beside = []
     for name in wanted:
         if name in own:
@@ -91,7 +92,9 @@ def chosen_texts(
                 f"columns: expected some of {listed([*own, *others])}; got {name!r}. "
                 f"{hint}".rstrip()
             )
-        beside.append(_column(name, data[name].iloc[places]))
+        level = None if name in data.columns else index_level(data, name)
+        values = data[name] if level is None else level
+        beside.append(_column(name, values.iloc[places]))
     return Texts(
         tuple(name for name in wanted if name in own), tuple(beside), chosen=True
     )

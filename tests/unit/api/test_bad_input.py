@@ -273,7 +273,7 @@ def test_effects_in_units_of_their_own_take_no_prior_scale_but_none():
 def test_nothing_to_analyse_is_refused():
     with pytest.raises(rb.DataError, match=r"^d: expected an effect, one or more of"):
         robma(TABLE)
-    with pytest.raises(rb.DataError, match=r"^data: expected a pandas DataFrame"):
+    with pytest.raises(rb.DataError, match=r"^data: expected a table of pandas"):
         robma([1, 2], d="es", se="error")
 
 

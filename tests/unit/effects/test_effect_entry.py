@@ -259,11 +259,10 @@ REFUSED = [
     ({"y": [0.1], "se": [0.2], "transformation": "r"}, "transformation: ", 'got "r"'),
     ({**TWO, "transformation": "OR"}, "transformation: expected one of", 'Use "logOR"'),
     ({**TWO, "transformation": "Cohens_d"}, "transformation: ", '"cohens_d"?'),
-    ({"data": [1, 2], "d": "d"}, "se: expected a measure of precision", "got none"),
-    ({"data": [1, 2], **TWO}, "data: expected a pandas DataFrame", "got list"),
+    ({"data": [1, 2], **TWO}, "data: expected a table of pandas, polars", "got list"),
     (
         {"data": "x.csv", **TWO},
-        "data: expected a pandas DataFrame",
+        "data: expected a table of pandas, polars",
         "with pandas.read_c",
     ),
 ]

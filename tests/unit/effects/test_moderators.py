@@ -416,7 +416,7 @@ def test_new_levels_of_a_number_are_refused():
             {},
             "expected columns with names; got a Series without one",
         ),
-        ("x", {"x": X}, {}, "data: expected a pandas DataFrame or None; got dict"),
+        ("x", [X], {}, "data: expected a table of pandas, .* or None; got list"),
         (
             [],
             TABLE,
@@ -428,7 +428,7 @@ def test_new_levels_of_a_number_are_refused():
             {"x": X, "y": X[:3]},
             None,
             {},
-            "expected columns of one length; got All arrays",
+            "expected columns of one length, or single values; got 12 of x, 3 of y",
         ),
         ({"1": X}, None, {}, "expected names that a formula can have; got '1'. Rename"),
         ({"a`b": X}, None, {}, "expected names that a formula can have; got 'a`b'"),

@@ -189,11 +189,20 @@ def test_treatment_contrasts_are_differences_and_polynomials_have_columns(data):
     assert set(to_datatree(fit)["marginal_means"].data_vars) == {"g"}
 
 
+def test_the_prior_has_the_terms_that_the_posterior_has(fit, tree):
+    prior, posterior = tree["prior"], tree["posterior"]
+    assert list(prior.data_vars) == list(posterior.data_vars)
+    one = to_datatree(fit, with_g(fit) + 1, groups=["prior", "posterior"])
+    assert one["prior"].sizes == one["posterior"].sizes
+    np.testing.assert_allclose(one["prior"]["g"].sum("g_level"), 0, atol=ROUNDING)
+    without = fit.prior_prob[~fit.members("g")].sum()
+    assert (prior["g"] == 0).all("g_level").mean() == pytest.approx(without, abs=0.01)
+
+
 def test_without_moderators_there_are_no_such_groups(made):
     tree = to_datatree(made.ensemble(made.space(), [0.0] * 4))
-    assert set(tree.children) == {
-        "posterior", "sample_stats", "observed_data", "models",
-    }  # fmt: skip
+    assert "marginal_means" not in tree
+    assert list(tree["constant_data"].data_vars) == ["se"]
 
 
 @pytest.mark.parametrize(

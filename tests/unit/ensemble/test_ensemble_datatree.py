@@ -55,7 +55,7 @@ def test_a_model_has_its_free_parameters_by_chain_and_draw(ensemble):
 
 def test_a_model_without_free_parameters_has_data_and_attributes_only(ensemble):
     tree = to_datatree(ensemble, 1)
-    assert list(tree.children) == ["observed_data"]
+    assert list(tree.children) == ["observed_data", "constant_data"]
     assert tree.attrs["logml"] == -2.0
 
 
@@ -71,10 +71,13 @@ def test_sampler_statistics_have_the_names_of_arviz(ensemble):
 
 
 def test_observed_data_have_studies_and_clusters(ensemble):
-    observed = to_datatree(ensemble)["observed_data"]
+    tree = to_datatree(ensemble)
+    observed = tree["observed_data"]
     effects = ensemble.task.effects
     np.testing.assert_array_equal(observed["y"], effects.y)
-    np.testing.assert_array_equal(observed["se"], effects.se)
+    np.testing.assert_array_equal(tree["constant_data"]["se"], effects.se)
+    # ArviZ wants densities and replicates of all that is there.
+    assert list(observed.data_vars) == ["y"]
     assert tuple(observed["study"].values) == effects.names
     np.testing.assert_array_equal(observed["cluster"], effects.cluster)
     assert list(observed["cluster_label"].values) == ["1", "1", "2", "2"]
@@ -127,7 +130,8 @@ def test_every_model_is_below_models(ensemble):
     part = xr.DataTree(
         tree["models/model_4"].to_dataset(), tree["models/model_4"].children
     )
-    xr.testing.assert_identical(part, to_datatree(ensemble, 4))
+    groups = ["posterior", "sample_stats", "observed_data"]
+    xr.testing.assert_identical(part, to_datatree(ensemble, 4, groups=groups))
 
 
 def test_weights_have_their_intervals_and_the_first_is_exactly_one(selection):

@@ -7,6 +7,8 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
@@ -351,6 +353,16 @@ def test_columns_of_a_table_stand_beside_the_names(ensemble):
         plot_forest(ensemble, columns=["n"], data=table)
     with pytest.raises(DataError, match=r"^data: expected 4 rows"):
         plot_forest(ensemble, columns=["year"], data=table.head(2))
+
+
+def test_columns_of_other_tables_and_of_the_index_stand_there_too(ensemble):
+    columns = {"year": [1999, 2004, 2010, 2021], "lab": list("wxyz")}
+    expected = texts(plot_forest(ensemble, columns=["year", "lab"], data=columns))
+    assert {"year", "1999", "lab", "z"} <= set(expected)
+    indexed = pd.DataFrame(columns).set_index("lab")
+    for table in (pl.DataFrame(columns), pa.table(columns), indexed):
+        figure = plot_forest(ensemble, columns=["year", "lab"], data=table)
+        assert texts(figure) == expected
 
 
 @pytest.mark.parametrize(("width", "text_size"), [(3.5, None), (7.0, 6.0), (5.0, 9.0)])
