@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from pyrobma.commands import example, fit
+from pyrobma.commands import example, fit, versions
 from pyrobma.commands.words import advised
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--version", action="version", version=f"pyrobma {version('pyrobma')}"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (fit, example):
+    for module in (fit, example, versions):
         module.add_to(commands)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
@@ -41,7 +43,8 @@ def build(
     -------
     list of Path
         For each program ``<name>``, its executable ``into/<name>`` and its library
-        ``into/<name>.so``.
+        ``into/<name>.so``. Beside them are the source without includes and
+        ``<name>.build.json``, which `build_record` reads.
 
     Raises
     ------
@@ -103,6 +106,15 @@ def _build_with_cmdstan(file: Path, target: Path) -> None:
         shutil.copy(str(model.exe_file), target / file.stem)
         shutil.copy(made, target / f"{file.stem}.so")
         shutil.copy(source, target)
+    record = {
+        "toolchain": "cmdstan",
+        "stan": ".".join(map(str, cmdstanpy.cmdstan_version() or ())) or "unknown",
+        "cmdstan": cmdstanpy.cmdstan_path(),
+        "bridgestan": importlib.metadata.version("bridgestan"),
+        "stanc": "--O1",
+    }
+    written = target / f"{file.stem}.build.json"
+    written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _run(command: Sequence[str]) -> None:
