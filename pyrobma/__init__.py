@@ -84,7 +84,7 @@ from pyrobma.errors import (
     ToolchainError,
 )
 from pyrobma.fit import Fit, FitError, FitInterrupted, SamplerSettings, SettingsError
-from pyrobma.frequentist import rma, rma_mv
+from pyrobma.frequentist import rma, rma_glmm, rma_mh, rma_mv, rma_peto
 from pyrobma.influence import Influence
 from pyrobma.many import ManyInterrupted, robma_many
 from pyrobma.models import (
@@ -197,7 +197,10 @@ __all__ = [
     "read_moderators",
     "risk_difference",
     "rma",
+    "rma_glmm",
+    "rma_mh",
     "rma_mv",
+    "rma_peto",
     "robma",
     "robma_many",
     "scale_factor",

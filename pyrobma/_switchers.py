@@ -111,6 +111,22 @@ _FREQUENTIST: Final[tuple[tuple[str, str, str], ...]] = (
     ("level", "conf_level", "write level="),
 )  # fmt: skip
 
+_COUNTS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("x1", "ai x1i event1 events1 event_e", "write x1=, the events in group 1"),
+    ("x2", "ci x2i event2 events2 event_c", "write x2=, the events in group 2"),
+    ("n1", "n1i n_e total1", "write n1=, members of group 1 with and without event"),
+    ("n2", "n2i n_c total2", "write n2=, members of group 2 with and without event"),
+    ("n1", "bi b", "write n1=, members of group 1 with and without event"),
+    ("n2", "di d", "write n2=, members of group 2 with and without event"),
+    ("t1", "t1i time_e time1", "write t1=, the person-time of group 1"),
+    ("t2", "t2i time_c time2", "write t2=, the person-time of group 2"),
+    ("measure", "sm", "write measure="),
+    ("x1", "add to drop00 incr", "leave it out: nothing is added to empty cells"),
+    ("model", "nagq", "leave it out: integrals are exact"),
+    ("level", "conf_level", "write level="),
+)  # fmt: skip
+"""As `_COLUMNS`, of events in two groups."""
+
 
 def for_switchers(example: str) -> Callable[[Function], Function]:
     """Let a function say what arguments of other packages are called here.
@@ -201,7 +217,7 @@ def advice(name: str, known: list[str]) -> str:
     if plain in lower:
         return f"write {lower[plain]}="
     for own, others, text in (
-        _FREQUENTIST if "effects" in known else (*_COLUMNS, *_ANALYSIS)
+        _FREQUENTIST if "effects" in known else (*_COUNTS, *_COLUMNS, *_ANALYSIS)
     ):
         if own in known and plain in others.lower().split():
             return text

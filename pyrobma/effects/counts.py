@@ -56,8 +56,14 @@ class TwoGroups:
 
     def kept(self, mask: BoolArray) -> TwoGroups:
         """Return some of the studies."""
-        numbers = (self.x1, self.x2, self.size1, self.size2)
-        return TwoGroups(*(x[mask] for x in numbers), self.rates, self.rows.kept(mask))
+        return TwoGroups(
+            x1=self.x1[mask],
+            x2=self.x2[mask],
+            size1=self.size1[mask],
+            size2=self.size2[mask],
+            rates=self.rates,
+            rows=self.rows.kept(mask),
+        )
 
 
 def read_groups(

@@ -79,6 +79,22 @@ _DATASETS: Final[dict[str, _Dataset]] = {
         "`r` with sample sizes `n`",
         "Lui (2015). Psychological Bulletin 141(2), 404-446. doi:10.1037/a0038449",
     ),
+    "nielweise2007": _Dataset(
+        18,
+        "Anti-infective catheters against bloodstream infections, acute care: infected "
+        "patients `x1` of `n1` with such a catheter, `x2` of `n2` with a standard one; "
+        "few or no events in many trials",
+        "Niel-Weise, Stijnen, van den Broek (2007). Intensive Care Medicine 33(12), "
+        "2058-2068. doi:10.1007/s00134-007-0897-3",
+    ),
+    "nielweise2008": _Dataset(
+        9,
+        "Anti-infective catheters against bloodstream infections, parenteral nutrition "
+        "or chemotherapy: infections `x1` in `t1` days with such a catheter, `x2` in "
+        "`t2` days with a standard one",
+        "Niel-Weise, Stijnen, van den Broek (2008). Journal of Hospital Infection "
+        "69(2), 114-123. doi:10.1016/j.jhin.2008.02.020",
+    ),
     "poulsen2006": _Dataset(
         5,
         "Potassium toothpaste against dentine hypersensitivity: Cohen's `d` with `se`",
