@@ -33,15 +33,15 @@ deviations do, by a factor. "per_effect": by its inverse. "none": they stay.
 """
 
 Enters: TypeAlias = Literal[
-    "intercept", "sd", "correlation", "moderator", "bias", "weights"
+    "intercept", "sd", "correlation", "moderator", "bias", "scale", "weights"
 ]
 """Where an unknown enters the model.
 
 "intercept": the mean of all true effects. "sd": their standard deviation.
 "correlation": that of true effects of one cluster. "moderator": times a column of the
 mean on the measure of the priors. "bias": times a column of the mean on the measure of
-the data, which is no part of true effects. "weights": publication probabilities, a
-vector.
+the data, which is no part of true effects. "scale": times a column of the logarithm of
+the standard deviation of true effects. "weights": publication probabilities, a vector.
 """
 
 _POWERS: Final[dict[Unit, int]] = {
@@ -138,6 +138,11 @@ class Parameter:
     def coefficient(self) -> bool:
         """Whether it multiplies a column of the mean."""
         return self.enters in ("moderator", "bias")
+
+    @property
+    def has_column(self) -> bool:
+        """Whether it multiplies a column, of the mean or of log tau."""
+        return self.coefficient or self.enters == "scale"
 
     @property
     def in_mean(self) -> bool:
@@ -296,6 +301,12 @@ class Unknowns:
     def terms(self) -> tuple[Component, ...]:
         """Components that are moderators of the mean, in order."""
         rows = (row.component for row in self.rows if row.enters == "moderator")
+        return tuple(dict.fromkeys(rows))
+
+    @property
+    def scale_terms(self) -> tuple[Component, ...]:
+        """Components that are moderators of heterogeneity, in order."""
+        rows = (row.component for row in self.rows if row.enters == "scale")
         return tuple(dict.fromkeys(rows))
 
     @property

@@ -137,9 +137,10 @@ def simulate(
     -----
     In cluster k, y_k ~ MVN(m + b, diag(se²) + T² [(1 − ρ) I + ρ 11']) with the mean m
     of true effects, mu and moderators on the measure of the likelihood by the task's
-    mapping, T = tau on that measure, and b = PET se or PEESE se². Under selection a
-    cluster is published with the probability prod_i w(p_i), and what is drawn are
-    published ones: their density is the one of the Stan programs.
+    mapping, T = tau on that measure, and b = PET se or PEESE se². Where heterogeneity
+    has moderators z, T is T_i = tau exp(z_i'd). Under selection a cluster is published
+    with the probability prod_i w(p_i), and what is drawn are published ones: their
+    density is the one of the Stan programs.
 
     Weights change at the critical values of the source's estimates. These depend on
     standard errors only for estimates on Fisher's z or in units of their own, and for
@@ -219,12 +220,12 @@ def _estimates(
     mean = np.broadcast_to(predicted.mean(every) + predicted.bias(every), shape).T
     variance = effects.se[:, None] ** 2 + predicted.within(every)
     sd = np.sqrt(np.broadcast_to(variance, shape)).T
-    load = predicted.loading(every)[0]
+    load = np.broadcast_to(predicted.loading(every), shape).T
     if spec.selection is not None and omega is not None:
         selected = Selected.of(task, spec.selection, omega)
         return selected_draws(mean, sd, load, effects.cluster, selected, rng)
     factors = rng.standard_normal((shape[1], effects.L))
-    common = load[:, None] * factors[:, effects.cluster]
+    common = load * factors[:, effects.cluster]
     return np.asarray(mean + common + sd * rng.standard_normal(sd.shape))
 
 
