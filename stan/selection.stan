@@ -45,15 +45,18 @@ transformed data {
   vector[3 + P + B + S] log_mass = prior_log_masses(family, par, low, high);
 
   // coefficients
-  array[P + B] int coef_family = family[4 : (3 + P + B)];
+  array[P + B] int coef_family = tail(head(family, 3 + P + B), P + B);
   int F = num_elements(free_coefficients(coef_family)); // number of free ones
   array[F] int free = free_coefficients(coef_family);
   int first = max(F - 1, 0); // those before the last one
-  vector[first] first_lower = low[4 : (3 + P + B)][head(free, first)];
-  vector[first] first_upper = high[4 : (3 + P + B)][head(free, first)];
+  vector[P + B] coef_low = tail(head(low, 3 + P + B), P + B);
+  vector[P + B] coef_high = tail(head(high, 3 + P + B), P + B);
+  vector[first] first_lower = coef_low[head(free, first)];
+  vector[first] first_upper = coef_high[head(free, first)];
   vector[2] last_own = last_ends(free, low, high);
   vector[P + B] fixed_coef = fixed_coefficients(coef_family,
-                                               par[4 : (3 + P + B)]);
+                                               tail(head(par, 3 + P + B),
+                                                    P + B));
   vector[P + B] centre = column_centres(intercept, x, bias, se, scale);
   vector[first] centre_first = centre[head(free, first)];
   real centre_last = F == 0 ? 0 : centre[free[max(F, 1)]];

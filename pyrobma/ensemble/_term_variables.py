@@ -174,7 +174,7 @@ def mean_variables(
 
 
 def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
-    """Return the columns of the mean and what they were made from.
+    """Return the columns of the mean and of log tau, and what they were made from.
 
     Parameters
     ----------
@@ -189,11 +189,12 @@ def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
     design = np.column_stack([column.values for column in task.columns])
     variables: Variables = {"design": (("study", "column"), design)}
     coords = {"column": [column.parameter.name for column in task.columns]}
-    if task.moderators is None:
-        return variables, coords
     names = Names(("design", "study", "column", "cluster", "cluster_label"))
-    codings = {coding.name: coding for coding in task.moderators.codings}
-    for source in task.moderators.sources:
+    both = (task.moderators, task.scale_moderators)
+    made = [moderators for moderators in both if moderators is not None]
+    codings = {c.name: c for moderators in made[::-1] for c in moderators.codings}
+    sources = {s.name: s for moderators in made for s in moderators.sources}
+    for source in sources.values():
         values: Any = source.values
         about: dict[str, Any] = {"long_name": source.name}
         if source.levels:

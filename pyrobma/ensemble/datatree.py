@@ -218,6 +218,8 @@ def _constant(ensemble: Ensemble) -> dict[str, Dataset]:
     attributes = dict(_library())
     if task.moderators is not None:
         attributes["formula"] = task.moderators.formula
+    if task.scale_moderators is not None:
+        attributes["scale_formula"] = task.scale_moderators.formula
     return {"/constant_data": _dataset(variables, coords, attributes)}
 
 

@@ -10,7 +10,14 @@ import numpy as np
 
 from pyrobma._format import listed
 from pyrobma._types import FloatArray
-from pyrobma.effects import EffectSizes, Measure, Moderators, Term, scale_factor
+from pyrobma.effects import (
+    Coding,
+    EffectSizes,
+    Measure,
+    Moderators,
+    Term,
+    scale_factor,
+)
 from pyrobma.errors import DataError
 from pyrobma.parameters import REALS, UNKNOWNS, Component, Parameter, Unknowns
 
@@ -66,8 +73,15 @@ class Column:
 
 
 @lru_cache(64)  # asked for again and again
-def _table(rows: tuple[Parameter, ...]) -> Unknowns:
-    return UNKNOWNS.with_rows(rows)
+def _table(rows: tuple[Parameter, ...], where: str) -> Unknowns:
+    known = UNKNOWNS
+    if where:
+        tau = UNKNOWNS["tau"]
+        located = replace(
+            tau, title=f"{tau.title} {where}", words=f"{tau.words} {where}"
+        )
+        known = Unknowns(tuple(located if row == tau else row for row in UNKNOWNS))
+    return known.with_rows(rows)
 
 
 def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
@@ -89,6 +103,49 @@ def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
         for term in moderators.terms
         for label, values in zip(term.labels, term.columns.T, strict=True)
     )
+
+
+def tau_reference(moderators: Moderators) -> str:
+    """Say where tau is the heterogeneity: at the reference of its moderators.
+
+    Parameters
+    ----------
+    moderators : Moderators
+        Of heterogeneity.
+
+    Returns
+    -------
+    str
+        As in "at the mean of age, the geometric mean over levels of design and
+        dose = 2".
+    """
+    means, over, values = [], [], []
+    for coding in moderators.codings:
+        if coding.factor:
+            if coding.deviations:
+                over.append(coding.name)
+            else:
+                values.append(_at_level(coding))
+        elif not coding.reference.any() and np.allclose(
+            coding.centre, coding.raw.mean(axis=0), rtol=1e-9, atol=0
+        ):
+            means.append(coding.name)
+        else:
+            zero = coding.centre[0] if coding.n == 1 else 0.0
+            values.append(f"{coding.name} = {zero:.5g}")
+    parts = [f"the mean of {listed(means)}"] if means else []
+    parts += [f"the geometric mean over levels of {listed(over)}"] if over else []
+    return f"at {listed([*parts, *values])}"
+
+
+def _at_level(coding: Coding) -> str:
+    """Return the level of a factor at which all columns are 0."""
+    zero = [
+        level
+        for level, row in zip(coding.levels, coding.matrix, strict=True)
+        if not row.any()
+    ]
+    return f"{coding.name} = {zero[0]}" if zero else f"{coding.name} coded as 0"
 
 
 def scale_name(name: str) -> str:
@@ -257,7 +314,9 @@ class Task:
         """The table of unknowns of these data."""
         if not self.columns:
             return UNKNOWNS
-        return _table(tuple(column.parameter for column in self.columns))
+        scale = self.scale_moderators
+        where = "" if scale is None else tau_reference(scale)
+        return _table(tuple(column.parameter for column in self.columns), where)
 
     @property
     def direction(self) -> int:
