@@ -66,8 +66,8 @@ transformed data {
   array[S] int tau_family = tail(family, S);
   int G = num_elements(free_coefficients(tau_family)); // number of free ones
   array[G] int tau_which = free_coefficients(tau_family);
-  vector[G] tau_lower = tail(low, S)[tau_which];
-  vector[G] tau_upper = tail(high, S)[tau_which];
+  array[G] real tau_lower = to_array_1d(tail(low, S)[tau_which]);
+  array[G] real tau_upper = to_array_1d(tail(high, S)[tau_which]);
   vector[S] tau_fixed = fixed_coefficients(tau_family, tail(par, S));
 
   // estimates that share a cluster first, independent ones after them
@@ -157,7 +157,8 @@ parameters {
                                      + mean_shift(coef_free, centre_first),
                                      centre_last, low[1], high[1])[2]> last_free;
   array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
-  vector<lower=tau_lower, upper=tau_upper>[G] tau_coef_free;
+  // an array, which takes no place among derivatives if it is empty: nothing moves
+  array[G] real<lower=tau_lower, upper=tau_upper> tau_coef_free;
   array[family[3] > 0] real rho_logit; // of its place between its ends
   vector[omega_family > 0 ? J1 - 1 : 0] fall_logit; // of neighbouring weights' ratios
   vector[omega_family == 2 ? J - J1 : 0] rise_logit;
@@ -173,7 +174,7 @@ transformed parameters {
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
   vector[S] tau_coef = tau_fixed;
-  tau_coef[tau_which] = tau_coef_free;
+  tau_coef[tau_which] = to_vector(tau_coef_free);
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);
 
   vector[J] log_omega; // by rising p
