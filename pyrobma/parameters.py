@@ -206,6 +206,12 @@ _TAKEN: Final = frozenset(
 """Columns of the table of models beside those of the components."""
 
 
+def prior_text(name: str, text: object) -> str:
+    """Return what an unknown is distributed as, as in ``mu ~ Normal(0, 1)``."""
+    # The coefficients of log tau have a tilde of their own.
+    return f"({name}) ~ {text}" if "~" in name else f"{name} ~ {text}"
+
+
 def weight_name(low: float, high: float) -> str:
     """Return the name of the weight of an interval of p-values."""
     return f"omega[{low:g},{high:g}]"

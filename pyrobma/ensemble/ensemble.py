@@ -28,7 +28,7 @@ from pyrobma.ensemble.scales import Converter, check_output_scale, effect_conver
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings
 from pyrobma.models import ModelSpace, ModelSpec, Task, heterogeneous
-from pyrobma.parameters import BIAS, Unknowns, weight_name
+from pyrobma.parameters import BIAS, Unknowns, prior_text, weight_name
 from pyrobma.priors import Prior, PValueGrid, WeightFunction, common_grid, on_grid
 
 
@@ -664,7 +664,7 @@ class Ensemble:
                     parts += [] if model.selection is None else [str(model.selection)]
                 elif model.has(row.name):
                     own = str(model.prior(row.name))
-                    parts.append(f"{row.name} ~ {own}" if named else own)
+                    parts.append(prior_text(row.name, own) if named else own)
             return ", ".join(parts)
 
         return [text(model) for model in self.space]

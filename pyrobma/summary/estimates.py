@@ -12,6 +12,7 @@ from pyrobma._format import Format, error
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
+from pyrobma.models import coded_columns
 from pyrobma.summary.grid import PAD, by_row
 from pyrobma.summary.notes import learning_notes, scale_notes, tau_notes, weight_notes
 from pyrobma.summary.table import Table
@@ -29,9 +30,9 @@ def estimates_table(
 ) -> Table:
     """Tabulate averaged (or conditional) estimates of every parameter."""
     # Coefficients of moderators have their own tables.
-    terms = [
-        row.name for row in ensemble.unknowns if row.enters in ("moderator", "scale")
-    ]
+    task = ensemble.task
+    made = coded_columns(task.moderators, task.scale_moderators)
+    terms = [column.parameter.name for column in made]
     shown = tuple(name for name in ensemble.parameters if name not in terms)
     if conditional:
         tested = {c for model in ensemble.space.models for c in model.alternative}

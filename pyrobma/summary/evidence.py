@@ -17,7 +17,13 @@ from pyrobma._format import (
 )
 from pyrobma.effects import Moderators
 from pyrobma.ensemble import Ensemble
-from pyrobma.models import ModelSpace, heterogeneous, plain_name, scale_name
+from pyrobma.models import (
+    ModelSpace,
+    coded_columns,
+    heterogeneous,
+    plain_name,
+    scale_name,
+)
 from pyrobma.models.terms import keeping_heredity
 from pyrobma.parameters import EFFECT
 from pyrobma.summary.notes import hierarchical_notes, learning_notes
@@ -30,8 +36,9 @@ def components_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table:
     """Tabulate prior and posterior probability and Bayes factor of each component."""
-    unknowns = ensemble.unknowns
-    terms = [term.name for term in (*unknowns.terms, *unknowns.scale_terms)]
+    task = ensemble.task
+    made = coded_columns(task.moderators, task.scale_moderators)
+    terms = {column.parameter.component.name for column in made}
     found = ensemble.inclusion
     table = _evidence_table(
         "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01

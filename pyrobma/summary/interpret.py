@@ -88,7 +88,7 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
             *_evidence(ensemble),
             _estimates(ensemble, target),
             *_moderation(ensemble, target),
-            *_scale_moderation(ensemble),
+            *_scale_moderation(ensemble, target),
             *_prediction(ensemble, target),
             *learning_notes(ensemble),
             *_precision(ensemble, target),
@@ -256,7 +256,7 @@ def _slope(
     return f"{text[0].upper()}{text[1:]}{where}."
 
 
-def _scale_moderation(ensemble: Ensemble) -> list[str]:
+def _scale_moderation(ensemble: Ensemble, scale: Measure) -> list[str]:
     """Say how heterogeneity differs with each of its moderators, given that it does."""
     moderators = ensemble.task.scale_moderators
     if moderators is None:
@@ -270,7 +270,9 @@ def _scale_moderation(ensemble: Ensemble) -> list[str]:
         rows = log_ratios(moderators, term)
         every = members[heterogeneous(ensemble.space)].all()
         if term.factor:
-            found = [tau_at(ensemble, row, given=members) for row in rows]
+            found = [
+                tau_at(ensemble, row, given=members, output_scale=scale) for row in rows
+            ]
             means = [mixed.mean() for mixed in found]
             parts = []
             for place in (int(np.argmax(means)), int(np.argmin(means))):
