@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final, Literal, TypeAlias
@@ -363,16 +362,11 @@ def read_moderators(
         levels that are the clusters, a number with two values, numbers that are texts,
         columns that depend on each other, and rows that are dropped.
     """
-    if of == "heterogeneity":
-        with _called("scale"):
-            return _read(
-                mods, data, K, cluster, names, among, contrasts, standardize, center,
-                missing, of,
-            )  # fmt: skip
-    return _read(
+    given = (
         mods, data, K, cluster, names, among, contrasts, standardize, center, missing,
         of,
     )  # fmt: skip
+    return _read_scale(*given) if of == "heterogeneity" else _read(*given)
 
 
 def centres_of(
@@ -408,24 +402,24 @@ def centres_of(
     }
 
 
-@contextmanager
-def _called(argument: str) -> Iterator[None]:
-    """Let errors and warnings about ``mods`` speak of another argument."""
-
-    def renamed(text: object) -> str:
-        return re.sub(r"\bmods\b", argument, str(text))
-
+def _read_scale(*given: Any) -> tuple[Moderators, BoolArray]:
+    """Read moderators of heterogeneity, which messages call ``scale``."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            yield
+            found = _read(*given)
     except DataError as error:
-        raise DataError(renamed(error)) from error
+        raise DataError(_renamed(error)) from error
     for one in caught:
         if issubclass(one.category, DataWarning):
-            warn(renamed(one.message), DataWarning)
+            warn(_renamed(one.message), DataWarning)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found
+
+
+def _renamed(text: object) -> str:
+    return re.sub(r"\bmods\b", "scale", str(text))
 
 
 def _read(
