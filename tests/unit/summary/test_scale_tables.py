@@ -80,6 +80,24 @@ def test_it_is_said_where_tau_is_wherever_it_is_printed(table: str) -> None:
     assert f"tau is the heterogeneity {WHERE}." in text
 
 
+def test_models_one_by_one_and_analyses_side_by_side_say_it_too() -> None:
+    fit = fitted()
+    text = f"tau is the heterogeneity {WHERE}."
+    assert str(fit.summary("individual")).count(text) == sum(
+        bool(one.names) for one in fit.fits
+    )
+    assert f"mine: {text}" in str(rb.compare({"mine": fit}))
+
+
+def test_odds_ratios_of_rows_with_free_slopes_have_no_mean() -> None:
+    own = rb.prior("normal", mean=0, sd=0.3, lower=0, upper=1)
+    options = {"priors_bias": None, "priors_heterogeneity": own, "seed": 1}
+    one = rb.robma(TABLE, logOR="y", se="se", scale="dose", **options)
+    other = rb.robma(TABLE, logOR="y", se="se", **options)
+    assert np.isnan(one.predict(output_scale="OR")["Mean"]).all()
+    assert np.isfinite(other.pooled_effect(output_scale="OR").pooled["Mean"]).all()
+
+
 def test_heterogeneity_is_shown_at_the_values_of_its_moderators() -> None:
     tables = fitted().heterogeneity(conditional=True).tables
     rows = ["dose[-1SD]", "dose[0SD]", "dose[1SD]", "design[x]", "design[y]"]
