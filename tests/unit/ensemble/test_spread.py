@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -186,6 +187,25 @@ def test_moderators_of_heterogeneity_alone_predict_too() -> None:
     found = fit.predict(pd.DataFrame({"dose": [1.0, 4.4, 9.0]}))
     assert len(set(found["Mean"])) == 1
     assert fit.predict().shape == (8, 4)
+
+
+def test_a_saved_fit_keeps_moderators_of_heterogeneity(tmp_path: Path) -> None:
+    fit = fitted()
+    fit.save(tmp_path / "fit.pyrobma")
+    other = rb.load(tmp_path / "fit.pyrobma")
+    assert other.task.same_as(fit.task)
+    assert other.task.scale_moderators is not None
+    assert other.task.scale_moderators.formula == "dose + design"
+    pd.testing.assert_frame_equal(other.inclusion, fit.inclusion)
+    rows = pd.DataFrame({"dose": [1.0, 9.0], "design": ["x", "y"]})
+    pd.testing.assert_frame_equal(other.predict(rows), fit.predict(rows))
+
+
+def test_leaving_an_estimate_out_keeps_the_rows_of_log_tau() -> None:
+    frame = fitted().influence().components
+    rows = frame[frame["component"] == "tau ~ dose"]
+    assert len(rows) == len(TABLE)
+    assert np.isfinite(rows["log_bf"]).all()
 
 
 def test_simulated_rows_have_their_own_heterogeneity() -> None:
