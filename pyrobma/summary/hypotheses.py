@@ -205,8 +205,8 @@ def _equal(
         log_bf, mcse = found.log_bf, found.log_bf_mcse
     else:
         raise DataError(
-            f"texts: expected an equation of effects and coefficients, of coefficients "
-            f"of log tau, or of one other unknown and a number; got {text!r}."
+            f"texts: expected an equation of effects and coefficients, or of one other "
+            f"unknown and a number, or of coefficients of log tau; got {text!r}."
         )
     return {
         "Prior prob.": math.nan,
