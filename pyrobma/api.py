@@ -6,7 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, cast, overload
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    cast,
+    get_args,
+    overload,
+)
 
 import numpy as np
 import pandas as pd
@@ -21,12 +30,13 @@ from pyrobma.effects import (
     EffectSizes,
     Measure,
     Moderators,
+    Target,
     read_moderators,
     transform_effect,
 )
 from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.effects.entry import estimates_and_rows
-from pyrobma.effects.moderators import Centre, Missing, Mods
+from pyrobma.effects.moderators import Centre, Missing, Mods, centres_of
 from pyrobma.ensemble import FitCache
 from pyrobma.errors import (
     ConvergenceWarning,
@@ -56,10 +66,11 @@ from pyrobma.models import (
     Task,
     beta_binomial,
     check_mods_prior,
+    coded_columns,
     model_space,
-    moderator_columns,
     term_hypotheses,
     with_heredity,
+    with_scale_terms,
 )
 from pyrobma.models.given import given_models
 from pyrobma.models.terms import confounded_bias
@@ -163,6 +174,9 @@ def robma(
     test_mods: bool | Iterable[str] | None = True,
     heredity: bool = True,
     mods_prior: ModsPrior = "independent",
+    scale: Mods | None = None,
+    priors_scale: Mapping[str, Any] | None = None,
+    test_scale: bool | Iterable[str] | None = True,
     models: ModelSpace | Iterable[ModelSpec] | None = None,
     settings: SamplerSettings | None = None,
     chains: int | None = None,
@@ -271,6 +285,18 @@ def robma(
         Each tested term is in with probability 1/2, or every number of tested terms is
         as probable as any other. Probabilities of models that `heredity` leaves out go
         to the others in proportion.
+    scale : str, list of str, DataFrame, mapping or Moderators, optional
+        Moderators of heterogeneity, given as those of effects are in `mods`: log tau of
+        an estimate is log tau plus w'd with coded columns w, so that tau is the
+        heterogeneity where numbers are at their mean, and the geometric mean over the
+        levels of factors. Every model with heterogeneity is fitted with and without
+        each term. `contrasts`, `standardize`, `center`, `missing`, `heredity` and
+        `mods_prior` hold for both. None: all estimates have one tau.
+    priors_scale : mapping, optional
+        Priors of d by term, as in `priors_mods`. None: Normal(0, 0.5) against a spike
+        at 0. A coefficient of 0.5 makes tau 1.65 times as large.
+    test_scale : bool or list of str
+        Which of its terms are tested; others are in every model with heterogeneity.
     models : ModelSpace or iterable of ModelSpec, optional
         The models themselves, if they are not all combinations of some priors: made
         by `model`, or spaces of `model_space` added up. No prior is given then.
@@ -346,6 +372,12 @@ def robma(
     of that product, a one-dimensional integral whatever the size of the cluster,
     certified to 1e-3 of the log likelihood.
 
+    With `scale` the covariance of true effects i and j of a cluster is rho tau_i tau_j,
+    with tau_i = tau exp(w_i'd). A moderator of heterogeneity means nothing where there
+    is none: models with heterogeneity are split by its terms, so that the prior
+    probability of heterogeneity stays what it is, and inclusion Bayes factors of the
+    terms compare models with heterogeneity only.
+
     Before its chains run, the posterior of each model is surveyed: modes are sought
     from points that the data and the priors suggest, and its integral and means are
     found by quadrature (up to three free parameters) or importance sampling. Chains
@@ -381,13 +413,16 @@ def robma(
         se=se, v=v, n=n, t=t, p=p, lCI=lCI, uCI=uCI, study_names=study_names,
         study_ids=study_ids, transformation=transformation, missing=missing,
     )  # fmt: skip
-    effects, moderators = _moderators(
-        table, effects, kept, mods, missing, contrasts=contrasts,
+    effects, moderators, of_tau = _moderators(
+        table, effects, kept, mods, scale, missing, contrasts=contrasts,
         standardize=standardize, center=center,
     )  # fmt: skip
-    task = _task(effects, prior_scale, effect_mapping, effect_direction, moderators)
-    terms = _terms(
+    task = _task(
+        effects, prior_scale, effect_mapping, effect_direction, moderators, of_tau
+    )
+    terms, scale_terms = _terms(
         task, rescale_priors, mods=mods, priors_mods=priors_mods, test_mods=test_mods,
+        scale=scale, priors_scale=priors_scale, test_scale=test_scale,
         models=models, heredity=heredity, mods_prior=mods_prior,
     )  # fmt: skip
     given = _given_priors(
@@ -403,7 +438,7 @@ def robma(
     )
     if models is None:
         space = _full_space(task, given, rescale_priors, model_type, terms)
-        space = _weighted(space, task, terms, heredity, mods_prior)
+        space = _weighted(space, task, terms, scale_terms, heredity, mods_prior)
     else:
         space = _own_space(task, models, given, rescale_priors, model_type)
     for name in confounded_bias(task, space):
@@ -483,30 +518,56 @@ def _moderators(
     effects: EffectSizes,
     kept: BoolArray,
     mods: Mods | None,
+    scale: Mods | None,
     missing: Missing,
     **options: Any,
-) -> tuple[EffectSizes, Moderators | None]:
+) -> tuple[EffectSizes, Moderators | None, Moderators | None]:
     """Code the moderators, and return them with the estimates that have them all.
 
-    The estimates are those of the rows of the table that are `kept`.
+    The estimates are those of the rows of the table that are `kept`. Moderators are
+    those of effects, then those of heterogeneity.
     """
-    if mods is None:
+    formulas: dict[Target, Mods | None] = {"mean": mods, "heterogeneity": scale}
+    if mods is None and scale is None:
         given = [name for name, value in options.items() if value != _PLAIN[name]]
         if given:
             raise DataError(
                 f"{', '.join(given)}: expected defaults without mods. Give mods, or "
                 "leave them out."
             )
-        return effects, None
+        return effects, None, None
     names, cluster = np.full(kept.size, "", dtype=object), np.full(kept.size, -1)
     names[kept], cluster[kept] = effects.names, effects.cluster
-    moderators, rows = read_moderators(
-        mods, table, K=kept.size, names=tuple(names), among=kept, missing=missing,
-        cluster=cluster if effects.clustered else None,
-        **options,
-    )  # fmt: skip
+    centres = centres_of(
+        {n: f for n, f in formulas.items() if f is not None},
+        table,
+        options.pop("center"),
+    )
+
+    def read(of: Target, among: BoolArray) -> tuple[Moderators, BoolArray]:
+        formula = formulas[of]
+        assert formula is not None
+        return read_moderators(
+            formula, table, K=kept.size, names=tuple(names), among=among,
+            missing=missing, cluster=cluster if effects.clustered else None,
+            center=centres[of], of=of, **options,
+        )  # fmt: skip
+
+    rows = kept
+    found: dict[Target, Moderators] = {}
+    wanted: list[Target] = [n for n in get_args(Target) if formulas[n] is not None]
+    for of in wanted:
+        found[of], rows = read(of, rows)
+    first = wanted[0]
+    if len(wanted) > 1 and len(found[first].columns) > int(rows.sum()):
+        # What the second formula lacks the first has to do without.
+        found[first], rows = read(first, rows)
     chosen = rows[kept]
-    return (effects if chosen.all() else effects.kept(chosen)), moderators
+    return (
+        effects if chosen.all() else effects.kept(chosen),
+        found.get("mean"),
+        found.get("heterogeneity"),
+    )
 
 
 def _terms(
@@ -516,44 +577,78 @@ def _terms(
     mods: Mods | None,
     priors_mods: Mapping[str, Any] | None,
     test_mods: bool | Iterable[str] | None,
+    scale: Mods | None,
+    priors_scale: Mapping[str, Any] | None,
+    test_scale: bool | Iterable[str] | None,
     models: Any,
     heredity: bool,
     mods_prior: ModsPrior,
-) -> tuple[Hypotheses, ...]:
-    """Return the hypotheses of the moderators; refuse their priors without any."""
+) -> tuple[tuple[Hypotheses, ...], tuple[Hypotheses, ...]]:
+    """Return the hypotheses of the moderators; refuse their priors without any.
+
+    Those of effects, then those of heterogeneity.
+    """
     check_mods_prior(mods_prior)
     if not isinstance(heredity, bool):
         raise PriorError(f"heredity: expected True or False; got {heredity!r}.")
     own = {"priors_mods": priors_mods is not None, "test_mods": test_mods is not True}
-    own |= {"mods_prior": mods_prior != "independent", "heredity": heredity is not True}
-    beside = ", ".join(name for name, is_given in own.items() if is_given)
-    if mods is None or models is not None:
-        if beside:
-            reason = "without mods" if mods is None else "beside models"
-            raise PriorError(f"{beside}: expected defaults {reason}.")
-        return ()
-    assert task.moderators is not None
+    common = {"mods_prior": mods_prior != "independent", "heredity": not heredity}
+    of_tau = {
+        "priors_scale": priors_scale is not None, "test_scale": test_scale is not True,
+    }  # fmt: skip
+    without = {
+        "mods": own if mods is None else {}, "scale": of_tau if scale is None else {},
+    }  # fmt: skip
+    if mods is None and scale is None:
+        without["mods"] = own | common
+    for name, unused in without.items():
+        if beside := ", ".join(n for n, is_given in unused.items() if is_given):
+            raise PriorError(f"{beside}: expected defaults without {name}.")
+    if models is not None:
+        every = own | common | of_tau
+        if beside := ", ".join(n for n, is_given in every.items() if is_given):
+            raise PriorError(f"{beside}: expected defaults beside models.")
+        return (), ()
     _check_rescale(rescale)
-    return term_hypotheses(
-        task.moderators, task.unknowns, priors=priors_mods, test=test_mods,
-        rescale=rescale, scale=task.prior_scale,
-    )  # fmt: skip
+    terms: tuple[Hypotheses, ...] = ()
+    scale_terms: tuple[Hypotheses, ...] = ()
+    if task.moderators is not None:
+        terms = term_hypotheses(
+            task.moderators, task.unknowns, priors=priors_mods, test=test_mods,
+            rescale=rescale, scale=task.prior_scale,
+        )  # fmt: skip
+    if task.scale_moderators is not None:
+        scale_terms = term_hypotheses(
+            task.scale_moderators, task.unknowns, priors=priors_scale, test=test_scale,
+            of="heterogeneity",
+        )  # fmt: skip
+    return terms, scale_terms
 
 
 def _weighted(
     space: ModelSpace,
     task: Task,
     terms: Sequence[Hypotheses],
+    scale_terms: Sequence[Hypotheses],
     heredity: bool,
     mods_prior: ModsPrior,
 ) -> ModelSpace:
-    """Leave out models without heredity, and weigh models by their number of terms."""
-    if task.moderators is None:
+    """Leave out models without heredity, and weigh models by their number of terms.
+
+    Then split those with heterogeneity by what it depends on.
+    """
+    if task.moderators is not None:
+        if heredity:
+            space = with_heredity(space, task.moderators)
+        tested = [one.component for one in terms if one.null and one.alternative]
+        if mods_prior == "beta-binomial":
+            space = beta_binomial(space, tested)
+    if task.scale_moderators is None:
         return space
-    if heredity:
-        space = with_heredity(space, task.moderators)
-    tested = [one.component for one in terms if one.null and one.alternative]
-    return beta_binomial(space, tested) if mods_prior == "beta-binomial" else space
+    return with_scale_terms(
+        space, scale_terms, task.scale_moderators, task.unknowns,
+        heredity=heredity, prior=mods_prior,
+    )  # fmt: skip
 
 
 def _announce(space: ModelSpace, progress: bool | None) -> None:
@@ -664,6 +759,7 @@ def _task(
     effect_mapping: EffectMapping,
     effect_direction: EffectDirection,
     moderators: Moderators | None,
+    scale_moderators: Moderators | None,
 ) -> Task:
     if prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
@@ -686,10 +782,11 @@ def _task(
             "effect_direction: expected 'positive' or 'negative'; got "
             f"{effect_direction!r}."
         )
-    columns = () if moderators is None else moderator_columns(moderators)
+    columns = coded_columns(moderators, scale_moderators)
     return Task(
-        effects, prior_scale, effect_mapping, effect_direction, columns, moderators
-    )
+        effects, prior_scale, effect_mapping, effect_direction, columns, moderators,
+        scale_moderators,
+    )  # fmt: skip
 
 
 def _check_units(effects: EffectSizes, *priors: object) -> None:

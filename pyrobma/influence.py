@@ -382,7 +382,9 @@ def _evidence_is_trusted(
     member = ensemble.members(component)
     log_weights = _logml(models) + ensemble.space.log_prior_prob
     trusted = np.array([*map(can_be_trusted, models)])
-    for side in (member, ~member):
+    given = ensemble.possible(component)
+    others = ~member if given is None else given & ~member
+    for side in (member, others):
         if side.any():
             own = log_weights[side]
             large = np.exp(own - np.logaddexp.reduce(own)) > _SHARE

@@ -33,15 +33,15 @@ deviations do, by a factor. "per_effect": by its inverse. "none": they stay.
 """
 
 Enters: TypeAlias = Literal[
-    "intercept", "sd", "correlation", "moderator", "bias", "weights"
+    "intercept", "sd", "correlation", "moderator", "bias", "scale", "weights"
 ]
 """Where an unknown enters the model.
 
 "intercept": the mean of all true effects. "sd": their standard deviation.
 "correlation": that of true effects of one cluster. "moderator": times a column of the
 mean on the measure of the priors. "bias": times a column of the mean on the measure of
-the data, which is no part of true effects. "weights": publication probabilities, a
-vector.
+the data, which is no part of true effects. "scale": times a column of the logarithm of
+the standard deviation of true effects. "weights": publication probabilities, a vector.
 """
 
 _POWERS: Final[dict[Unit, int]] = {
@@ -140,6 +140,11 @@ class Parameter:
         return self.enters in ("moderator", "bias")
 
     @property
+    def has_column(self) -> bool:
+        """Whether it multiplies a column, of the mean or of log tau."""
+        return self.coefficient or self.enters == "scale"
+
+    @property
     def in_mean(self) -> bool:
         """Whether the mean of true effects is a sum of it and others like it."""
         return self.enters in ("intercept", "moderator")
@@ -199,6 +204,12 @@ _TAKEN: Final = frozenset(
      "inclusion_bf", "log_bf", "log_bf_mcse")
 )  # fmt: skip
 """Columns of the table of models beside those of the components."""
+
+
+def prior_text(name: str, text: object) -> str:
+    """Return what an unknown is distributed as, as in ``mu ~ Normal(0, 1)``."""
+    # The coefficients of log tau have a tilde of their own.
+    return f"({name}) ~ {text}" if "~" in name else f"{name} ~ {text}"
 
 
 def weight_name(low: float, high: float) -> str:
@@ -296,6 +307,12 @@ class Unknowns:
     def terms(self) -> tuple[Component, ...]:
         """Components that are moderators of the mean, in order."""
         rows = (row.component for row in self.rows if row.enters == "moderator")
+        return tuple(dict.fromkeys(rows))
+
+    @property
+    def scale_terms(self) -> tuple[Component, ...]:
+        """Components that are moderators of heterogeneity, in order."""
+        rows = (row.component for row in self.rows if row.enters == "scale")
         return tuple(dict.fromkeys(rows))
 
     @property

@@ -192,17 +192,24 @@ class Plan:
         return ", ".join(dict.fromkeys(parts)) or _NONE
 
     def _components_table(self) -> Table:
-        members = [self._ensemble.members(c.name) for c in self._components]
-        frame = pd.DataFrame(
-            {
-                "Models": [f"{m.sum()}/{len(self.space)}" for m in members],
-                "Prior prob.": [float(self.space.prior_prob[m].sum()) for m in members],
-            },
-            index=[component.title for component in self._components],
-        )
-        return Table(
-            "Components:", frame, {"Prior prob.": fixed(3)}, notes=self._work()
-        )
+        ensemble = self._ensemble
+        rows = {}
+        for component in self._components:
+            member = ensemble.members(component.name)
+            given = ensemble.possible(component.name)
+            among = len(self.space) if given is None else int(given.sum())
+            rows[component.title] = {
+                "Models": f"{member.sum()}/{among}",
+                "Prior prob.": float(ensemble.prior_given(given)[member].sum()),
+            }
+        frame = pd.DataFrame.from_dict(rows, orient="index")
+        notes = self._work()
+        if ensemble.unknowns.scale_terms:
+            notes += (
+                "Of moderators of heterogeneity (tau ~ ...) among models with "
+                "heterogeneity.",
+            )
+        return Table("Components:", frame, {"Prior prob.": fixed(3)}, notes=notes)
 
     def _priors_table(self) -> Table:
         titles = {c.name: c.title for c in self._components}

@@ -135,9 +135,10 @@ def simulate(
     -----
     In cluster k, y_k ~ MVN(m + b, diag(se²) + T² [(1 − ρ) I + ρ 11']) with the mean m
     of true effects, mu and moderators on the measure of the likelihood by the task's
-    mapping, T = tau on that measure, and b = PET se or PEESE se². Under selection a
-    cluster is published with the probability prod_i w(p_i), and what is drawn are
-    published ones: their density is the one of the Stan programs.
+    mapping, T = tau on that measure, and b = PET se or PEESE se². Where heterogeneity
+    has moderators z, T is T_i = tau exp(z_i'd). Under selection a cluster is published
+    with the probability prod_i w(p_i), and what is drawn are published ones: their
+    density is the one of the Stan programs.
 
     Weights change at the critical values of the source's estimates. These depend on
     standard errors only for estimates on Fisher's z or in units of their own, and for

@@ -5,7 +5,8 @@
  *   mean_i = s (intercept_i mu + x_i' b) + bias_i' c
  *   load_i = loading_i sqrt(rho) T;   T = s tau
  *
- * mu, tau and b are on the prior's measure and s carries them to the data's. An
+ * and with moderators w of heterogeneity T is T_i = s tau exp(w_i' d). mu, tau and
+ * b are on the prior's measure and s carries them to the data's. An
  * unknown whose prior is a spike is fixed, and has no entry among the free ones.
  * README.md describes every data variable.
  */
@@ -24,22 +25,35 @@ transformed data {
   check_estimates(y, se, intercept, loading);
   check_clusters(K, cluster_start, cluster_size);
   check_measures(prior_measure, data_measure);
-  check_terms(x, bias, family, par, low, high);
+  check_terms(x, bias, w, family, par, low, high);
   real scale = linear_scale(prior_measure, data_measure);
-  vector[3 + P + B] log_mass = prior_log_masses(family, par, low, high);
+  vector[3 + P + B + S] log_mass = prior_log_masses(family, par, low, high);
 
   // coefficients
-  int F = num_elements(free_coefficients(family)); // number of free ones
-  array[F] int free = free_coefficients(family);
+  array[P + B] int coef_family = tail(head(family, 3 + P + B), P + B);
+  int F = num_elements(free_coefficients(coef_family)); // number of free ones
+  array[F] int free = free_coefficients(coef_family);
   int first = max(F - 1, 0); // those before the last one
-  vector[first] first_lower = tail(low, P + B)[head(free, first)];
-  vector[first] first_upper = tail(high, P + B)[head(free, first)];
+  vector[P + B] coef_low = tail(head(low, 3 + P + B), P + B);
+  vector[P + B] coef_high = tail(head(high, 3 + P + B), P + B);
+  vector[first] first_lower = coef_low[head(free, first)];
+  vector[first] first_upper = coef_high[head(free, first)];
   vector[2] last_own = last_ends(free, low, high);
-  vector[P + B] fixed_coef = fixed_coefficients(family, par);
+  vector[P + B] fixed_coef = fixed_coefficients(coef_family,
+                                               tail(head(par, 3 + P + B),
+                                                    P + B));
   vector[P + B] centre = column_centres(intercept, x, bias, se, scale);
   vector[first] centre_first = centre[head(free, first)];
   real centre_last = F == 0 ? 0 : centre[free[max(F, 1)]];
   real fixed_shift = dot_product(centre, fixed_coef);
+
+  // coefficients of log tau
+  array[S] int tau_family = tail(family, S);
+  int G = num_elements(free_coefficients(tau_family)); // number of free ones
+  array[G] int tau_which = free_coefficients(tau_family);
+  array[G] real tau_lower = to_array_1d(tail(low, S)[tau_which]);
+  array[G] real tau_upper = to_array_1d(tail(high, S)[tau_which]);
+  vector[S] tau_fixed = fixed_coefficients(tau_family, tail(par, S));
 
   // estimates that share a cluster first, independent ones after them
   int independent = (family[3] == 0 && par[3, 1] == 0)
@@ -63,12 +77,14 @@ transformed data {
   matrix[K_shared, P] x_shared = x[in_shared];
   matrix[K_shared, B] bias_shared = bias[in_shared];
   vector[K_shared] loading_shared = loading[in_shared];
+  matrix[K_shared, S] w_shared = w[in_shared];
   vector[K_alone] y_alone = y[in_alone];
   vector[K_alone] v_alone = square(se[in_alone]);
   vector[K_alone] intercept_alone = intercept[in_alone];
   matrix[K_alone, P] x_alone = x[in_alone];
   matrix[K_alone, B] bias_alone = bias[in_alone];
   vector[K_alone] loading_alone = loading[in_alone];
+  matrix[K_alone, S] w_alone = w[in_alone];
 }
 parameters {
   vector<lower=first_lower, upper=first_upper>[first] coef_free; // but for the last
@@ -92,6 +108,8 @@ parameters {
                                      + mean_shift(coef_free, centre_first),
                                      centre_last, low[1], high[1])[2]> last_free;
   array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
+  // an array, which takes no place among derivatives if it is empty: nothing moves
+  array[G] real<lower=tau_lower, upper=tau_upper> tau_coef_free;
   array[family[3] > 0] real rho_logit; // of its place between its ends
 }
 transformed parameters {
@@ -104,6 +122,8 @@ transformed parameters {
             ? inside(mu_free[1] - mean_shift(coef, centre), low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
+  vector[S] tau_coef = tau_fixed;
+  tau_coef[tau_which] = to_vector(tau_coef_free);
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);
 }
 model {
@@ -112,7 +132,10 @@ model {
   target += prior_logit_lpdf(rho_logit | family[3], par[3], low[3],
                              high[3], log_mass[3]);
   if (P + B > 0) {
-    target += coefficients_lpdf(coef | family, par, log_mass);
+    target += coefficients_lpdf(coef | 3, family, par, log_mass);
+  }
+  if (S > 0) {
+    target += coefficients_lpdf(tau_coef | 3 + P + B, family, par, log_mass);
   }
 
   if (!prior_only) {
@@ -126,13 +149,22 @@ model {
           - study_means(mu, coef, intercept_shared, x_shared, bias_shared,
                         scale, plain, exact_mapping, prior_measure,
                         data_measure);
-      vector[K_shared] variance_shared = v_shared
-                                         + rep_vector(square(T) * rest,
-                                                      K_shared);
-      vector[K_shared] load = rep_vector(root * T, K_shared)
-                              .* loading_shared;
-      target += clustered_normal_lpdf(residual_shared | variance_shared, load,
-                                      shared_start, shared_size);
+      if (S > 0) {
+        vector[K_shared] T_shared = row_heterogeneity(T, tau_coef, w_shared);
+        target += clustered_normal_lpdf(residual_shared | v_shared
+                                                          + rest
+                                                            * square(T_shared),
+                                        root * T_shared .* loading_shared,
+                                        shared_start, shared_size);
+      } else {
+        vector[K_shared] variance_shared = v_shared
+                                           + rep_vector(square(T) * rest,
+                                                        K_shared);
+        vector[K_shared] load = rep_vector(root * T, K_shared)
+                                .* loading_shared;
+        target += clustered_normal_lpdf(residual_shared | variance_shared,
+                                        load, shared_start, shared_size);
+      }
     }
     if (K_alone > 0) {
       vector[K_alone] residual_alone
@@ -140,11 +172,20 @@ model {
           - study_means(mu, coef, intercept_alone, x_alone, bias_alone,
                         scale, plain, exact_mapping, prior_measure,
                         data_measure);
-      vector[K_alone] variance_alone = alone_variances(v_alone,
-                                                       loading_alone,
-                                                       square(T), rho, rest,
-                                                       plain);
-      target += independent_normal_lpdf(residual_alone | variance_alone);
+      if (S > 0) {
+        vector[K_alone] T_alone = row_heterogeneity(T, tau_coef, w_alone);
+        target += independent_normal_lpdf(residual_alone | alone_row_variances(
+                                                             v_alone,
+                                                             loading_alone,
+                                                             T_alone, rho,
+                                                             rest));
+      } else {
+        vector[K_alone] variance_alone = alone_variances(v_alone,
+                                                         loading_alone,
+                                                         square(T), rho,
+                                                         rest, plain);
+        target += independent_normal_lpdf(residual_alone | variance_alone);
+      }
     }
   }
 }

@@ -40,22 +40,35 @@ transformed data {
   check_clusters(K, cluster_start, cluster_size);
   check_measures(prior_measure, data_measure);
   check_direction(effect_direction);
-  check_terms(x, bias, family, par, low, high);
+  check_terms(x, bias, w, family, par, low, high);
   real scale = linear_scale(prior_measure, data_measure);
-  vector[3 + P + B] log_mass = prior_log_masses(family, par, low, high);
+  vector[3 + P + B + S] log_mass = prior_log_masses(family, par, low, high);
 
   // coefficients
-  int F = num_elements(free_coefficients(family)); // number of free ones
-  array[F] int free = free_coefficients(family);
+  array[P + B] int coef_family = tail(head(family, 3 + P + B), P + B);
+  int F = num_elements(free_coefficients(coef_family)); // number of free ones
+  array[F] int free = free_coefficients(coef_family);
   int first = max(F - 1, 0); // those before the last one
-  vector[first] first_lower = tail(low, P + B)[head(free, first)];
-  vector[first] first_upper = tail(high, P + B)[head(free, first)];
+  vector[P + B] coef_low = tail(head(low, 3 + P + B), P + B);
+  vector[P + B] coef_high = tail(head(high, 3 + P + B), P + B);
+  vector[first] first_lower = coef_low[head(free, first)];
+  vector[first] first_upper = coef_high[head(free, first)];
   vector[2] last_own = last_ends(free, low, high);
-  vector[P + B] fixed_coef = fixed_coefficients(family, par);
+  vector[P + B] fixed_coef = fixed_coefficients(coef_family,
+                                               tail(head(par, 3 + P + B),
+                                                    P + B));
   vector[P + B] centre = column_centres(intercept, x, bias, se, scale);
   vector[first] centre_first = centre[head(free, first)];
   real centre_last = F == 0 ? 0 : centre[free[max(F, 1)]];
   real fixed_shift = dot_product(centre, fixed_coef);
+
+  // coefficients of log tau
+  array[S] int tau_family = tail(family, S);
+  int G = num_elements(free_coefficients(tau_family)); // number of free ones
+  array[G] int tau_which = free_coefficients(tau_family);
+  array[G] real tau_lower = to_array_1d(tail(low, S)[tau_which]);
+  array[G] real tau_upper = to_array_1d(tail(high, S)[tau_which]);
+  vector[S] tau_fixed = fixed_coefficients(tau_family, tail(par, S));
 
   // estimates that share a cluster first, independent ones after them
   int independent = (family[3] == 0 && par[3, 1] == 0)
@@ -80,12 +93,14 @@ transformed data {
   matrix[K_shared, P] x_shared = effect_direction * x[in_shared];
   matrix[K_shared, B] bias_shared = effect_direction * bias[in_shared];
   vector[K_shared] loading_shared = loading[in_shared];
+  matrix[K_shared, S] w_shared = w[in_shared];
   vector[K_alone] y_alone = effect_direction * y[in_alone];
   vector[K_alone] v_alone = square(se[in_alone]);
   vector[K_alone] intercept_alone = intercept[in_alone];
   matrix[K_alone, P] x_alone = effect_direction * x[in_alone];
   matrix[K_alone, B] bias_alone = effect_direction * bias[in_alone];
   vector[K_alone] loading_alone = loading[in_alone];
+  matrix[K_alone, S] w_alone = w[in_alone];
   matrix[K_shared, J - 1] cut_shared = cut[in_shared];
   matrix[K_alone, J - 1] cut_alone = cut[in_alone];
 
@@ -142,6 +157,8 @@ parameters {
                                      + mean_shift(coef_free, centre_first),
                                      centre_last, low[1], high[1])[2]> last_free;
   array[family[2] > 0] real<lower=low[2], upper=high[2]> tau_free;
+  // an array, which takes no place among derivatives if it is empty: nothing moves
+  array[G] real<lower=tau_lower, upper=tau_upper> tau_coef_free;
   array[family[3] > 0] real rho_logit; // of its place between its ends
   vector[omega_family > 0 ? J1 - 1 : 0] fall_logit; // of neighbouring weights' ratios
   vector[omega_family == 2 ? J - J1 : 0] rise_logit;
@@ -156,6 +173,8 @@ transformed parameters {
             ? inside(mu_free[1] - mean_shift(coef, centre), low[1], high[1])
             : par[1, 1];
   real tau = family[2] > 0 ? tau_free[1] : par[2, 1];
+  vector[S] tau_coef = tau_fixed;
+  tau_coef[tau_which] = to_vector(tau_coef_free);
   real rho = rho_between(rho_logit, family[3], par[3], low[3], high[3]);
 
   vector[J] log_omega; // by rising p
@@ -175,7 +194,10 @@ model {
   target += prior_logit_lpdf(rho_logit | family[3], par[3], low[3],
                              high[3], log_mass[3]);
   if (P + B > 0) {
-    target += coefficients_lpdf(coef | family, par, log_mass);
+    target += coefficients_lpdf(coef | 3, family, par, log_mass);
+  }
+  if (S > 0) {
+    target += coefficients_lpdf(tau_coef | 3 + P + B, family, par, log_mass);
   }
   if (omega_family > 0) {
     target += dirichlet_ratios_lpdf(fall_logit | alpha1);
@@ -205,11 +227,9 @@ model {
                                                    exact_mapping,
                                                    prior_measure,
                                                    data_measure);
-        vector[K_shared] variance_shared = v_shared
-                                           + rep_vector(square(T) * rest,
-                                                        K_shared);
-        vector[K_shared] load = rep_vector(root * T, K_shared)
-                                .* loading_shared;
+        vector[K_shared] T_shared = row_heterogeneity(T, tau_coef, w_shared);
+        vector[K_shared] variance_shared = v_shared + rest * square(T_shared);
+        vector[K_shared] load = root * T_shared .* loading_shared;
         vector[K_shared] residual_shared = y_shared - mean_shared;
         target += clustered_normal_lpdf(residual_shared | variance_shared,
                                         load, shared_start, shared_size);
@@ -223,8 +243,9 @@ model {
                                     loading_shared, x_shared, bias_shared,
                                     cut_shared, shared_start, shared_size,
                                     node, log_weight, mu_directed, coef, T,
-                                    rest, root, omega, lowest, sides, scale,
-                                    plain, exact_mapping, prior_measure,
+                                    tau_coef, w_shared, rest, root, omega,
+                                    lowest, sides, scale, plain,
+                                    exact_mapping, prior_measure,
                                     data_measure);
       }
     }
@@ -234,9 +255,10 @@ model {
                                               bias_alone, scale, plain,
                                               exact_mapping, prior_measure,
                                               data_measure);
-      vector[K_alone] variance_tail = alone_variances(v_alone, loading_alone,
-                                                      square(T), rho, rest,
-                                                      plain);
+      vector[K_alone] T_tail = row_heterogeneity(T, tau_coef, w_alone);
+      vector[K_alone] variance_tail = alone_row_variances(v_alone,
+                                                          loading_alone,
+                                                          T_tail, rho, rest);
       vector[K_alone] residual_tail = y_alone - mean_tail;
       vector[K_alone] unit_tail = inv_sqrt(2 * variance_tail);
       target += independent_normal_lpdf(residual_tail | variance_tail);
@@ -247,9 +269,9 @@ model {
     } else if (K_alone > 0) {
       target += selected_alone(y_alone, v_alone, intercept_alone,
                                loading_alone, x_alone, bias_alone, cut_alone,
-                               mu_directed, coef, T, rest, rho, omega,
-                               lowest, sides, scale, plain, exact_mapping,
-                               prior_measure, data_measure);
+                               mu_directed, coef, T, tau_coef, w_alone, rest,
+                               rho, omega, lowest, sides, scale, plain,
+                               exact_mapping, prior_measure, data_measure);
     }
   }
 }

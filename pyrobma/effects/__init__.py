@@ -60,7 +60,14 @@ from pyrobma.effects.measures import (
     mean_difference,
     risk_difference,
 )
-from pyrobma.effects.moderators import Coding, Moderators, Source, Term, read_moderators
+from pyrobma.effects.moderators import (
+    Coding,
+    Moderators,
+    Source,
+    Target,
+    Term,
+    read_moderators,
+)
 from pyrobma.effects.paired import smd_paired
 from pyrobma.effects.pvalues import se_from_p
 from pyrobma.effects.standardized import smd, smd_one_sample
@@ -80,6 +87,7 @@ __all__ = [
     "OR2r",
     "OR2z",
     "Source",
+    "Target",
     "Term",
     "contrast_matrix",
     "correlation_z",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -39,6 +41,7 @@ __all__ = [
     "Moderators",
     "Mods",
     "Source",
+    "Target",
     "Term",
     "read_moderators",
 ]
@@ -48,8 +51,13 @@ Mods: TypeAlias = "str | Sequence[str] | AnyTable | Moderators"
 
 Centre: TypeAlias = "Literal['rows', 'clusters'] | Mapping[str, float]"
 
+Target: TypeAlias = Literal["mean", "heterogeneity"]
+"""What moderators move: the mean of true effects, or the log of their sd."""
+
 _DEPENDENT: Final = 1e-9  # of a column's norm: what others leave of it
 _SPREAD: Final = 1e-12  # of the largest value: below it, a column is constant
+_FEWEST_FOR_AN_SD: Final = 3
+"""Estimates at a level below which they say next to nothing about its heterogeneity."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +156,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moderators:
-    """Moderators of the mean, coded; made by `read_moderators`.
+    """Moderators of the mean or of heterogeneity, coded; made by `read_moderators`.
 
     Attributes
     ----------
@@ -300,6 +308,7 @@ def read_moderators(
     standardize: bool = True,
     center: Centre = "rows",
     missing: Missing = "error",
+    of: Target = "mean",
 ) -> tuple[Moderators, BoolArray]:
     """Read moderators from a formula and a table.
 
@@ -332,6 +341,9 @@ def read_moderators(
         centre of variables by name, with the standard deviation over rows.
     missing : {"error", "drop"}
         What to do with rows that lack a moderator.
+    of : {"mean", "heterogeneity"}
+        What they are moderators of. Those of heterogeneity are called ``scale`` in
+        messages, as in `robma`.
 
     Returns
     -------
@@ -345,15 +357,89 @@ def read_moderators(
     DataError
         On a formula that cannot be read, an unknown column, missing or infinite
         values, dates, a constant, a factor with one level, an interaction without its
-        parents, or names that are not unique.
+        parents, or names that are not unique. Of heterogeneity also on columns that
+        depend on each other.
 
     Warns
     -----
     DataWarning
-        On a level with one estimate or none, levels that are the clusters, a number
-        with two values, numbers that are texts, columns that depend on each other,
-        and rows that are dropped.
+        On a level with one estimate or none (of heterogeneity: fewer than three),
+        levels that are the clusters, a number with two values, numbers that are texts,
+        columns that depend on each other, and rows that are dropped.
     """
+    given = (
+        mods, data, K, cluster, names, among, contrasts, standardize, center, missing,
+        of,
+    )  # fmt: skip
+    return _read_scale(*given) if of == "heterogeneity" else _read(*given)
+
+
+def centres_of(
+    formulas: Mapping[Target, Mods], data: AnyTable | None, center: Centre
+) -> dict[Target, Centre]:
+    """Return what the numbers of several formulas are centred at.
+
+    Parameters
+    ----------
+    formulas : mapping of {"mean", "heterogeneity"} to what `read_moderators` takes
+    data : DataFrame, optional
+    center : {"rows", "clusters"} or mapping of str to float
+        Of a mapping each formula gets what it has a variable for. A name that none of
+        them has goes to all, to be refused.
+    """
+    if len(formulas) < 2 or not isinstance(center, Mapping):
+        return dict.fromkeys(formulas, center)
+    own = {
+        of: {
+            variable.name
+            for variable in parse_formula(
+                mods.formula
+                if isinstance(mods, Moderators)
+                else formula_and_table(mods, data)[0]
+            ).variables
+        }
+        for of, mods in formulas.items()
+    }
+    known = set().union(*own.values())
+    return {
+        of: {n: x for n, x in center.items() if n in names or n not in known}
+        for of, names in own.items()
+    }
+
+
+def _read_scale(*given: Any) -> tuple[Moderators, BoolArray]:
+    """Read moderators of heterogeneity, which messages call ``scale``."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = _read(*given)
+    except DataError as error:
+        raise DataError(_renamed(error)) from error
+    for one in caught:
+        if issubclass(one.category, DataWarning):
+            warn(_renamed(one.message), DataWarning)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found
+
+
+def _renamed(text: object) -> str:
+    return re.sub(r"\bmods\b", "scale", str(text))
+
+
+def _read(
+    mods: Mods,
+    data: AnyTable | None,
+    K: int | None,
+    cluster: IntArray | None,
+    names: tuple[str, ...] | None,
+    among: BoolArray | None,
+    contrasts: str,
+    standardize: bool,
+    center: Centre,
+    missing: Missing,
+    of: Target,
+) -> tuple[Moderators, BoolArray]:
     if isinstance(mods, Moderators):
         # They were read from the rows that are left.
         size = len(mods.terms[0].columns)
@@ -383,7 +469,7 @@ def read_moderators(
     if cluster is not None:
         _, groups = np.unique(cluster[keep], return_inverse=True)
     codings = tuple(
-        _coding(expression, known, contrasts, standardize, center, groups, where)
+        _coding(expression, known, contrasts, standardize, center, groups, where, of)
         for expression in parsed.variables
     )
     if isinstance(center, Mapping):
@@ -392,7 +478,7 @@ def read_moderators(
     made = Moderators(formula, sources, codings, terms)
     _refuse_orphans(made)
     _refuse_namesakes(made)
-    _warn_of_dependence(made)
+    _judge_dependence(made, of)
     return made, keep
 
 
@@ -450,6 +536,7 @@ def _coding(
     center: Centre,
     cluster: IntArray | None,
     where: Where,
+    of: Target,
 ) -> Coding:
     raw, levels = expression.evaluated(known, known)
     name = expression.name
@@ -469,9 +556,12 @@ def _coding(
             f"another one at {where(int(outside[0]))}. Name all levels, or drop rows."
         )
     codes = raw.argmax(axis=1)
-    _warn_of_rare(name, names, codes)
-    if cluster is not None:
-        _warn_of_confounding(name, codes, cluster)
+    if of == "heterogeneity":
+        _warn_of_few(name, names, codes)
+    else:
+        _warn_of_rare(name, names, codes)
+        if cluster is not None:
+            _warn_of_confounding(name, codes, cluster)
     own = expression.contrast_matrix(known)
     matrix = contrast_matrix(contrasts, len(levels)) if own is None else own
     n = matrix.shape[1]
@@ -497,6 +587,23 @@ def _warn_of_rare(name: str, levels: Sequence[str], codes: IntArray) -> None:
                 f"{rests}.",
                 DataWarning,
             )
+
+
+def _warn_of_few(name: str, levels: Sequence[str], codes: IntArray) -> None:
+    counts = np.bincount(codes, minlength=len(levels))
+    few_at = [
+        f"{level} ({counted(int(count), 'estimate')})"
+        for level, count in zip(levels, counts, strict=True)
+        if count < _FEWEST_FOR_AN_SD
+    ]
+    if few_at:
+        warn(
+            f"mods: {name} has fewer than {_FEWEST_FOR_AN_SD} estimates at "
+            f"{few(few_at)}. So few say next to nothing about how much true effects "
+            "differ there: its heterogeneity rests on the prior, and a Bayes factor "
+            "near 1 is no evidence that levels are alike.",
+            DataWarning,
+        )
 
 
 def _warn_of_confounding(name: str, codes: IntArray, cluster: IntArray) -> None:
@@ -640,7 +747,7 @@ def _refuse_namesakes(made: Moderators) -> None:
                 )
 
 
-def _warn_of_dependence(made: Moderators) -> None:
+def _judge_dependence(made: Moderators, of: Target) -> None:
     """Name columns that the intercept and the columns before them make up."""
     size = len(made.columns)
     basis = np.full((size, 1), size**-0.5)  # orthonormal
@@ -654,6 +761,12 @@ def _warn_of_dependence(made: Moderators) -> None:
             dependent.append(label)
         else:
             basis = np.column_stack([basis, rest / norm])
+    if dependent and of == "heterogeneity":
+        raise DataError(
+            "mods: expected columns that neither tau nor the columns before make up; "
+            f"got {few(dependent)}, which follow{'s' * (len(dependent) == 1)} from "
+            f"them in these {counted(size, 'row')}. Leave a moderator out."
+        )
     if dependent:
         warn(
             f"mods: {few(dependent)} follow{'s' * (len(dependent) == 1)} from the "

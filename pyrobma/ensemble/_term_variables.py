@@ -184,8 +184,8 @@ def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
     Returns
     -------
     variables, coords
-        ``se``; with columns of the mean, ``design`` of shape (study, column), and every
-        moderator as it was given.
+        ``se``; with columns of the mean or of log tau, ``design`` of shape (study,
+        column), and every moderator as it was given.
     """
     variables: Variables = {"se": (("study",), task.effects.se)}
     if not task.columns:
@@ -193,11 +193,12 @@ def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
     design = np.column_stack([column.values for column in task.columns])
     variables["design"] = ("study", "column"), design
     coords = {"column": [column.parameter.name for column in task.columns]}
-    if task.moderators is None:
-        return variables, coords
     names = Names(("se", "design", "study", "column", "cluster", "cluster_label"))
-    codings = {coding.name: coding for coding in task.moderators.codings}
-    for source in task.moderators.sources:
+    both = (task.moderators, task.scale_moderators)
+    made = [moderators for moderators in both if moderators is not None]
+    codings = {c.name: c for moderators in made[::-1] for c in moderators.codings}
+    sources = {s.name: s for moderators in made for s in moderators.sources}
+    for source in sources.values():
         values: Any = source.values
         about: dict[str, Any] = {"long_name": source.name}
         if source.levels:

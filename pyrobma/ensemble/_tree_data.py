@@ -49,6 +49,8 @@ def fixed_of(ensemble: Ensemble) -> Fixed:
     attributes = dict(library())
     if task.moderators is not None:
         attributes["formula"] = task.moderators.formula
+    if task.scale_moderators is not None:
+        attributes["scale_formula"] = task.scale_moderators.formula
     return Fixed(
         dataset({"y": (("study",), task.effects.y)}, about, library()),
         dataset(variables, coords | about, attributes),

@@ -14,7 +14,7 @@ from pyrobma.effects import CONTRASTS, Moderators, contrast_matrix
 from pyrobma.effects._formula import parse_formula
 from pyrobma.ensemble._archive import Damage
 from pyrobma.errors import DataError, PriorError
-from pyrobma.models import ModelSpace, Task, moderator_columns
+from pyrobma.models import ModelSpace, Task, coded_columns
 from pyrobma.priors import prior_weightfunction
 from pyrobma.priors.distributions import FAMILIES, prior
 
@@ -57,10 +57,8 @@ def check_values(name: str, parts: Parts, where: str) -> None:
 
 def check_task(task: Task) -> None:
     """Refuse coefficients that are not those of the moderators."""
-    if task.moderators is None:
-        return
     own = {column.parameter.name: column.parameter for column in task.columns}
-    for column in moderator_columns(task.moderators):
+    for column in coded_columns(task.moderators, task.scale_moderators):
         made = column.parameter
         found = own[made.name]
         if (found.component.name, found.enters, found.unit) != (

@@ -39,6 +39,7 @@ def without(task: Task, kept: BoolArray) -> Task:
         effects=task.effects.kept(kept),
         columns=tuple(replace(c, values=c.values[kept]) for c in task.columns),
         moderators=None,
+        scale_moderators=None,
     )
 
 

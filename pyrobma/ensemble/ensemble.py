@@ -27,8 +27,8 @@ from pyrobma.ensemble.probabilities import (
 from pyrobma.ensemble.scales import Converter, check_output_scale, effect_converter
 from pyrobma.errors import DataError
 from pyrobma.fit import Fit, SamplerSettings
-from pyrobma.models import ModelSpace, ModelSpec, Task
-from pyrobma.parameters import BIAS, Unknowns, weight_name
+from pyrobma.models import ModelSpace, ModelSpec, Task, heterogeneous
+from pyrobma.parameters import BIAS, Unknowns, prior_text, weight_name
 from pyrobma.priors import Prior, PValueGrid, WeightFunction, common_grid, on_grid
 
 
@@ -132,9 +132,20 @@ class Ensemble:
 
     @cached_property
     def tested_terms(self) -> tuple[str, ...]:
-        """The moderators that some models have and some have not."""
+        """The moderators of effects that some models have and some have not."""
         members = {t.name: self.members(t.name) for t in self.unknowns.terms}
         return tuple(n for n, some in members.items() if some.any() and not some.all())
+
+    @cached_property
+    def tested_scale_terms(self) -> tuple[str, ...]:
+        """The moderators of heterogeneity that only some heterogeneous models have."""
+        given = heterogeneous(self.space)
+        members = {t.name: self.members(t.name) for t in self.unknowns.scale_terms}
+        return tuple(
+            name
+            for name, some in members.items()
+            if some.any() and not some[given].all()
+        )
 
     @cached_property
     def bias_kinds(self) -> tuple[str, ...]:
@@ -207,7 +218,8 @@ class Ensemble:
         -------
         Series
             What `inclusion` has as columns. For "all" probabilities are among models
-            that have all of them or none.
+            that have all of them or none; with a moderator of heterogeneity they are
+            among models with heterogeneity.
 
         Raises
         ------
@@ -223,7 +235,10 @@ class Ensemble:
         every: BoolArray = np.asarray(members.all(axis=0))
         member = some if how == "any" else every
         given = member | ~some
-        if not member.any() or some.all():
+        for name in components:
+            possible = self.possible(name)
+            given = given if possible is None else given & possible
+        if not member.any() or some[given].all():
             raise DataError(
                 f"components: expected models with {how} of {', '.join(components)} "
                 "and models with none; got one kind only."
@@ -289,8 +304,22 @@ class Ensemble:
         )
 
     def evidence(self, component: str) -> Inclusion:
-        """Return probabilities and Bayes factor of a component or kind of bias."""
-        return self._compare(self.members(component))
+        """Return probabilities and Bayes factor of a component or kind of bias.
+
+        Those of a moderator of heterogeneity are among the models with heterogeneity:
+        where there is none it means nothing.
+        """
+        return self._compare(self.members(component), self.possible(component))
+
+    def possible(self, component: str) -> BoolArray | None:
+        """Return which models could have a component; None if all could.
+
+        A moderator of heterogeneity is only in models with heterogeneity, and its
+        probabilities are given that there is some.
+        """
+        if component in {term.name for term in self.unknowns.scale_terms}:
+            return heterogeneous(self.space)
+        return None
 
     # ---- parameters ----------------------------------------------------------
     def mixture(
@@ -654,15 +683,20 @@ class Ensemble:
                     parts += [] if model.selection is None else [str(model.selection)]
                 elif model.has(row.name):
                     own = str(model.prior(row.name))
-                    parts.append(f"{row.name} ~ {own}" if named else own)
+                    parts.append(prior_text(row.name, own) if named else own)
             return ", ".join(parts)
 
         return [text(model) for model in self.space]
 
-    def _compare(self, member: BoolArray) -> Inclusion:
+    def _compare(self, member: BoolArray, given: BoolArray | None) -> Inclusion:
+        if given is None:
+            return inclusion(
+                member, self.logml, self.prior_prob, self.logml_errors,
+                log_prior=self.space.log_prior_prob,
+            )  # fmt: skip
         return inclusion(
-            member, self.logml, self.prior_prob, self.logml_errors,
-            log_prior=self.space.log_prior_prob,
+            member, self.logml, self.prior_given(given), self.logml_errors,
+            log_prior=self.space.log_prior_prob_given(given), given=given,
         )  # fmt: skip
 
     def _probabilities(self, given: BoolArray | None) -> FloatArray:

@@ -79,7 +79,8 @@ def mean_exists(
     bool
         False where the conversion grows exponentially (to odds ratios; from Fisher's z
         to Cohen's d or log odds ratios, 2 sinh(z)) and tau is free without an upper
-        bound: its posterior falls off as a power, and exp(c T^2 / 2) has no mean.
+        bound: its posterior falls off as a power, and exp(c T^2 / 2) has no mean. Nor
+        has it where T^2 has moderators, with free coefficients in its exponent.
     """
     task = ensemble.task
     target = check_output_scale(task, output_scale)
@@ -88,9 +89,7 @@ def mean_exists(
     grows = (target == "OR" and source != "OR") or (
         source == "fishers_z" and target in ("cohens_d", "logOR")
     )
-    taus = [
-        m.prior("tau")
-        for m, is_in in zip(ensemble.space.models, given, strict=True)
-        if is_in
-    ]
-    return not (grows and any(not t.is_spike and np.isinf(t.upper) for t in taus))
+    models = [m for m, is_in in zip(ensemble.space.models, given, strict=True) if is_in]
+    scale = [row.name for row in ensemble.unknowns if row.enters == "scale"]
+    unbounded = [m.prior(name) for m in models for name in ("tau", *scale)]
+    return not (grows and any(not p.is_spike and np.isinf(p.upper) for p in unbounded))

@@ -90,6 +90,8 @@ def heterogeneity(
     With T the value of tau on the measure of the likelihood and v the sampling
     variance of a typical estimate (`typical_variance`), I² = 100 T²/(T² + v) and H² =
     (T² + v)/v in every draw [1]_; between and within clusters are ρτ² and (1 − ρ)τ².
+    Where heterogeneity has moderators, T² here is the mean over the rows of the data,
+    and τ and its parts are those where the moderators are 0.
 
     A model without a correlation takes true effects as independent: all of its
     heterogeneity is within clusters, and its ICC is 0. Where τ is fixed at 0, true
@@ -111,7 +113,8 @@ def heterogeneity(
     typical = typical_variance(task.effects)
 
     def ratio(study: Predictor) -> FloatArray:
-        return np.asarray(study.new_sd**2 / typical)
+        # The mean over the rows, if they differ.
+        return np.asarray((study.sd(slice(None)) ** 2).mean(axis=0) / typical)
 
     def percentage(study: Predictor) -> FloatArray:
         x = ratio(study)
@@ -161,6 +164,7 @@ def prediction_interval(
     probs: Sequence[float] = (0.025, 0.975),
     given: BoolArray | None = None,
     quantity: Quantity | None = None,
+    log_ratio: Quantity | None = None,
 ) -> dict[str, float]:
     """Return mean, median and quantiles of the true effect of a new study.
 
@@ -179,6 +183,9 @@ def prediction_interval(
         Only over these models.
     quantity : Quantity, optional
         The mean effect of the population that the study is from. None: mu.
+    log_ratio : Quantity, optional
+        Log of its heterogeneity over that at the reference of its moderators. None:
+        there.
 
     Returns
     -------
@@ -212,7 +219,10 @@ def prediction_interval(
         centre = study.new_mean
         if quantity is not None:
             centre = data_mean(ensemble.task, quantity.value(study.draws))
-        return list(np.broadcast_arrays(centre, study.new_sd))
+        sd = study.new_sd
+        if log_ratio is not None:
+            sd = sd * np.exp(log_ratio.value(study.draws))
+        return list(np.broadcast_arrays(centre, sd))
 
     def below(x: FloatArray) -> Mixture:
         return ensemble.predicted(
@@ -223,7 +233,7 @@ def prediction_interval(
     average = ensemble.predicted(
         lambda study: expectation(convert, *normal(study)), given=member
     )
-    effect = new_effect(ensemble, given=member, quantity=quantity)
+    effect = new_effect(ensemble, given=member, quantity=quantity, log_ratio=log_ratio)
     asked = np.array([0.5, *levels.values()])
     at = effect.quantiles(asked)
     quantiles = convert(at)

@@ -105,7 +105,8 @@ def point_evidence(
     without selection, and its posterior density an integral over these by quadrature
     (`log_densities_at`); no draws are used, of which a tail has few. In other models it
     is importance weighted (`log_ordinate_ratios`), and where few draws carry it, the
-    model is fitted again with the sum fixed at the value (`constrained_model`).
+    model is fitted again with the sum fixed at the value (`constrained_model`), as it
+    always is for coefficients of log tau.
 
     References
     ----------
@@ -131,7 +132,7 @@ def points_evidence(
     found: list[dict[int, _Ordinate | None]] = [{} for _ in every]
     for g in sorted({g for one in every for g in one.places}):
         some = [j for j, one in enumerate(every) if g in one.places]
-        ordinates = _ordinates(ensemble, [every[j] for j in some], ensemble.fits[g])
+        ordinates = _ordinates(ensemble, [every[j] for j in some], g)
         for j, ordinate in zip(some, ordinates, strict=True):
             found[j][g] = ordinate
     return [
@@ -307,10 +308,14 @@ def fixed_value_evidence(
 
 
 def _ordinates(
-    ensemble: Ensemble, asked: Sequence[_Asked], fit: Fit
+    ensemble: Ensemble, asked: Sequence[_Asked], group: int
 ) -> list[_Ordinate | None]:
     """Return a model's densities of several sums at their values."""
-    task = ensemble.task
+    task, fit = ensemble.task, ensemble.fits[group]
+    if any(
+        ensemble.unknowns[n].enters == "scale" for n, _ in asked[0].quantity.weights
+    ):
+        return [_of_log_tau(ensemble, one, group) for one in asked]
     if conjugate(task, fit.spec):
         pairs = [(one.quantity, one.value) for one in asked]
         # Without an answer it is one more that has to be fitted again.
@@ -319,6 +324,27 @@ def _ordinates(
         ]
         return [_Ordinate(one.log, one.error) for one in known]
     return [_from_draws(ensemble, one, fit) for one in asked]
+
+
+def _of_log_tau(ensemble: Ensemble, asked: _Asked, group: int) -> _Ordinate | None:
+    """Return a density of a sum of coefficients of log tau, by another fit.
+
+    Given tau they are not normal, and no draws tell of a tail.
+    """
+    fit = ensemble.fits[group]
+    scale = [row.name for row in ensemble.unknowns if row.enters == "scale"]
+    priors = [fit.spec.prior(name) for name in scale]
+    if not all(own.is_spike or is_normal(own) for own in priors):
+        return None
+    share = ensemble.posterior_given(asked.free)[asked.places[group]].sum()
+    if share <= _RARE:
+        return _Ordinate(-np.inf, 0.0)
+    own = constrained_model(
+        ensemble.task, fit.spec, dict(asked.quantity.weights), asked.value,
+        ensemble.settings, fit.seed,
+    )  # fmt: skip
+    log = own.log_prior + own.logml - fit.logml
+    return _Ordinate(log, own.error, exact=True)
 
 
 def _from_draws(ensemble: Ensemble, asked: _Asked, fit: Fit) -> _Ordinate | None:

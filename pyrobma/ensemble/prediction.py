@@ -17,6 +17,7 @@ def new_effect(
     *,
     given: BoolArray | None = None,
     quantity: Quantity | None = None,
+    log_ratio: Quantity | None = None,
 ) -> NormalMixture:
     """Return the predictive distribution of the true effect of a new study.
 
@@ -28,6 +29,9 @@ def new_effect(
         Only over these models.
     quantity : Quantity, optional
         The mean effect of the population that the study is from. None: mu.
+    log_ratio : Quantity, optional
+        Log of its heterogeneity over that at the reference of its moderators. None:
+        there.
 
     Returns
     -------
@@ -42,4 +46,7 @@ def new_effect(
     if quantity is not None:
         values = np.broadcast_to(quantity.value(draws), (1, len(mean)))[0]
         mean = data_mean(ensemble.task, values)
-    return NormalMixture(draws.weights, mean, study.new_sd)
+    sd = study.new_sd
+    if log_ratio is not None:
+        sd = sd * np.exp(np.broadcast_to(log_ratio.value(draws), (1, len(sd)))[0])
+    return NormalMixture(draws.weights, mean, sd)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
 from pyrobma.ensemble.scales import data_mean, data_sd
-from pyrobma.models import Task
+from pyrobma.models import Task, scale_name
 from pyrobma.parameters import Unknowns
 
 Rows: TypeAlias = IntArray | slice
@@ -43,6 +43,8 @@ class Predictor:
     An estimate is y_i = m_i + b_i + l_i g + v_i + e_i with the mean m_i, the bias b_i,
     the common factor g ~ N(0, 1) of its cluster, of which it has the loading l_i, the
     part v_i ~ N(0, w_i) of its true effect that is its own, and its sampling error e_i.
+
+    With moderators of heterogeneity l_i and w_i have their own T_i = s tau exp(z_i'd).
 
     Attributes
     ----------
@@ -73,11 +75,20 @@ class Predictor:
 
     def loading(self, rows: Rows) -> FloatArray:
         """Return the loading l of some estimates on their cluster's common factor."""
-        return np.asarray(np.sqrt(self.draws["rho"]) * self._sd)[None]
+        return np.asarray(np.sqrt(self.draws["rho"]) * self.sd(rows))
 
     def within(self, rows: Rows) -> FloatArray:
         """Return the variance w of some true effects within their cluster."""
-        return np.asarray((1 - self.draws["rho"]) * self._sd**2)[None]
+        return np.asarray((1 - self.draws["rho"]) * self.sd(rows) ** 2)
+
+    def sd(self, rows: Rows) -> FloatArray:
+        """Return the standard deviation of some estimates' true effects."""
+        columns = {
+            row.name: self.task.column(row.name)[rows]
+            for row in self.task.unknowns
+            if row.enters == "scale"
+        }
+        return self._scaled(columns)
 
     def bias(self, rows: Rows) -> FloatArray:
         """Return what publication bias adds to some estimates."""
@@ -117,8 +128,29 @@ class Predictor:
 
     @property
     def new_sd(self) -> FloatArray:
-        """Standard deviation of the true effect of a new study in a new cluster."""
+        """Standard deviation of the true effect of a new study in a new cluster.
+
+        Where heterogeneity has moderators, of one at which they are 0.
+        """
         return self._sd
+
+    def sd_at(self, design: FloatArray) -> FloatArray:
+        """Return the standard deviation of true effects of studies to come.
+
+        Parameters
+        ----------
+        design : array of shape (n, S)
+            Coded columns of the moderators of heterogeneity.
+
+        Returns
+        -------
+        array of shape (n, ...), or (1, ...) if it is the same for all
+        """
+        assert self.task.scale_moderators is not None
+        labels = self.task.scale_moderators.labels
+        return self._scaled(
+            {scale_name(n): c for n, c in zip(labels, design.T, strict=True)}
+        )
 
     def bias_at(self, se: FloatArray) -> FloatArray:
         """Return what publication bias adds at standard errors.
@@ -144,6 +176,17 @@ class Predictor:
             if self.draws[name].any():
                 total = total + _across(column, self.draws[name])
         return total
+
+    def _scaled(self, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Return standard deviations for columns of log tau, by their coefficient."""
+        total: FloatArray | None = None
+        for name, column in columns.items():
+            if self.draws[name].any():
+                own = _across(column, self.draws[name])
+                total = own if total is None else total + own
+        if total is None:
+            return self._sd[None]
+        return np.asarray(self._sd * np.exp(total))
 
     @property
     def _sd(self) -> FloatArray:

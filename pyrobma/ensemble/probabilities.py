@@ -110,6 +110,7 @@ def inclusion(
     errors: LogmlErrors,
     *,
     log_prior: FloatArray | None = None,
+    given: BoolArray | None = None,
 ) -> Inclusion:
     """Compare the models of a component with all others.
 
@@ -123,6 +124,8 @@ def inclusion(
         Of `logml`.
     log_prior : array of shape (M,), optional
         As in `posterior_probabilities`.
+    given : array of bool, shape (M,), optional
+        Only among these models, to which `prior_prob` gives all probability. None: all.
 
     Returns
     -------
@@ -146,21 +149,23 @@ def inclusion(
     post_in = float(post_prob[member].sum())
     gradient = post_prob * (member - post_in)
     post_mcse = errors.of(gradient)
-    if member.all() or not member.any():
-        log_bf = np.inf if member.all() else -np.inf
+    among = np.ones(len(member), dtype=bool) if given is None else given
+    other = among & ~member
+    if not other.any() or not member.any():
+        log_bf = -np.inf if other.any() else np.inf
         return Inclusion(
             int(member.sum()), prior_in, post_in, post_mcse, log_bf, np.nan
         )
     log_in, log_out = (
         np.logaddexp.reduce(log_weights[member]),
-        np.logaddexp.reduce(log_weights[~member]),
+        np.logaddexp.reduce(log_weights[other]),
     )
     log_prior_odds = np.logaddexp.reduce(log_prior[member]) - np.logaddexp.reduce(
-        log_prior[~member]
+        log_prior[other]
     )
     # Masked before exp: the other side may be larger by more than exp can hold.
     share = np.exp(np.where(member, log_weights, -np.inf) - log_in) - np.exp(
-        np.where(member, -np.inf, log_weights) - log_out
+        np.where(other, log_weights, -np.inf) - log_out
     )
     return Inclusion(
         n_models=int(member.sum()),

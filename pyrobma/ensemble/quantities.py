@@ -127,7 +127,7 @@ def marginal(moderators: Moderators, term: Term) -> tuple[Quantity, ...]:
     if any(not c.factor and c.n > 1 for c in own):
         return ()
     found = []
-    for settings in itertools.product(*map(_settings, own)):
+    for settings in itertools.product(*map(settings_of, own)):
         coded = {c.name: row[None] for c, (_, row) in zip(own, settings, strict=True)}
         (row,) = moderators.rows(coded, 1)
         label = f"{term.name}[{', '.join(name for name, _ in settings)}]"
@@ -136,7 +136,8 @@ def marginal(moderators: Moderators, term: Term) -> tuple[Quantity, ...]:
     return tuple(found)
 
 
-def _settings(coding: Coding) -> tuple[tuple[str, FloatArray], ...]:
+def settings_of(coding: Coding) -> tuple[tuple[str, FloatArray], ...]:
+    """Return the values of a variable that tables show, and its coded columns there."""
     if coding.factor:
         return tuple(zip(coding.levels, coding.matrix, strict=True))
     return tuple(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.effects import Measure
+from pyrobma.effects import Measure, Moderators
 from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
@@ -44,9 +44,9 @@ def predict(
     Parameters
     ----------
     ensemble : Ensemble
-        With moderators.
+        With moderators, of effects or of heterogeneity.
     newdata : DataFrame, table or mapping, optional
-        Columns as the formula needs them, in any table that `robma` takes; coded with
+        Columns as the formulas need them, in any table that `robma` takes; coded with
         the means, standard deviations and levels of the data. None: the rows of the
         data.
     type : {"terms", "effect", "response"}
@@ -82,7 +82,8 @@ def predict(
     -----
     In every draw a true effect is N(m_i, T²) and an estimate N(m_i + b_i, T² + se²),
     on the measure of the likelihood, with the mean m_i = s (mu + x_i'b) and the bias
-    b_i of PET and PEESE; quantiles are those of the mixture over models and draws, then
+    b_i of PET and PEESE; T is that of row i where heterogeneity has moderators.
+    Quantiles are those of the mixture over models and draws, then
     converted.
     """
     if type not in get_args(Prediction):
@@ -92,29 +93,36 @@ def predict(
     levels = check_probs(probs)
     task = ensemble.task
     convert = extended_converter(task, output_scale)
-    moderators = moderators_of(ensemble)
+    scale = task.scale_moderators
+    moderators = task.moderators if scale is not None else moderators_of(ensemble)
     given = ensemble.alternatives("effect") if conditional else None
     index: pd.Index[Any] = pd.RangeIndex(task.effects.K)
     if newdata is None:
-        design = moderators.columns
         se = task.effects.se if se is None else se
     else:
-        table = read_table(newdata, "newdata")
-        assert table is not None
-        design, index = moderators.design(table), table.index
+        newdata = read_table(newdata, "newdata")
+        assert newdata is not None
+        index = newdata.index
+    design = _design(moderators, newdata, len(index))
     errors = None
     if type == "response" or bias:
         errors = _standard_errors(se, len(design))
     selected = bias and type == "response" and ensemble.p_values is not None
     draws = ensemble.joint(given=given, size=_FEW_DRAWS if selected else _DRAWS)
     study = Predictor(task, draws)
-    mean = study.mean_at(design)
+    mean = np.tile(study.new_mean, (len(design), 1))
+    if moderators is not None:
+        mean = study.mean_at(design)
     if bias:
         assert errors is not None
         mean = mean + study.bias_at(errors)
     sd = np.zeros_like(mean)
     if type != "terms":
-        sd = sd + study.new_sd
+        sd = sd + (
+            study.new_sd
+            if scale is None
+            else study.sd_at(_design(scale, newdata, len(index)))
+        )
     if type == "response":
         assert errors is not None
         sd = np.hypot(sd, errors[:, None])
@@ -138,6 +146,15 @@ def predict(
         },
         index=index,
     )
+
+
+def _design(
+    moderators: Moderators | None, newdata: pd.DataFrame | None, size: int
+) -> FloatArray:
+    """Return the coded columns of new rows, or of those of the data."""
+    if moderators is None:
+        return np.empty((size, 0))
+    return moderators.columns if newdata is None else moderators.design(newdata)
 
 
 def _all(ensemble: Ensemble, given: BoolArray | None) -> BoolArray:

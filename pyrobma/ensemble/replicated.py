@@ -202,14 +202,14 @@ def estimates(
     mean = np.broadcast_to(predicted.mean(every) + predicted.bias(every), shape).T
     variance = effects.se[:, None] ** 2 + predicted.within(every)
     sd = np.sqrt(np.broadcast_to(variance, shape)).T
-    load = predicted.loading(every)[0]
+    load = np.broadcast_to(predicted.loading(every), shape).T
     if spec.selection is not None and omega is not None:
         weights = Selected.of(task, spec.selection, omega)
         return selected_draws(
             mean, sd, load, effects.cluster, weights, rng, tries=tries
         )
     factors = rng.standard_normal((shape[1], effects.L))
-    common = load[:, None] * factors[:, effects.cluster]
+    common = load * factors[:, effects.cluster]
     return np.asarray(mean + common + sd * rng.standard_normal(sd.shape))
 
 

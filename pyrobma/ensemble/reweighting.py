@@ -209,12 +209,18 @@ def component_evidence(
     errors = LogmlErrors.shared(
         np.array([one.error for one in models]), [one.key for one in models]
     )
+    given = ensemble.possible(component)
+    space = ensemble.space
+    log_prior = (
+        space.log_prior_prob if given is None else space.log_prior_prob_given(given)
+    )
     return inclusion(
         ensemble.members(component),
         np.array([one.logml for one in models]),
-        ensemble.prior_prob,
+        ensemble.prior_given(given),
         errors,
-        log_prior=ensemble.space.log_prior_prob,
+        log_prior=log_prior,
+        given=given,
     )
 
 

@@ -80,8 +80,9 @@ def selected_draws(
     mean, sd : arrays of shape (S, K)
         Of the estimates before selection, given the common factor of their cluster
         being 0; sd positive.
-    load : array of shape (S,)
-        What a unit of the common factor adds, not negative.
+    load : array of shape (S, K)
+        What a unit of the common factor adds, not negative; in a draw and cluster
+        either always positive or always 0.
     cluster : array of shape (K,)
         Cluster numbers 0, ..., L - 1.
     selected : Selected
@@ -117,14 +118,14 @@ def selected_draws(
     """
     shared = np.bincount(cluster) > 1
     factors = np.zeros((len(mean), len(shared)))
-    open_ = (load > 0)[:, None] & shared
+    open_ = np.asarray((load > 0).any(axis=1))[:, None] & shared
     if tries:
         _propose(factors, open_, mean, sd, load, cluster, selected, rng, tries)
     for s, k in np.argwhere(open_):
         own = cluster == k
         factors[s, k] = _common_factor(
             _Cluster(
-                mean[s, own], sd[s, own], float(load[s]), selected.ends[own],
+                mean[s, own], sd[s, own], load[s, own], selected.ends[own],
                 selected.log_weights[s],
             ),
             rng,
@@ -132,8 +133,8 @@ def selected_draws(
     from scipy.stats import truncnorm  # slow to import
 
     # Independent estimates have all of their variance at once.
-    spread = np.where(shared[cluster], sd, np.hypot(sd, load[:, None]))
-    centre = mean + load[:, None] * factors[:, cluster]
+    spread = np.where(shared[cluster], sd, np.hypot(sd, load))
+    centre = mean + load * factors[:, cluster]
     ends = (selected.ends - centre[..., None]) / spread[..., None]
     chance = _log_mass(ends[..., :-1], ends[..., 1:])
     chance = chance + selected.log_weights[:, None]
@@ -152,7 +153,7 @@ class _Cluster:
 
     mean: FloatArray
     sd: FloatArray
-    load: float
+    load: FloatArray
     ends: FloatArray
     log_weights: FloatArray
 
@@ -162,9 +163,10 @@ class _Cluster:
         It is the value itself where both ends are one; phi without its constant.
         """
         below, above = self.ends[:, :-1], self.ends[:, 1:]
-        best = ((below + above) / 2 - self.mean[:, None]) / self.load
+        load = self.load[:, None]
+        best = ((below + above) / 2 - self.mean[:, None]) / load
         g = np.clip(best, low[:, None, None], high[:, None, None])
-        centre = self.mean[:, None] + self.load * g
+        centre = self.mean[:, None] + load * g
         sd = self.sd[:, None]
         mass = _log_mass((below - centre) / sd, (above - centre) / sd)
         published = np.logaddexp.reduce(mass + self.log_weights, axis=-1).sum(axis=-1)
@@ -197,7 +199,7 @@ def _propose(
             if not left.size:
                 break
             g = rng.standard_normal(left.size)
-            at = mean[np.ix_(left, own)] + (load[left] * g)[:, None]
+            at = mean[np.ix_(left, own)] + load[np.ix_(left, own)] * g[:, None]
             z = (cuts - at[..., None]) / sd[np.ix_(left, own)][..., None]
             # Sum of w_j P(j), by parts.
             each = weights[left, -1:] + (ndtr(z) * steps[left, None]).sum(axis=-1)

@@ -17,7 +17,7 @@ from pyrobma.fit.model import Fit, fit_model, job_of, survey
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import column_centres, program_names
 from pyrobma.models import ABSENT, Column, ModelSpec, Task
-from pyrobma.parameters import REALS, Component, Parameter
+from pyrobma.parameters import REALS, Component, Enters, Parameter, Unit
 from pyrobma.priors import prior
 
 _RELIABLE_ERROR = 0.03
@@ -144,7 +144,8 @@ def constrained_model(
     spec : ModelSpec
         A model whose mu and coefficients are fixed or normal without ends.
     weights : mapping of str to float
-        What mu and the coefficients are multiplied by; some is free.
+        What mu and the coefficients are multiplied by; some is free. Or coefficients of
+        log tau alone.
     value : float
         Of the sum, on the prior scale.
     settings : SamplerSettings
@@ -164,7 +165,12 @@ def constrained_model(
     orthonormal basis of what is orthogonal to D^½ c, and v ~ N(0, I). These v take the
     place of the coefficients, in the same Stan program.
     """
-    columns = {r.name: task.column(r.name) for r in task.unknowns if r.in_mean}
+    of_tau = any(task.unknowns[name].enters == "scale" for name in weights)
+    columns = {
+        row.name: task.column(row.name)
+        for row in task.unknowns
+        if (row.enters == "scale" if of_tau else row.in_mean)
+    }
     free = [name for name in columns if not spec.prior(name).is_spike]
     fixed = {n: spec.prior(n).location for n in columns if n not in free}
     a = np.array([spec.prior(n).values[0] for n in free])
@@ -179,14 +185,15 @@ def constrained_model(
     offset = X @ (a + root * u0) + sum(
         (columns[n] * x for n, x in fixed.items()), np.zeros(task.effects.K)
     )
-    kept = [col for col in task.columns if col.parameter.enters != "moderator"]
-    made = [_column("offset", offset)]
+    enters: Enters = "scale" if of_tau else "moderator"
+    kept = [col for col in task.columns if col.parameter.enters != enters]
+    made = [_column("offset", offset, enters)]
     priors = {"offset": prior("spike", location=1)}
     for j, column in enumerate((X * root @ basis).T):
-        made.append(_column(f"free_{j}", column))
+        made.append(_column(f"free_{j}", column, enters))
         priors[f"free_{j}"] = prior("normal", mean=0, sd=1)
     others = {n: p for n, p in spec.priors if n not in columns}
-    own = replace(task, columns=(*kept, *made), moderators=None)
+    own = replace(task, columns=(*kept, *made), moderators=None, scale_moderators=None)
     given = {"mu": ABSENT, **others, **priors}
     ordered = tuple((n, given[n]) for n in own.unknowns.names if n in given)
     model = replace(spec, priors=ordered, alternative=frozenset())
@@ -203,11 +210,9 @@ def constrained_model(
     return ConstrainedModel(log_prior, found.logml, found.logml_mcse)
 
 
-def _column(name: str, values: FloatArray) -> Column:
+def _column(name: str, values: FloatArray, enters: Enters) -> Column:
     component = Component(name, name, name, name)
+    unit: Unit = "none" if enters == "scale" else "spread"
     return Column(
-        Parameter(
-            name, component, "spread", "moderator", REALS, name, name, name, name
-        ),
-        values,
+        Parameter(name, component, unit, enters, REALS, name, name, name, name), values
     )

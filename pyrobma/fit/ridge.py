@@ -116,9 +116,15 @@ class Ridge:
         step = math.log(self.taus[-1] / self.taus[-2]) if len(self.taus) > 1 else 0.0
         tau = self.taus[t] * np.exp(step * rng.uniform(-0.5, 0.5, len(t)))
         normal = rng.normal(size=(len(t), self.mean.shape[2], 1))
-        return self._placed(
+        points = self._placed(
             logits, tau, self.mean[v, t] + (self.factor[v, t] @ normal)[:, :, 0]
         )
+        for j, name in enumerate(self.names):
+            if self.task.unknowns[name].enters == "scale":
+                own = self.spec.prior(name)
+                centre, sd = _moments(own)
+                points[:, j] = _inside(own, centre + sd * rng.normal(size=len(t)))
+        return points
 
     def _placed(
         self, logits: FloatArray, tau: FloatArray, linear: FloatArray
@@ -130,6 +136,8 @@ class Ridge:
             enters = self.task.unknowns[name].enters
             if enters in ("correlation", "weights"):
                 points[..., j] = logits[..., j]
+            elif enters == "scale":  # as if all estimates had the same heterogeneity
+                points[..., j] = _moments(self.spec.prior(name))[0]
             else:
                 values = tau if enters == "sd" else next(coefficients)
                 points[..., j] = _inside(self.spec.prior(name), values)

@@ -94,11 +94,14 @@ class ProgramNames:
 
 def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     """Return what the program calls the unknowns of a model."""
-    terms = _terms(task, spec)
+    terms, of_tau = _terms(task, spec), _scale_terms(task, spec)
     outputs = {name: name for name in _OWN}
     outputs |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
+    outputs |= {row.name: f"tau_coef[{j}]" for j, row in enumerate(of_tau, start=1)}
     free = [row.name for row in terms if not spec.prior(row.name).is_spike]
     own = {column: name for name, column in _OWN.items()}
+    free_of_tau = [row.name for row in of_tau if not spec.prior(row.name).is_spike]
+    own |= {f"tau_coef_free[{g}]": name for g, name in enumerate(free_of_tau, start=1)}
     own |= {f"coef_free[{f}]": name for f, name in enumerate(free[:-1], start=1)}
     if free:
         own["last_free[1]"] = free[-1]
@@ -108,7 +111,7 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
         outputs={n: c for n, c in outputs.items() if not spec.prior(n).is_spike},
         own=own | dict.fromkeys(logits, "omega"),
         weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
-        table=(*_OWN, *(row.name for row in terms)),
+        table=(*_OWN, *(row.name for row in (*terms, *of_tau))),
     )
 
 
@@ -134,6 +137,7 @@ def stan_data(
     order = np.argsort(task.effects.cluster, kind="stable")
     terms = _terms(task, spec)
     data = _estimates_data(task, order) | _terms_data(task, terms, order)
+    data |= _scale_data(task, _scale_terms(task, spec), order)
     table = program_names(task, spec).table
     data |= _priors_data([spec.prior(name) for name in table])
     if spec.selection is not None:
@@ -143,7 +147,7 @@ def stan_data(
 
 
 def _terms(task: Task, spec: ModelSpec) -> list[Parameter]:
-    """Return the coefficients that a model has, in the order of the program's table.
+    """Return the coefficients of the mean that a model has, in the program's order.
 
     One that is fixed at 0 is none.
     """
@@ -152,6 +156,15 @@ def _terms(task: Task, spec: ModelSpec) -> list[Parameter]:
         for kind in ("moderator", "bias")
         for row in task.unknowns
         if row.enters == kind and not spec.is_zero(row.name)
+    ]
+
+
+def _scale_terms(task: Task, spec: ModelSpec) -> list[Parameter]:
+    """Return the coefficients of log tau that a model has, likewise."""
+    return [
+        row
+        for row in task.unknowns
+        if row.enters == "scale" and not spec.is_zero(row.name)
     ]
 
 
@@ -215,6 +228,13 @@ def _terms_data(
         "B": len(bias),
         "bias": bias.T[order].tolist(),
     }
+
+
+def _scale_data(
+    task: Task, terms: Sequence[Parameter], order: IntArray
+) -> dict[str, object]:
+    w = np.reshape([task.column(row.name) for row in terms], (-1, len(order)))
+    return {"S": len(w), "w": w.T[order].tolist()}
 
 
 def _priors_data(priors: Sequence[Prior]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Stage 3: the models, and what they are fitted to."""
 
+from pyrobma.models.scale import heterogeneous, with_scale_terms
 from pyrobma.models.space import (
     Choice,
     Hypotheses,
@@ -13,12 +14,17 @@ from pyrobma.models.task import (
     EffectDirection,
     EffectMapping,
     Task,
+    coded_columns,
     moderator_columns,
+    plain_name,
+    scale_columns,
+    scale_name,
 )
 from pyrobma.models.terms import (
     ModsPrior,
     beta_binomial,
     check_mods_prior,
+    default_scale_prior,
     default_term_prior,
     term_hypotheses,
     with_heredity,
@@ -37,11 +43,18 @@ __all__ = [
     "Task",
     "beta_binomial",
     "check_mods_prior",
+    "coded_columns",
     "combine",
+    "default_scale_prior",
     "default_term_prior",
+    "heterogeneous",
     "model",
     "model_space",
     "moderator_columns",
+    "plain_name",
+    "scale_columns",
+    "scale_name",
     "term_hypotheses",
     "with_heredity",
+    "with_scale_terms",
 ]

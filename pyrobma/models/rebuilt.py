@@ -10,10 +10,12 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from pyrobma.effects import Target
 from pyrobma.errors import PriorError
+from pyrobma.models.scale import with_scale_terms
 from pyrobma.models.space import Hypotheses, ModelSpace, model_space
 from pyrobma.models.spec import ModelSpec
-from pyrobma.models.task import Task
+from pyrobma.models.task import Task, scale_name
 from pyrobma.models.terms import beta_binomial, term_hypotheses, with_heredity
 from pyrobma.parameters import BIAS, EFFECT, HETEROGENEITY, HIERARCHICAL, Component
 from pyrobma.priors import (
@@ -55,26 +57,34 @@ class Rebuilt:
         given: dict[str, Any] = {}
         for name in (EFFECT.name, HETEROGENEITY.name, BIAS.name, HIERARCHICAL.name):
             given[name], given[f"{name}_null"] = self.sides.get(name, ((), ()))
-        terms = self._terms(task)
+        terms = self._terms(task, "mean")
         space = model_space(*terms, **given, unknowns=task.unknowns)
         if task.moderators is not None and self.heredity:
             space = with_heredity(space, task.moderators)
-        if self.by_number:
+        if self.by_number and terms:
             tested = [one.component for one in terms if one.null and one.alternative]
             space = beta_binomial(space, tested)
-        return space
+        if task.scale_moderators is None:
+            return space
+        return with_scale_terms(
+            space, self._terms(task, "heterogeneity"), task.scale_moderators,
+            task.unknowns, heredity=self.heredity,
+            prior="beta-binomial" if self.by_number else "independent",
+        )  # fmt: skip
 
-    def _terms(self, task: Task) -> tuple[Hypotheses, ...]:
-        if task.moderators is None:
+    def _terms(self, task: Task, of: Target) -> tuple[Hypotheses, ...]:
+        moderators = task.moderators if of == "mean" else task.scale_moderators
+        if moderators is None:
             return ()
+        named = str if of == "mean" else scale_name
         priors = {
             name: {"alternative": list(sides[0]), "null": list(sides[1])}
-            for name, sides in self.sides.items()
-            if name in task.moderators.names
+            for name in moderators.names
+            for sides in [self.sides[named(name)]]
         }
         return term_hypotheses(
-            task.moderators, task.unknowns, priors=priors, test=False,
-            scale=task.prior_scale,
+            moderators, task.unknowns, priors=priors, test=False,
+            scale=task.prior_scale, of=of,
         )  # fmt: skip
 
 
@@ -104,7 +114,8 @@ def rebuilt(space: ModelSpace, task: Task) -> Rebuilt:
     for component in task.unknowns.components:
         if component.name == BIAS.name:
             sides[BIAS.name] = _weighed(space, sides[BIAS.name], task)
-    switches = (False, True) if task.moderators is not None else (False,)
+    moderated = task.moderators is not None or task.scale_moderators is not None
+    switches = (False, True) if moderated else (False,)
     for heredity, by_number in itertools.product(switches, switches):
         found = Rebuilt(sides, heredity, by_number)
         try:

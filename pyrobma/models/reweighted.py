@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from pyrobma._types import FloatArray
+from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PriorError
+from pyrobma.models.scale import heterogeneous
 from pyrobma.models.space import ModelSpace
 from pyrobma.parameters import Unknowns
 from pyrobma.priors.checks import positive
@@ -42,7 +43,8 @@ def with_weights(
     Returns
     -------
     ModelSpace
-        With odds, models with the same components keep their weights against each
+        Those of a moderator of heterogeneity are among models with heterogeneity. With
+        odds, models with the same components keep their weights against each
         other; what several components ask for is met by scaling for each in turn
         (iterative proportional fitting [1]_).
 
@@ -94,12 +96,12 @@ def _by_component(
     logs = space.log_prior_prob
     asked = []
     for name, value in weights.items():
-        member = np.array([name in spec.alternative for spec in space])
-        if name not in unknowns.by_component or member.all() or not member.any():
+        member, other = _sides(space, name, unknowns)
+        if not (member.any() and other.any()):
             known = [
                 one
                 for one in unknowns.by_component
-                if len({one in spec.alternative for spec in space}) > 1
+                if all(side.any() for side in _sides(space, one, unknowns))
             ]
             raise PriorError(
                 "prior_weights: expected components that some models have and others "
@@ -108,13 +110,17 @@ def _by_component(
             )
         advice = "Give the prior odds of models with the component, e.g. 1 or 1/3."
         target = math.log(positive(f"prior_weights, {name}", value, advice))
-        asked.append((member, target))
+        asked.append((member, other, target))
     for _ in range(_MOST_ROUNDS):
         missed = 0.0
-        for member, target in asked:
+        for member, other, target in asked:
+            before = np.logaddexp.reduce(logs[member | other])
             own = np.logaddexp.reduce(logs[member])
-            change = target - own + np.logaddexp.reduce(logs[~member])
+            change = target - own + np.logaddexp.reduce(logs[other])
             logs = logs + np.where(member, change, 0.0)
+            # Models that could not have the component keep their share.
+            after = np.logaddexp.reduce(logs[member | other])
+            logs = logs + np.where(member | other, before - after, 0.0)
             missed = max(missed, abs(float(change)))
         if missed <= _MET:
             return np.asarray(logs - np.logaddexp.reduce(logs))
@@ -123,3 +129,15 @@ def _by_component(
         f"{dict(weights)!r}, with components whose models are much the same. Give a "
         "weight per model."
     )
+
+
+def _sides(
+    space: ModelSpace, name: str, unknowns: Unknowns
+) -> tuple[BoolArray, BoolArray]:
+    """Return which models have a component, and which could but have not."""
+    member = np.array([name in spec.alternative for spec in space], dtype=bool)
+    if name not in unknowns.by_component:
+        return np.zeros_like(member), ~member
+    if name in {term.name for term in unknowns.scale_terms}:
+        return member, heterogeneous(space) & ~member
+    return member, ~member

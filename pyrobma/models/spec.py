@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from pyrobma.effects import Measure, Moderators
 from pyrobma.errors import PriorError
 from pyrobma.models.task import moderator_columns
-from pyrobma.parameters import SELECTION, UNKNOWNS, Unknowns
+from pyrobma.parameters import SELECTION, UNKNOWNS, Unknowns, prior_text
 from pyrobma.priors import (
     PEESE,
     PET,
@@ -129,7 +129,7 @@ class ModelSpec:
     def __str__(self) -> str:
         """List the priors, as in ``mu ~ Normal(0, 1), tau = 0``."""
         parts = [
-            f"{name} = {p.location:g}" if p.is_spike else f"{name} ~ {p}"
+            f"{name} = {p.location:g}" if p.is_spike else prior_text(name, p)
             for name, p in self.priors
         ]
         if self.selection is not None:

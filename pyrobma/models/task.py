@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from pyrobma._format import listed
 from pyrobma._types import FloatArray
-from pyrobma.effects import EffectSizes, Measure, Moderators, Term, scale_factor
+from pyrobma.effects import (
+    Coding,
+    EffectSizes,
+    Measure,
+    Moderators,
+    Term,
+    scale_factor,
+)
 from pyrobma.errors import DataError
 from pyrobma.parameters import REALS, UNKNOWNS, Component, Parameter, Unknowns
 
 EffectMapping: TypeAlias = Literal["linear", "exact"]
 """How mu goes from the prior scale to the measure of the likelihood."""
+
+_SCALE: Final = "tau ~ "
 
 EffectDirection: TypeAlias = Literal["positive", "negative"]
 """Sign of the effects that publication bias favours."""
@@ -23,17 +32,18 @@ EffectDirection: TypeAlias = Literal["positive", "negative"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """What a coefficient of the mean multiplies, and the coefficient itself.
+    """What a coefficient multiplies, and the coefficient itself.
 
     Attributes
     ----------
     parameter : Parameter
         The coefficient, an unknown that enters the mean as a "moderator", or as a
-        "bias" whose values are given.
+        "bias" whose values are given, or log tau as a "scale".
     values : array of shape (K,)
         One per estimate, in the order of the data; finite, read-only. The product
         with the coefficient is an effect on the prior scale or, for a "bias" whose
-        coefficient has the unit "none", on the measure of the data.
+        coefficient has the unit "none", on the measure of the data. For a "scale" it is
+        the log of a ratio of standard deviations.
 
     Raises
     ------
@@ -47,10 +57,10 @@ class Column:
     def __post_init__(self) -> None:
         """Check the values and make them read-only."""
         name = self.parameter.name
-        if not self.parameter.coefficient:
+        if not self.parameter.has_column:
             raise DataError(
-                f"columns: expected a coefficient of the mean; got {name!r}, which "
-                f"enters as {self.parameter.enters!r}."
+                f"columns: expected a coefficient of the mean or of log tau; got "
+                f"{name!r}, which enters as {self.parameter.enters!r}."
             )
         values = np.array(self.values, dtype=np.float64)
         if values.ndim != 1 or not np.isfinite(values).all():
@@ -63,8 +73,15 @@ class Column:
 
 
 @lru_cache(64)  # asked for again and again
-def _table(rows: tuple[Parameter, ...]) -> Unknowns:
-    return UNKNOWNS.with_rows(rows)
+def _table(rows: tuple[Parameter, ...], where: str) -> Unknowns:
+    known = UNKNOWNS
+    if where:
+        tau = UNKNOWNS["tau"]
+        located = replace(
+            tau, title=f"{tau.title} {where}", words=f"{tau.words} {where}"
+        )
+        known = Unknowns(tuple(located if row == tau else row for row in UNKNOWNS))
+    return known.with_rows(rows)
 
 
 def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
@@ -86,6 +103,122 @@ def moderator_columns(moderators: Moderators) -> tuple[Column, ...]:
         for term in moderators.terms
         for label, values in zip(term.labels, term.columns.T, strict=True)
     )
+
+
+def tau_reference(moderators: Moderators) -> str:
+    """Say where tau is the heterogeneity: at the reference of its moderators.
+
+    Parameters
+    ----------
+    moderators : Moderators
+        Of heterogeneity.
+
+    Returns
+    -------
+    str
+        As in "at the mean of age, the geometric mean over levels of design and
+        dose = 2".
+    """
+    means, over, values = [], [], []
+    for coding in moderators.codings:
+        if coding.factor:
+            if coding.deviations:
+                over.append(coding.name)
+            else:
+                values.append(_at_level(coding))
+        elif not coding.reference.any() and np.allclose(
+            coding.centre, coding.raw.mean(axis=0), rtol=1e-9, atol=0
+        ):
+            means.append(coding.name)
+        else:
+            zero = coding.centre[0] if coding.n == 1 else 0.0
+            values.append(f"{coding.name} = {zero:.5g}")
+    parts = [f"the mean of {listed(means)}"] if means else []
+    parts += [f"the geometric mean over levels of {listed(over)}"] if over else []
+    return f"at {listed([*parts, *values])}"
+
+
+def _at_level(coding: Coding) -> str:
+    """Return the level of a factor at which all columns are 0."""
+    zero = [
+        level
+        for level, row in zip(coding.levels, coding.matrix, strict=True)
+        if not row.any()
+    ]
+    return f"{coding.name} = {zero[0]}" if zero else f"{coding.name} coded as 0"
+
+
+def scale_name(name: str) -> str:
+    """Return what a term or column of heterogeneity is called among all unknowns.
+
+    Parameters
+    ----------
+    name : str
+        As in the formula, e.g. ``"age"`` or ``"measure[1]"``.
+
+    Returns
+    -------
+    str
+        ``"tau ~ age"``, which no term of the mean is called: a formula has no room for
+        a tilde in a term.
+    """
+    return f"{_SCALE}{name}"
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a term or column as in its formula; see `scale_name`."""
+    return name.removeprefix(_SCALE)
+
+
+def scale_columns(moderators: Moderators) -> tuple[Column, ...]:
+    """Return the columns of moderators of heterogeneity, each with its coefficient.
+
+    Parameters
+    ----------
+    moderators : Moderators
+        As `read_scale` makes them.
+
+    Returns
+    -------
+    tuple of Column
+        A component for each term, and an unknown for each of its columns: a difference
+        of log tau per unit of the coded column.
+    """
+    return tuple(
+        Column(_scale_coefficient(term, label), values)
+        for term in moderators.terms
+        for label, values in zip(term.labels, term.columns.T, strict=True)
+    )
+
+
+def coded_columns(
+    moderators: Moderators | None, scale_moderators: Moderators | None
+) -> tuple[Column, ...]:
+    """Return the columns of moderators of effects, then those of heterogeneity."""
+    made = () if moderators is None else moderator_columns(moderators)
+    if scale_moderators is not None:
+        made += scale_columns(scale_moderators)
+    return made
+
+
+def _scale_coefficient(term: Term, label: str) -> Parameter:
+    name = scale_name(term.name)
+    component = Component(name, name, _scale_words(term), name)
+    title = f"Coefficient of log τ, {label}"
+    words = f"the coefficient of log tau, {label}"
+    latex = rf"$\delta_{{\text{{{_escaped(label)}}}}}$"
+    return Parameter(
+        scale_name(label), component, "none", "scale", REALS, f"δ {label}", title,
+        words, latex, needs="tau",
+    )  # fmt: skip
+
+
+def _scale_words(term: Term) -> str:
+    if len(term.variables) > 1:
+        return f"heterogeneity that depends on {listed(list(term.variables))} together"
+    if term.factor:
+        return f"heterogeneity that differs between levels of {term.name}"
+    return f"heterogeneity that depends on {term.name}"
 
 
 def _coefficient(term: Term, label: str) -> Parameter:
@@ -127,9 +260,12 @@ class Task:
     effect_direction : {"positive", "negative"}
         Sign of the effects that publication bias favours.
     columns : tuple of Column
-        Columns of the mean that came with the data, each with its coefficient.
+        Columns of the mean and of log tau that came with the data, each with its
+        coefficient.
     moderators : Moderators or None
-        What columns were made from, so that new rows can be coded as these.
+        What columns of the mean were made from, so that new rows can be coded as these.
+    scale_moderators : Moderators or None
+        The same for columns of log tau.
 
     Raises
     ------
@@ -144,6 +280,7 @@ class Task:
     effect_direction: EffectDirection = "positive"
     columns: tuple[Column, ...] = ()
     moderators: Moderators | None = None
+    scale_moderators: Moderators | None = None
 
     def __post_init__(self) -> None:
         """Compare the columns with the data and with the table of unknowns."""
@@ -161,23 +298,25 @@ class Task:
                     "1 and -1. Choose prior_scale='fishers_z'."
                 )
         _ = self.unknowns
-        if self.moderators is not None:
-            own = {column.parameter.name: column.values for column in self.columns}
-            for label, values in zip(
-                self.moderators.labels, self.moderators.columns.T, strict=True
-            ):
-                if label not in own or not np.array_equal(own[label], values):
-                    raise DataError(
-                        f"moderators: expected their columns among columns; got none "
-                        f"or another one for {label!r}. Use moderator_columns()."
-                    )
+        made = coded_columns(self.moderators, self.scale_moderators)
+        own = {column.parameter.name: column.values for column in self.columns}
+        for column in made:
+            name = column.parameter.name
+            if name not in own or not np.array_equal(own[name], column.values):
+                raise DataError(
+                    f"moderators: expected their columns among columns; got none "
+                    f"or another one for {name!r}. Use moderator_columns() or "
+                    "scale_columns()."
+                )
 
     @property
     def unknowns(self) -> Unknowns:
         """The table of unknowns of these data."""
         if not self.columns:
             return UNKNOWNS
-        return _table(tuple(column.parameter for column in self.columns))
+        scale = self.scale_moderators
+        where = "" if scale is None else tau_reference(scale)
+        return _table(tuple(column.parameter for column in self.columns), where)
 
     @property
     def direction(self) -> int:
@@ -190,12 +329,13 @@ class Task:
         return scale_factor(self.prior_scale, self.effects.measure)
 
     def column(self, parameter: str) -> FloatArray:
-        """Return what a coefficient multiplies in the mean.
+        """Return what a coefficient multiplies in the mean, or in log tau.
 
         Parameters
         ----------
         parameter : str
-            Name of an unknown that enters as "intercept", "moderator" or "bias".
+            Name of an unknown that enters as "intercept", "moderator", "bias" or
+            "scale".
 
         Returns
         -------
@@ -208,8 +348,8 @@ class Task:
         for column in self.columns:
             row = column.parameter
             if row.name == parameter:
-                moderator = row.enters == "moderator"
-                return column.values * (1.0 if moderator else row.factor(self.scale))
+                biased = row.enters == "bias"
+                return column.values * (row.factor(self.scale) if biased else 1.0)
         return self.bias_column(parameter, self.effects.se)
 
     def bias_column(self, parameter: str, se: FloatArray) -> FloatArray:
@@ -258,8 +398,11 @@ class Task:
             self.effects, y=self.effects.y / unit, se=self.effects.se / unit
         )
         # A coefficient in the new unit times its column is an effect in the new unit.
+        # The log of a ratio has no unit.
         columns = tuple(
-            replace(c, values=c.values * (c.parameter.factor(unit) / unit))
+            c
+            if c.parameter.enters == "scale"
+            else replace(c, values=c.values * (c.parameter.factor(unit) / unit))
             for c in self.columns
         )
         return replace(self, effects=effects, columns=columns)

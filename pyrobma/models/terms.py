@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from pyrobma.effects import Measure, Moderators, Term
+from pyrobma.effects import Measure, Moderators, Target, Term
 from pyrobma.errors import PriorError
 from pyrobma.models.space import Choice, Hypotheses, ModelSpace
 from pyrobma.models.spec import ABSENT, ModelSpec, checked_prior
-from pyrobma.models.task import Task
+from pyrobma.models.task import Task, plain_name, scale_name
 from pyrobma.parameters import Unknowns
 from pyrobma.priors import Prior, inside_support, prior
 
@@ -29,6 +29,9 @@ ModsPrior: TypeAlias = Literal["independent", "beta-binomial"]
 
 TERM_SD: Final = 0.25
 """Default prior standard deviation of a coefficient, on Cohen's d."""
+
+SCALE_TERM_SD: Final = 0.5
+"""Default prior standard deviation of a coefficient of log tau, on any measure."""
 
 _DEPENDENT: Final = 1e-9  # of a column's norm: what others leave of it
 _LEAST_LOG: Final = math.log(sys.float_info.min)
@@ -52,6 +55,33 @@ def default_term_prior(rescale: float = 1.0) -> Prior:
     return prior("normal", mean=0, sd=TERM_SD * rescale)
 
 
+def default_scale_prior() -> Prior:
+    """Return the default prior of the coefficients of a term of log tau.
+
+    Notes
+    -----
+    Normal(0, 0.5): a coefficient of 0.5 makes tau 1.65 times as large. It is a ratio,
+    which no change of measure or unit concerns.
+    """
+    return prior("normal", mean=0, sd=SCALE_TERM_SD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """How terms of the mean, or of heterogeneity, are called."""
+
+    of: Callable[[str], str]
+    plain: Callable[[str], str]
+    priors: str
+    test: str
+
+
+_NAMES: Final[dict[Target, _Names]] = {
+    "mean": _Names(str, str, "priors_mods", "test_mods"),
+    "heterogeneity": _Names(scale_name, plain_name, "priors_scale", "test_scale"),
+}
+
+
 def term_hypotheses(
     moderators: Moderators,
     unknowns: Unknowns,
@@ -60,6 +90,7 @@ def term_hypotheses(
     test: bool | Iterable[str] | None = True,
     rescale: float = 1.0,
     scale: Measure = "cohens_d",
+    of: Target = "mean",
 ) -> tuple[Hypotheses, ...]:
     """Return the hypotheses of every term: in a model or not.
 
@@ -72,7 +103,7 @@ def term_hypotheses(
     priors : mapping of str to prior, list or mapping, optional
         By term. A prior, or a list of them, is the alternative; a mapping has
         "alternative" and "null", and a side that is not there is left out. None:
-        Normal(0, 0.25) against a spike at 0.
+        Normal(0, 0.25), of heterogeneity Normal(0, 0.5), against a spike at 0.
     test : bool or iterable of str
         Whether terms may be absent: all, none, or those that are named. A term with
         priors for both sides is tested.
@@ -80,6 +111,8 @@ def term_hypotheses(
         Factor on the scale of the default prior.
     scale : str
         Measure of the priors.
+    of : {"mean", "heterogeneity"}
+        What they are moderators of.
 
     Returns
     -------
@@ -91,37 +124,44 @@ def term_hypotheses(
     PriorError
         On a name that is no term, or a prior that does not fit the term.
     """
-    given = _by_term(moderators, priors)
-    tested = _tested(moderators, test)
+    names = _NAMES[of]
+    given = _by_term(moderators, priors, names)
+    tested = _tested(moderators, test, names)
+    default = default_term_prior(rescale) if of == "mean" else default_scale_prior()
     made = []
     for term in moderators.terms:
         value = given.get(term.name)
-        default = default_term_prior(rescale)
         null: tuple[Prior, ...] = (ABSENT,) if term.name in tested else ()
         if isinstance(value, Mapping):
-            alternative = _listed(value.get("alternative", ()), term)
-            null = _listed(value.get("null", ()), term)
+            alternative = _listed(value.get("alternative", ()), term, names)
+            null = _listed(value.get("null", ()), term, names)
         else:
-            alternative = _listed(value, term) if term.name in given else (default,)
+            own = _listed(value, term, names)
+            alternative = own if term.name in given else (default,)
             null = null if alternative else ()
         if not (alternative or null):
             raise PriorError(
-                f"priors_mods: expected at least one prior for {term.name}; got "
-                f"{value!r}. Leave {term.name} out of priors_mods for the default."
+                f"{names.priors}: expected at least one prior for {term.name}; got "
+                f"{value!r}. Leave {term.name} out of {names.priors} for the default."
             )
         made.append(
             Hypotheses(
-                term.name,
-                _choices(null, term, moderators, unknowns, scale),
-                _choices(alternative, term, moderators, unknowns, scale),
+                names.of(term.name),
+                _choices(null, term, moderators, unknowns, scale, names),
+                _choices(alternative, term, moderators, unknowns, scale, names),
             )
         )
     return tuple(made)
 
 
-def keeping_heredity(space: ModelSpace, moderators: Moderators) -> list[bool]:
+def keeping_heredity(
+    space: ModelSpace, moderators: Moderators, named: Callable[[str], str] = str
+) -> list[bool]:
     """Return which models have an interaction only beside what it is made of."""
-    parents = {term.name: set(moderators.parents(term)) for term in moderators.terms}
+    parents = {
+        named(term.name): set(map(named, moderators.parents(term)))
+        for term in moderators.terms
+    }
     return [
         all(
             own <= model.alternative
@@ -132,7 +172,9 @@ def keeping_heredity(space: ModelSpace, moderators: Moderators) -> list[bool]:
     ]
 
 
-def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
+def with_heredity(
+    space: ModelSpace, moderators: Moderators, named: Callable[[str], str] = str
+) -> ModelSpace:
     """Return the models that have an interaction only beside what it is made of.
 
     Parameters
@@ -141,6 +183,8 @@ def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
         Models with terms.
     moderators : Moderators
         The terms.
+    named : callable
+        The component of a term, from its name.
 
     Returns
     -------
@@ -157,9 +201,9 @@ def with_heredity(space: ModelSpace, moderators: Moderators) -> ModelSpace:
     .. [1] Chipman H. (1996). Bayesian variable selection with related predictors.
        Canadian Journal of Statistics 24(1). doi:10.2307/3315687
     """
-    keeps = keeping_heredity(space, moderators)
+    keeps = keeping_heredity(space, moderators, named)
     kept = [model for model, is_kept in zip(space, keeps, strict=True) if is_kept]
-    for name in moderators.names:
+    for name in map(named, moderators.names):
         sides = {name in model.alternative for model in kept}
         if len(sides) < len({name in model.alternative for model in space}):
             which = "all" if True in sides else "none"
@@ -253,29 +297,29 @@ def check_mods_prior(value: object) -> None:
 
 
 def _by_term(
-    moderators: Moderators, priors: Mapping[str, Any] | None
+    moderators: Moderators, priors: Mapping[str, Any] | None, names: _Names
 ) -> dict[str, Any]:
     if priors is None:
         return {}
     if not isinstance(priors, Mapping):
         raise PriorError(
-            f"priors_mods: expected a mapping by term; got {priors!r}. Write "
-            'priors_mods={"age": prior("normal", mean=0, sd=0.5)}.'
+            f"{names.priors}: expected a mapping by term; got {priors!r}. Write "
+            f'{names.priors}={{"age": prior("normal", mean=0, sd=0.5)}}.'
         )
     found: dict[str, Any] = {}
     for name, value in priors.items():
-        term = _named(name, moderators, "priors_mods")
+        term = _named(names.plain(str(name)), moderators, names.priors)
         if isinstance(value, Mapping) and not (
             value and {"alternative", "null"}.issuperset(value)
         ):
             raise PriorError(
-                f'priors_mods: expected "alternative" and "null" for {name}; got '
+                f'{names.priors}: expected "alternative" and "null" for {name}; got '
                 f"{', '.join(map(repr, value)) or 'neither'}."
             )
         if term.name in found:
             raise PriorError(
-                f"priors_mods: expected one entry for {term.name}; got two, the second "
-                f"for {name!r}."
+                f"{names.priors}: expected one entry for {term.name}; got two, the "
+                f"second for {name!r}."
             )
         found[term.name] = value
     return found
@@ -294,25 +338,28 @@ def _named(name: object, moderators: Moderators, argument: str) -> Term:
 
 
 def _tested(
-    moderators: Moderators, test: bool | Iterable[str] | None
+    moderators: Moderators, test: bool | Iterable[str] | None, called: _Names
 ) -> frozenset[str]:
     if isinstance(test, bool | np.bool_) or test is None:
         return frozenset(moderators.names if test else ())
     if not isinstance(test, Iterable):
         raise PriorError(
-            f"test_mods: expected True, False or names of terms; got {test!r}."
+            f"{called.test}: expected True, False or names of terms; got {test!r}."
         )
     names = (test,) if isinstance(test, str) else tuple(test)
-    return frozenset(_named(name, moderators, "test_mods").name for name in names)
+    return frozenset(
+        _named(called.plain(str(name)), moderators, called.test).name for name in names
+    )
 
 
-def _listed(value: Any, term: Term) -> tuple[Prior, ...]:
+def _listed(value: Any, term: Term, names: _Names) -> tuple[Prior, ...]:
     if value is None:
         return ()
     items = (value,) if isinstance(value, Prior) else value
     if isinstance(items, str) or not isinstance(items, Iterable):
         items = (items,)
-    return tuple(checked_prior(f"priors_mods, {term.name}", item) for item in items)
+    where = f"{names.priors}, {term.name}"
+    return tuple(checked_prior(where, item) for item in items)
 
 
 def _choices(
@@ -321,15 +368,17 @@ def _choices(
     moderators: Moderators,
     unknowns: Unknowns,
     scale: Measure,
+    names: _Names,
 ) -> tuple[Choice, ...]:
-    where = f"priors_mods, {term.name}"
+    where = f"{names.priors}, {term.name}"
+    labels = [names.of(label) for label in term.labels]
     found = []
     for one in priors:
         _check_fits(one, term, moderators, where)
-        inside = inside_support(one, unknowns[term.labels[0]], where, scale)
+        inside = inside_support(one, unknowns[labels[0]], where, scale)
         found.append(
             Choice(
-                tuple((label, inside) for label in term.labels),
+                tuple((label, inside) for label in labels),
                 prior_weight=one.prior_weight,
             )
         )

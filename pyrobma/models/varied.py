@@ -12,7 +12,7 @@ from pyrobma.effects import Measure
 from pyrobma.errors import DataError, PriorError
 from pyrobma.models.space import ModelSpace
 from pyrobma.models.spec import ModelSpec, checked_prior
-from pyrobma.parameters import Parameter, Unknowns
+from pyrobma.parameters import Parameter, Unknowns, prior_text
 from pyrobma.priors import PEESE, PET, Prior, inside_support
 from pyrobma.priors.checks import positive
 from pyrobma.priors.scaling import scale_of, scaled
@@ -258,4 +258,4 @@ def _described(
 def _text(priors: Sequence[tuple[str, Prior]]) -> str:
     if len({str(prior) for _, prior in priors}) == 1:
         return str(priors[0][1])
-    return ", ".join(f"{name} ~ {prior}" for name, prior in priors)
+    return ", ".join(prior_text(name, prior) for name, prior in priors)

@@ -41,7 +41,9 @@ def converted(task: Task, output_scale: Measure | None, y: FloatArray) -> FloatA
     1 or -1 becomes what that converts to, which may be infinite.
     """
     # Moderators would refuse the exact mapping of a mean; an estimate needs none.
-    plain = replace(task, effect_mapping="exact", columns=(), moderators=None)
+    plain = replace(
+        task, effect_mapping="exact", columns=(), moderators=None, scale_moderators=None
+    )
     return extended_converter(plain, output_scale)(y)
 
 

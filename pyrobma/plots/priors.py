@@ -29,8 +29,12 @@ from pyrobma.plots.theme import Page, Size
 from pyrobma.plots.weightfunction import draw_weights, interval_rows, p_value_title
 from pyrobma.priors import Prior
 
-_ORDER: Final = ("intercept", "sd", "correlation", "moderator", "bias", "weights")
+_ORDER: Final = (
+    "intercept", "sd", "correlation", "moderator", "scale", "bias", "weights",
+)  # fmt: skip
 """Of panels, by where their parameters enter the model."""
+_SYMBOLS: Final = {"moderator": "β", "scale": "δ"}
+"""Of coefficients, which have a panel for all of a term."""
 _PROBS: Final = (0.025, 0.975)
 _WIDTH: Final = 4.0  # inches, of a panel
 _HEIGHT: Final = 2.6  # inches, of a panel
@@ -148,7 +152,7 @@ def _drawn(ensemble: Ensemble) -> list[Parameter]:
         if not (row.always or ensemble.space.has(row.name)):
             continue
         key: object = row.name
-        if row.enters == "moderator":
+        if row.enters in _SYMBOLS:
             key = row.component.name, *_priors(ensemble, row)
         found.setdefault(key, row)
     return list(found.values())
@@ -216,7 +220,7 @@ def _panel(
         panel = page.width / columns - page.points(_AXES)
         figure = draw_curves(
             rows,
-            symbol="β" if row.enters == "moderator" else row.symbol,
+            symbol=_SYMBOLS.get(row.enters, row.symbol),
             title=_axis_title(ensemble, row, output_scale),
             sizes={"size": page.text, "panel": panel, "page": page},
         )
@@ -231,7 +235,7 @@ def _panel(
             y="Publication weight",
             page=page,
         )
-    title = row.component.title if row.enters == "moderator" else row.title
+    title = row.component.title if row.enters in _SYMBOLS else row.title
     room, size = page.width / columns - page.points(_BESIDE), page.text
     return (
         figure

@@ -25,11 +25,12 @@ from pyrobma.ensemble.quantities import (
     posterior,
 )
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.ensemble.spread import scale_design, scale_settings
 from pyrobma.plots.densities import check_points
 from pyrobma.plots.estimates import check_interval, converted
 from pyrobma.plots.regression_drawing import draw_lines
 from pyrobma.plots.regression_levels import draw_level_rows
-from pyrobma.plots.settings import Lines, levels_of_rows, lines_of
+from pyrobma.plots.settings import Lines, Setting, levels_of_rows, lines_of
 from pyrobma.plots.theme import Size
 
 _COLUMNS: Final = (
@@ -91,7 +92,9 @@ def regression_frame(
     that of the type "effect": without publication bias, whatever the models say of it.
     Moderators that are not in the term are at their reference: numbers at their mean,
     factors at the unweighted mean of their levels, or at the first for treatment
-    contrasts. Estimates are as they were given, not adjusted for other moderators.
+    contrasts. Heterogeneity is that at the same values where its moderators are those
+    of the term, so that the interval of a new study widens with it. Estimates are as
+    they were given, not adjusted for other moderators.
     """
     moderators = moderators_of(ensemble)
     own = moderators.term(term)
@@ -269,17 +272,32 @@ def _new_studies(
     """Return the intervals of true effects of new studies, shape (rows, 2)."""
     if lines is None:
         quantities = marginal(moderators_of(ensemble), term)
-        found = [new_effect(ensemble, given=given, quantity=q) for q in quantities]
+        ratios = scale_settings(ensemble.task, term) or (None,) * len(quantities)
+        found = [
+            new_effect(ensemble, given=given, quantity=q, log_ratio=ratio)
+            for q, ratio in zip(quantities, ratios, strict=True)
+        ]
     else:
         draws = ensemble.joint(given=given, size=_FEW_DRAWS)
         study = Predictor(ensemble.task, draws)
         found = [
-            NormalMixture(draws.weights, mean, study.new_sd)
+            NormalMixture(draws.weights, mean, sd)
             for setting in lines.settings
-            for mean in study.mean_at(setting.design)
+            for mean, sd in zip(
+                *np.broadcast_arrays(
+                    study.mean_at(setting.design), _spread(study, setting)
+                ),
+                strict=True,
+            )
         ]
     convert = extended_converter(ensemble.task, output_scale)
     return convert(np.array([effect.quantiles(ends) for effect in found]))
+
+
+def _spread(study: Predictor, setting: Setting) -> FloatArray:
+    """Return the standard deviation of true effects along a line."""
+    design = scale_design(study.task, setting.coded, len(setting.design))
+    return study.new_sd[None] if design is None else study.sd_at(design)
 
 
 def _estimates(

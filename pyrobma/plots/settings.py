@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,10 +30,13 @@ class Setting:
         Levels of factors and values of numbers; "" if there is nothing to fix.
     design : array of shape (n, P)
         Rows of the design along the line.
+    coded : mapping of str to array of shape (n, columns)
+        The variables of the term there, as they are coded.
     """
 
     level: str
     design: FloatArray
+    coded: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +115,27 @@ def lines_of(moderators: Moderators, term: Term, n: int) -> Lines | None:
         coded = _followed(moderators, source, x)
     others = [moderators.coding(name) for name in term.variables if name not in coded]
     settings = tuple(
-        Setting(
-            ", ".join(label for label, _ in some),
-            moderators.rows(
-                {
-                    **coded,
-                    **{
-                        c.name: np.tile(row, (n, 1))
-                        for c, (_, row) in zip(others, some, strict=True)
-                    },
-                },
-                n,
-            ),
-        )
+        _setting(moderators, coded, others, some, n)
         for some in itertools.product(*map(_values, others))
     )
     levels = levels_of_rows(others) if all(c.factor for c in others) else None
     return Lines(title, x, values, settings, levels or ("",) * len(values))
+
+
+def _setting(
+    moderators: Moderators,
+    coded: Mapping[str, FloatArray],
+    others: Sequence[Coding],
+    some: Sequence[tuple[str, FloatArray]],
+    n: int,
+) -> Setting:
+    """Return the line where other variables have some values."""
+    fixed = {
+        c.name: np.tile(row, (n, 1)) for c, (_, row) in zip(others, some, strict=True)
+    }
+    every = {**coded, **fixed}
+    level = ", ".join(label for label, _ in some)
+    return Setting(level, moderators.rows(every, n), every)
 
 
 def levels_of_rows(factors: Sequence[Coding]) -> tuple[str, ...] | None:

@@ -30,8 +30,10 @@ from pyrobma.summary import (
     terms_table,
     true_effects_table,
 )
+from pyrobma.summary.evidence import scale_terms_table
 from pyrobma.summary.grid import by_row
 from pyrobma.summary.notes import scale_notes
+from pyrobma.summary.scale import scale_coefficients_table
 
 MANY_PAIRS: Final = 100
 """Pairs of levels above which no table of contrasts is made unasked."""
@@ -60,7 +62,9 @@ def tables(
     dict of str to Table
         Names are good for files. With moderators also ``estimates_mods_original``
         (coefficients per unit of numbers), ``marginal_means`` and, for each factor
-        with no more than `MANY_PAIRS` pairs of levels, ``contrasts_<factor>``.
+        with no more than `MANY_PAIRS` pairs of levels, ``contrasts_<factor>``. With
+        moderators of heterogeneity ``components_scale``, ``estimates_scale``, ``tau``
+        and ``variance_ratios``.
 
     Raises
     ------
@@ -120,6 +124,7 @@ def _makers(
     moderated = ensemble.task.moderators is not None
     yield "components", partial(components_table, ensemble)
     yield "components_mods", partial(terms_table, ensemble)
+    yield "components_scale", partial(scale_terms_table, ensemble)
     yield "estimates", estimates
     if moderated:
         yield "estimates_mods", coefficients
@@ -128,6 +133,10 @@ def _makers(
     yield "estimates_conditional", partial(estimates, conditional=True)
     if moderated:
         yield "estimates_mods_conditional", partial(coefficients, conditional=True)
+    if ensemble.task.scale_moderators is not None:
+        of_tau = partial(scale_coefficients_table, ensemble, _PROBS)
+        yield "estimates_scale", of_tau
+        yield "estimates_scale_conditional", partial(of_tau, conditional=True)
     yield from _moderator_makers(ensemble, output_scale)
     yield "pooled", lambda: pooled_effect(ensemble, **scale).tables
     yield "heterogeneity", lambda: heterogeneity_summary(ensemble, **scale).tables

@@ -14,7 +14,7 @@ from pyrobma.ensemble import Ensemble, Inclusion
 from pyrobma.ensemble.quantiles import check_probs
 from pyrobma.errors import DataError
 from pyrobma.summary.grid import by_row
-from pyrobma.summary.notes import hierarchical_notes, scale_notes
+from pyrobma.summary.notes import hierarchical_notes, scale_notes, tau_notes
 from pyrobma.summary.table import Table
 
 
@@ -112,6 +112,11 @@ def compare(
             *given,
             *_repeated(ensembles.values()),
             *scale_notes(first, output_scale),
+            *(
+                f"{n}: {note}"
+                for n, each in ensembles.items()
+                for note in tau_notes(each)
+            ),
         ),
     )
 

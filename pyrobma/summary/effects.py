@@ -27,7 +27,7 @@ from pyrobma.summary.estimates import digit_notes, estimate, estimate_formats
 from pyrobma.summary.grid import effect_format
 from pyrobma.summary.heading import heading
 from pyrobma.summary.heterogeneity import prediction_note
-from pyrobma.summary.notes import learning_notes, scale_notes
+from pyrobma.summary.notes import learning_notes, scale_notes, tau_notes
 from pyrobma.summary.table import Summary, Table
 
 
@@ -158,6 +158,7 @@ def _pooled(
         prediction_note(rows["PI"]),
         *learning_notes(ensemble),
         *scale_notes(ensemble, output_scale, linear=""),
+        *tau_notes(ensemble),
     )
     if moderators is not None:
         notes += (

@@ -12,8 +12,9 @@ from pyrobma._format import Format, error
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
+from pyrobma.models import coded_columns
 from pyrobma.summary.grid import PAD, by_row
-from pyrobma.summary.notes import learning_notes, scale_notes, weight_notes
+from pyrobma.summary.notes import learning_notes, scale_notes, tau_notes, weight_notes
 from pyrobma.summary.table import Table
 
 ERRORS: Final = ("error(Mean)", "error(Quantiles)")
@@ -28,8 +29,10 @@ def estimates_table(
     conditional: bool = False,
 ) -> Table:
     """Tabulate averaged (or conditional) estimates of every parameter."""
-    moderators = ensemble.task.moderators  # whose coefficients have their own table
-    terms = () if moderators is None else moderators.labels
+    # Coefficients of moderators have their own tables.
+    task = ensemble.task
+    made = coded_columns(task.moderators, task.scale_moderators)
+    terms = [column.parameter.name for column in made]
     shown = tuple(name for name in ensemble.parameters if name not in terms)
     if conditional:
         tested = {c for model in ensemble.space.models for c in model.alternative}
@@ -48,6 +51,7 @@ def estimates_table(
     grid = ensemble.p_values
     notes = learning_notes(ensemble)
     notes += scale_notes(ensemble, output_scale, without=terms)
+    notes += tau_notes(ensemble) if "tau" in rows else ()
     notes += weight_notes(None if grid is None else grid.sides)
     symbols = ensemble.unknowns.latex
     formats = estimate_formats(frame, output_scale)

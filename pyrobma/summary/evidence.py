@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,28 @@ from pyrobma._format import (
 )
 from pyrobma.effects import Moderators
 from pyrobma.ensemble import Ensemble
+from pyrobma.models import (
+    ModelSpace,
+    coded_columns,
+    heterogeneous,
+    plain_name,
+    scale_name,
+)
 from pyrobma.models.terms import keeping_heredity
 from pyrobma.parameters import EFFECT
 from pyrobma.summary.notes import hierarchical_notes, learning_notes
 from pyrobma.summary.table import Table
+
+_HEREDITY: Final = "Interactions are only in models that have all of their parts."
 
 
 def components_table(
     ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
 ) -> Table:
     """Tabulate prior and posterior probability and Bayes factor of each component."""
-    moderators = ensemble.task.moderators
-    terms = () if moderators is None else moderators.names
+    task = ensemble.task
+    made = coded_columns(task.moderators, task.scale_moderators)
+    terms = {column.parameter.component.name for column in made}
     found = ensemble.inclusion
     table = _evidence_table(
         "Components summary:", ensemble, found[~found.index.isin(terms)], log_bf, bf01
@@ -52,6 +63,36 @@ def terms_table(
     return replace(table, notes=(*table.notes, *_term_notes(ensemble, moderators)))
 
 
+def scale_terms_table(
+    ensemble: Ensemble, *, log_bf: bool = False, bf01: bool = False
+) -> Table | None:
+    """Tabulate the same for moderators of heterogeneity, among models with some."""
+    moderators, tested = (
+        ensemble.task.scale_moderators,
+        list(ensemble.tested_scale_terms),
+    )
+    if moderators is None or not tested:
+        return None
+    found = ensemble.inclusion.loc[tested]
+    among = heterogeneous(ensemble.space)
+    table = _evidence_table(
+        "Heterogeneity moderators summary:", ensemble, found, log_bf, bf01,
+        int(among.sum()),
+    )  # fmt: skip
+    notes = ["Among models with heterogeneity, given which probabilities are."]
+    some = ModelSpace(
+        tuple(m for m, is_in in zip(ensemble.space, among, strict=True) if is_in)
+    )
+    interactions = any(len(term.variables) > 1 for term in moderators.terms)
+    if interactions and all(keeping_heredity(some, moderators, scale_name)):
+        notes.append(_HEREDITY)
+    return replace(
+        table,
+        frame=table.frame.rename(index=plain_name),
+        notes=(*table.notes, *notes),
+    )
+
+
 def _term_notes(ensemble: Ensemble, moderators: Moderators) -> tuple[str, ...]:
     """Say what the tests of terms, and that of the effect beside them, mean."""
     effect = ensemble.members("effect")
@@ -64,7 +105,7 @@ def _term_notes(ensemble: Ensemble, moderators: Moderators) -> tuple[str, ...]:
         )
     interactions = any(len(term.variables) > 1 for term in moderators.terms)
     if interactions and all(keeping_heredity(ensemble.space, moderators)):
-        notes.append("Interactions are only in models that have all of their parts.")
+        notes.append(_HEREDITY)
     return tuple(notes)
 
 
@@ -78,12 +119,18 @@ def bias_table(
 
 
 def _evidence_table(
-    title: str, ensemble: Ensemble, found: pd.DataFrame, log_bf: bool, bf01: bool
+    title: str,
+    ensemble: Ensemble,
+    found: pd.DataFrame,
+    log_bf: bool,
+    bf01: bool,
+    among: int | None = None,
 ) -> Table:
     name, values, texts = bayes_factors(
         found["log_bf"], log_bf, bf01, found["log_bf_mcse"]
     )
-    models = tuple(f"{n}/{len(ensemble.fits)}" for n in found["models"])
+    total = len(ensemble.fits) if among is None else among
+    models = tuple(f"{n}/{total}" for n in found["models"])
     frame = pd.DataFrame(
         {
             "Models": models,

@@ -22,7 +22,8 @@ from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.estimates import digit_notes, estimate, estimate_formats
 from pyrobma.summary.heading import heading
 from pyrobma.summary.models import model_titles
-from pyrobma.summary.notes import learning_notes, scale_notes
+from pyrobma.summary.notes import learning_notes, scale_notes, tau_notes
+from pyrobma.summary.scale import tau_table, variance_ratios_table
 from pyrobma.summary.summaries import kind_of
 from pyrobma.summary.table import Summary, Table
 
@@ -65,7 +66,10 @@ def heterogeneity_summary(
     Summary
         Table ``heterogeneity``, with `conditional` also ``heterogeneity_conditional``;
         or ``model_1``, ``model_2``, ... Rows: PI, the true effect of a new study
-        (`prediction_interval`), and the measures of `heterogeneity`.
+        (`prediction_interval`), and the measures of `heterogeneity`. With moderators of
+        heterogeneity also ``tau``, tau at their values (numbers at their mean and one
+        standard deviation to either side, factors at their levels), and
+        ``variance_ratios`` between these.
 
     Raises
     ------
@@ -92,6 +96,13 @@ def heterogeneity_summary(
         tables["heterogeneity_conditional"] = _table(
             ensemble, "Conditional heterogeneity:", output_scale, levels, True
         )
+    if ensemble.task.scale_moderators is not None:
+        tables["tau"] = tau_table(ensemble, output_scale, levels)
+        if conditional:
+            tables["tau_conditional"] = tau_table(
+                ensemble, output_scale, levels, conditional=True
+            )
+        tables["variance_ratios"] = variance_ratios_table(ensemble, levels)
     return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
 
 
@@ -137,6 +148,12 @@ def _table(
     notes += scale_notes(ensemble, output_scale, linear=linear)
     if "PI" in rows:
         notes = (prediction_note(rows["PI"]), *notes)
+    notes += tau_notes(ensemble)
+    if ensemble.task.scale_moderators is not None:
+        notes += (
+            "PI and parts of tau are likewise; I2 and H2 have the mean variance of the "
+            "rows.",
+        )
     if clustered:
         notes = (*notes, _cluster_note(ensemble, conditional, given))
     formats = estimate_formats(frame, output_scale)

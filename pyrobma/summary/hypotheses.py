@@ -24,7 +24,9 @@ from pyrobma.ensemble.quantities import (
     intercept,
     marginal,
 )
+from pyrobma.ensemble.spread import scale_coefficients
 from pyrobma.errors import DataError
+from pyrobma.models import scale_name
 from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.heading import heading
 from pyrobma.summary.table import Summary, Table
@@ -62,7 +64,8 @@ def hypothesis(ensemble: Ensemble, *texts: str) -> Summary:
         or a chain of them, ``"g[a] > g[b] > g[c]"``. Names are those of the tables:
         ``measure[direct]`` is the mean effect at a level, ``measure[dif: direct]`` its
         deviation, ``age[1SD]`` the mean effect at a value, ``age`` the coefficient;
-        mu, tau, rho, PET and PEESE; all on the prior scale.
+        ``tau ~ age`` and ``tau ~ measure[dif: direct]`` coefficients of log tau; mu,
+        tau, rho, PET and PEESE; all on the prior scale.
 
     Returns
     -------
@@ -126,6 +129,12 @@ def _names(ensemble: Ensemble) -> dict[str, _Sum]:
         rows = [intercept(), *coefficients(moderators)]
         rows += [r for term in moderators.terms for r in marginal(moderators, term)]
         found |= {row.label: _Sum(dict(row.weights), 0.0) for row in rows}
+    of_tau = ensemble.task.scale_moderators
+    if of_tau is not None:
+        found |= {
+            scale_name(row.label): _Sum(dict(row.weights), 0.0)
+            for row in scale_coefficients(of_tau)
+        }
     return found
 
 
@@ -185,7 +194,8 @@ def _equal(
     value = -difference.constant
     rows = [ensemble.unknowns[name] for name in difference.weights]
     given = _open(ensemble, [difference])
-    if all(row.in_mean for row in rows):
+    of_tau = len(rows) > 1 and all(row.enters == "scale" for row in rows)
+    if of_tau or all(row.in_mean for row in rows):
         quantity = Quantity("", "", "coefficient", tuple(difference.weights.items()))
         found = point_evidence(ensemble, quantity, value, given)
         log_bf, mcse = found.log_bf, found.log_bf_mcse
@@ -196,7 +206,7 @@ def _equal(
     else:
         raise DataError(
             f"texts: expected an equation of effects and coefficients, or of one other "
-            f"unknown and a number; got {text!r}."
+            f"unknown and a number, or of coefficients of log tau; got {text!r}."
         )
     return {
         "Prior prob.": math.nan,

@@ -16,7 +16,7 @@ from pyrobma.fit import Fit
 from pyrobma.parameters import weight_name
 from pyrobma.summary.grid import by_row
 from pyrobma.summary.models import model_titles
-from pyrobma.summary.notes import scale_notes, weight_notes
+from pyrobma.summary.notes import scale_notes, tau_notes, weight_notes
 from pyrobma.summary.table import Table
 
 
@@ -36,7 +36,7 @@ def individual_table(
         model_titles(ensemble, log_bf=log_bf, bf01=bf01)[number - 1],
         output_scale,
         probs,
-        scale_notes(ensemble, output_scale),
+        scale_notes(ensemble, output_scale) + tau_notes(ensemble),
     )
 
 
@@ -51,7 +51,7 @@ def individual_tables(
     """Return `individual_table` of every model, ``model_1``, ``model_2``, ..."""
     # What they share takes a look at all models, and so is found once.
     titles = model_titles(ensemble, log_bf=log_bf, bf01=bf01)
-    notes = scale_notes(ensemble, output_scale)
+    notes = scale_notes(ensemble, output_scale) + tau_notes(ensemble)
     return {
         f"model_{i}": _table(ensemble, fit, title, output_scale, probs, notes)
         for i, (fit, title) in enumerate(

@@ -30,6 +30,9 @@ from pyrobma.ensemble.quantities import (
     posterior,
 )
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.ensemble.spread import log_ratios, tau_at, variance_ratio
+from pyrobma.models import heterogeneous, scale_name
+from pyrobma.models.task import tau_reference
 from pyrobma.parameters import BIAS
 from pyrobma.summary.grid import effect_format
 from pyrobma.summary.heading import cluster_counts, method_name
@@ -85,6 +88,7 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
             *_evidence(ensemble),
             _estimates(ensemble, target),
             *_moderation(ensemble, target),
+            *_scale_moderation(ensemble, target),
             *_prediction(ensemble, target),
             *learning_notes(ensemble),
             *_precision(ensemble, target),
@@ -128,9 +132,8 @@ def _evidence(ensemble: Ensemble) -> list[str]:
     """Say what the data favour, of what some but not all models have."""
     decided, undecided = [], []
     for component in ensemble.components:
-        members = ensemble.members(component)
         found = ensemble.evidence(component)
-        if members.all() or not members.any() or not math.isfinite(found.log_bf):
+        if not math.isfinite(found.log_bf):
             continue
         if component == "hierarchical" and not tests_clusters(ensemble):
             continue
@@ -253,6 +256,50 @@ def _slope(
     return f"{text[0].upper()}{text[1:]}{where}."
 
 
+def _scale_moderation(ensemble: Ensemble, scale: Measure) -> list[str]:
+    """Say how heterogeneity differs with each of its moderators, given that it does."""
+    moderators = ensemble.task.scale_moderators
+    if moderators is None:
+        return []
+    sentences = []
+    for term in moderators.terms:
+        name = scale_name(term.name)
+        members = ensemble.members(name)
+        if len(term.variables) > 1 or not members.any():
+            continue
+        rows = log_ratios(moderators, term)
+        every = members[heterogeneous(ensemble.space)].all()
+        if term.factor:
+            found = [
+                tau_at(ensemble, row, given=members, output_scale=scale) for row in rows
+            ]
+            means = [mixed.mean() for mixed in found]
+            parts = []
+            for place in (int(np.argmax(means)), int(np.argmin(means))):
+                low, high = found[place].quantiles([0.025, 0.975])
+                mean, low, high = _written(means[place], low, high)
+                level = rows[place].label.removeprefix(term.name)[1:-1]
+                parts.append(f"at {level} (tau = {mean} [{low}, {high}])")
+            given = "" if every else ", given that it differs between them,"
+            sentences.append(
+                f"Of the levels of {term.name}{given} heterogeneity was largest "
+                f"{parts[0]} and smallest {parts[1]}."
+            )
+        elif len(term.labels) == 1:
+            ratio = variance_ratio(ensemble, rows[2].minus(rows[1]), given=members)
+            middle, low, high = _written(*ratio.quantiles([0.5, 0.025, 0.975]))
+            coding = moderators.coding(term.variables[0])
+            sd = float(coding.spread[0] * coding.sd[0])
+            given = "" if every else "Given that heterogeneity depends on it, "
+            text = (
+                f"{given}the variance of true effects was {middle} [{low}, {high}] "
+                f"times as large for one standard deviation ({sd:.4g}) more of "
+                f"{term.name} (median)"
+            )
+            sentences.append(f"{text[0].upper()}{text[1:]}.")
+    return sentences
+
+
 def _spread(ensemble: Ensemble, scale: Measure) -> str:
     """Say how much true effects differ, and within clusters how they agree."""
     found = heterogeneity(ensemble, output_scale=scale)
@@ -263,7 +310,9 @@ def _spread(ensemble: Ensemble, scale: Measure) -> str:
     if scale not in (ensemble.task.prior_scale, linear_measure(scale)):
         other = _scale(linear_measure(scale))
     mean, low, high = _written(tau.mean(), *tau.quantiles([0.025, 0.975]))
-    text = "The standard deviation of true effects (tau) was "
+    moderators = ensemble.task.scale_moderators
+    at = "" if moderators is None else f" {tau_reference(moderators)}"
+    text = f"The standard deviation of true effects (tau){at} was "
     fixed_tau = tau.sd() == 0
     text += f"fixed at {mean}{other}" if fixed_tau else f"{mean}{other} [{low}, {high}]"
     if "ICC" not in found:
@@ -285,8 +334,10 @@ def _prediction(ensemble: Ensemble, scale: Measure) -> list[str]:
         return []
     found = prediction_interval(ensemble, output_scale=scale)
     low, high = _written(found["0.025"], found["0.975"], scale=scale)
+    moderators = ensemble.task.scale_moderators
+    at = "" if moderators is None else f" {tau_reference(moderators)}"
     return [
-        "The 95 % prediction interval for the true effect of a new study was "
+        f"The 95 % prediction interval for the true effect of a new study{at} was "
         f"[{low}, {high}]."
     ]
 
@@ -296,7 +347,7 @@ def _precision(ensemble: Ensemble, scale: Measure) -> list[str]:
     names = [
         name
         for name in ensemble.components
-        if ensemble.members(name).any() and not ensemble.members(name).all()
+        if math.isfinite(ensemble.evidence(name).log_bf)
     ]
     errors = {name: ensemble.evidence(name).log_bf_mcse for name in names}
     largest = max(errors.values(), default=0.0)

@@ -74,7 +74,7 @@ def coefficients_table(
         frame.insert(len(frame.columns) - 1 - len(ERRORS), "P(=0)", frame.pop("P(=0)"))
     kind = "Conditional" if conditional else "Model-averaged"
     notes = scale_notes(ensemble, output_scale, linear="coefficients")
-    notes += _coding_notes(moderators, standardized)
+    notes += coding_notes(moderators, standardized)
     formats = estimate_formats(
         frame.drop(columns="P(=0)", errors="ignore"), output_scale
     )
@@ -92,34 +92,35 @@ def absent(ensemble: Ensemble, row: Quantity) -> float:
     return float(ensemble.post_prob[fixed == 0].sum())
 
 
-def _coding_notes(moderators: Moderators, standardized: bool) -> tuple[str, ...]:
+def coding_notes(
+    moderators: Moderators, standardized: bool, where: str = "the intercept"
+) -> tuple[str, ...]:
+    """Say what a unit of coefficients is, and what is at the reference."""
     notes = []
+    own = "the effect at" if where == "the intercept" else "at"
     numbers = [c for c in moderators.codings if not c.factor and c.n == 1]
     scaled = [c for c in numbers if c.sd[0] != 1]
     if scaled and standardized:
         parts = [f"{c.name} (mean {c.centre[0]:.5g}, sd {c.sd[0]:.5g})" for c in scaled]
         notes.append(
-            f"Coefficients are per standard deviation of {listed(parts)}; the "
-            "intercept is the effect at the means."
+            f"Coefficients are per standard deviation of {listed(parts)}; {where} is "
+            f"{own} the means."
         )
     elif numbers:
         which = listed([c.name for c in numbers])
         at = "0" if not standardized or not any(c.centre[0] for c in numbers) else ""
         at = at or listed([f"{c.name} = {c.centre[0]:.5g}" for c in numbers])
-        notes.append(
-            f"Coefficients are per unit of {which}; the intercept is the effect at "
-            f"{at}."
-        )
+        notes.append(f"Coefficients are per unit of {which}; {where} is {own} {at}.")
     if any(c.deviations for c in moderators.codings):
         notes.append(
             "[dif: level] is the deviation of a level from the unweighted mean of all "
-            "levels, where the intercept is."
+            f"levels, where {where} is."
         )
     for coding in moderators.codings:
         if coding.contrasts == "treatment":
             notes.append(
                 f"[dif: level] of {coding.name} is the difference from "
-                f"{coding.levels[0]}, where the intercept is."
+                f"{coding.levels[0]}, where {where} is."
             )
     return tuple(notes)
 
@@ -195,7 +196,7 @@ def marginal_means(
                 *scale_notes(ensemble, output_scale, linear=""),
                 "Bayes factors: against a mean of 0, among models with an effect or "
                 "the term.",
-                *_setting_notes(moderators, chosen),
+                *setting_notes(moderators, chosen),
             ),
         )  # fmt: skip
     return Summary(heading(ensemble), tables, ensemble_warnings(ensemble))
@@ -343,7 +344,8 @@ def _error(value: float) -> str:
     return decimal(value, 0) if np.isnan(value) else error(value)
 
 
-def _setting_notes(moderators: Moderators, terms: Sequence[Term]) -> tuple[str, ...]:
+def setting_notes(moderators: Moderators, terms: Sequence[Term]) -> tuple[str, ...]:
+    """Say which values of numbers tables show."""
     shown = {name for term in terms for name in term.variables}
     numbers = [
         c for c in moderators.codings if not c.factor and c.n == 1 and c.name in shown

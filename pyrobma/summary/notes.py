@@ -9,6 +9,7 @@ import numpy as np
 from pyrobma._format import listed, sided
 from pyrobma.effects import MEASURE_NAMES, Measure, linear_measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.models.task import tau_reference
 from pyrobma.parameters import BIAS, HETEROGENEITY, HIERARCHICAL
 
 
@@ -49,6 +50,14 @@ def scale_notes(
         if linear:
             note += f" ({linear} on the {MEASURE_NAMES[other]} scale)"
     return (f"{note}; priors are on the {MEASURE_NAMES[prior_scale]} scale.",)
+
+
+def tau_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    """Say where tau is, if it has moderators."""
+    moderators = ensemble.task.scale_moderators
+    if moderators is None:
+        return ()
+    return (f"tau is the heterogeneity {tau_reference(moderators)}.",)
 
 
 def tests_clusters(ensemble: Ensemble) -> bool:

@@ -12,11 +12,17 @@ from pyrobma.errors import DataError
 from pyrobma.summary.checks import ensemble_warnings
 from pyrobma.summary.diagnostics import diagnostics_table
 from pyrobma.summary.estimates import estimates_table
-from pyrobma.summary.evidence import bias_table, components_table, terms_table
+from pyrobma.summary.evidence import (
+    bias_table,
+    components_table,
+    scale_terms_table,
+    terms_table,
+)
 from pyrobma.summary.heading import heading
 from pyrobma.summary.individual import individual_tables
 from pyrobma.summary.models import models_table
 from pyrobma.summary.moderators import coefficients_table
+from pyrobma.summary.scale import scale_coefficients_table
 from pyrobma.summary.table import Summary, Table
 
 SummaryType: TypeAlias = Literal["ensemble", "models", "diagnostics", "individual"]
@@ -64,7 +70,8 @@ def summarise(
     Summary
         Printable; each table is also a DataFrame attribute, e.g. ``.components`` and
         ``.estimates``. With moderators also ``.components_mods``, ``.estimates_mods``
-        and, with `conditional`, ``.estimates_mods_conditional``.
+        and, with `conditional`, ``.estimates_mods_conditional``; with moderators of
+        heterogeneity the same with ``scale`` in the place of ``mods``.
 
     Raises
     ------
@@ -77,15 +84,21 @@ def summarise(
     tables: dict[str, Table]
     if kind == "ensemble":
         with_mods = ensemble.task.moderators is not None
+        with_scale = ensemble.task.scale_moderators is not None
         tables = {"components": components_table(ensemble, log_bf=log_bf, bf01=bf01)}
         terms = terms_table(ensemble, log_bf=log_bf, bf01=bf01)
         if terms is not None:
             tables["components_mods"] = terms
+        of_tau = scale_terms_table(ensemble, log_bf=log_bf, bf01=bf01)
+        if of_tau is not None:
+            tables["components_scale"] = of_tau
         tables["estimates"] = estimates_table(ensemble, output_scale, levels)
         if with_mods:
             tables["estimates_mods"] = coefficients_table(
                 ensemble, output_scale, levels, standardized=standardized
             )
+        if with_scale:
+            tables["estimates_scale"] = scale_coefficients_table(ensemble, levels)
         if bias_components and ensemble.bias_components:
             tables["components_bias"] = bias_table(ensemble, log_bf=log_bf, bf01=bf01)
         if conditional:
@@ -97,6 +110,10 @@ def summarise(
                     ensemble, output_scale, levels, conditional=True,
                     standardized=standardized,
                 )  # fmt: skip
+            if with_scale:
+                tables["estimates_scale_conditional"] = scale_coefficients_table(
+                    ensemble, levels, conditional=True
+                )
     elif kind == "models":
         tables = {"models": models_table(ensemble, log_bf=log_bf, bf01=bf01)}
     elif kind == "diagnostics":

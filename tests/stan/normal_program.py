@@ -141,6 +141,8 @@ class Case:
             "x": [[] for _ in self.y],
             "B": len(self.terms),
             "bias": self.bias.tolist(),
+            "S": 0,
+            "w": [[] for _ in self.y],
             "family": [FAMILIES[prior.family] for prior in priors],
             "par": [[*prior.parameters, 0.0, 0.0][:3] for prior in priors],
             "low": [low for low, _ in ends],

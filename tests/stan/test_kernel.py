@@ -81,6 +81,23 @@ def cases() -> Iterator[tuple[str, SelectionCase]]:
                         changes=moderated(mixed),
                     ),
                 )  # fmt: skip
+    for label in ("large", "mixed", "alone"):
+        for sides in (1, 2):
+            each = sizes[label]
+            yield (
+                f"heterogeneity of each row, {label} {sides}",
+                case(each, free, sides=sides, rule=rule, changes=scaled(each)),
+            )
+    yield (
+        "and correlations for it",
+        case(
+            mixed, bias, data_measure="logOR", prior_measure="d", rule=rule,
+            changes=moderated(mixed) | scaled(mixed) | {
+                "intercept": np.linspace(0.5, 1.5, sum(mixed)).tolist(),
+                "loading": np.linspace(-1.0, 1.2, sum(mixed)).tolist(),
+            },
+        ),
+    )  # fmt: skip
     yield (
         "loadings and intercepts",
         case(
@@ -99,15 +116,21 @@ def moderated(sizes: tuple[int, ...]) -> dict[str, Any]:
     return {"P": 2, "x": (0.3 * rng.normal(size=(sum(sizes), 2))).tolist()}
 
 
+def scaled(sizes: tuple[int, ...]) -> dict[str, Any]:
+    """Two moderators of heterogeneity, the second of them fixed."""
+    rng = np.random.default_rng(6)
+    return {"S": 2, "w": (0.5 * rng.normal(size=(sum(sizes), 2))).tolist()}
+
+
 def data(subject: SelectionCase) -> str:
     found = subject.data()
-    P = found["P"]
+    P, S = found["P"], found["S"]
     for name, mine in {
         "family": [1, 0], "par": [[0.0, 1.0, 0.0], [0.2, 0.0, 0.0]],
         "low": ["-Infinity"] * 2, "high": ["Infinity"] * 2,
     }.items():  # fmt: skip
         old = found[name]
-        found[name] = [*old[:3], *mine[:P], *old[3:]]
+        found[name] = [*old[:3], *mine[:P], *old[3:], *mine[:S]]
     return (
         json.dumps(found)
         .replace('"Infinity"', "Infinity")

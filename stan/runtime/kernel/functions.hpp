@@ -13,16 +13,17 @@
 namespace pyrobma {
 
 // The unknowns of a call in one array, in the order of `Unknowns`.
-template <typename T, typename M, typename C, typename A, typename W, typename B,
-          typename O>
+template <typename T, typename M, typename C, typename A, typename D, typename W,
+          typename B, typename O>
 class Arguments {
  public:
-  Arguments(const M& mu, const C& coef, const A& amount, const W& within,
-            const B& between, const O& omega)
-      : coef_(coef.size()), omega_(omega.size()) {
+  Arguments(const M& mu, const C& coef, const A& amount, const D& tau_coef,
+            const W& within, const B& between, const O& omega)
+      : coef_(coef.size()), tau_coef_(tau_coef.size()), omega_(omega.size()) {
     add(mu);
     for (int i = 0; i < coef_; ++i) add(coef.coeff(i));
     add(amount);
+    for (int i = 0; i < tau_coef_; ++i) add(tau_coef.coeff(i));
     add(within);
     add(between);
     for (int i = 0; i < omega_; ++i) add(omega.coeff(i));
@@ -58,11 +59,13 @@ class Arguments {
 
   template <typename Number>
   Unknowns<Number> at(Number* first) const {
-    Number* next = first + 1 + coef_;
-    return {first, first + 1, next, next + 1, next + 2, next + 3};
+    Number* amount = first + 1 + coef_;
+    Number* next = amount + 1 + tau_coef_;
+    return {first, first + 1, amount, amount + 1, next, next + 1, next + 2};
   }
 
   int coef_;
+  int tau_coef_;
   int omega_;
   std::vector<double> values_;
   std::vector<int> places_;
@@ -71,34 +74,36 @@ class Arguments {
 
 template <typename Y, typename X, typename Cut>
 SelectedRows selected_rows(const Y& y, const Y& v, const Y& intercept, const Y& loading,
-                           const X& x, const X& bias, const Cut& cut) {
+                           const X& x, const X& bias, const X& w, const Cut& cut) {
   return {static_cast<int>(y.size()),
           static_cast<int>(x.cols()),
           static_cast<int>(bias.cols()),
+          static_cast<int>(w.cols()),
           y.data(),
           v.data(),
           intercept.data(),
           loading.data(),
           x.data(),
           bias.data(),
+          w.data(),
           cut.data()};
 }
 
 }  // namespace pyrobma
 
 template <typename Y, typename X, typename Cut, typename N, typename M, typename C,
-          typename A, typename W, typename B, typename O>
-stan::return_type_t<M, C, A, W, B, O> selected_clusters(
+          typename A, typename D, typename W, typename B, typename O>
+stan::return_type_t<M, C, A, D, W, B, O> selected_clusters(
     const Y& y, const Y& v, const Y& intercept, const Y& loading, const X& x,
     const X& bias, const Cut& cut, const std::vector<int>& start,
     const std::vector<int>& size, const N& node, const N& log_weight, const M& mu,
-    const C& coef, const A& amount, const W& within, const B& root, const O& omega,
-    int lowest, int sides, double scale, int plain, int exact, int from, int to,
-    std::ostream*) {
-  using T = stan::return_type_t<M, C, A, W, B, O>;
-  const pyrobma::Arguments<T, M, C, A, W, B, O> arguments(mu, coef, amount, within, root,
-                                                          omega);
-  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, cut);
+    const C& coef, const A& amount, const D& tau_coef, const X& w, const W& within,
+    const B& root, const O& omega, int lowest, int sides, double scale, int plain,
+    int exact, int from, int to, std::ostream*) {
+  using T = stan::return_type_t<M, C, A, D, W, B, O>;
+  const pyrobma::Arguments<T, M, C, A, D, W, B, O> arguments(
+      mu, coef, amount, tau_coef, within, root, omega);
+  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, w, cut);
   const pyrobma::Clusters clusters = {static_cast<int>(start.size()),
                                       start.data(),
                                       size.data(),
@@ -114,16 +119,17 @@ stan::return_type_t<M, C, A, W, B, O> selected_clusters(
 }
 
 template <typename Y, typename X, typename Cut, typename M, typename C, typename A,
-          typename W, typename B, typename O>
-stan::return_type_t<M, C, A, W, B, O> selected_alone(
+          typename D, typename W, typename B, typename O>
+stan::return_type_t<M, C, A, D, W, B, O> selected_alone(
     const Y& y, const Y& v, const Y& intercept, const Y& loading, const X& x,
     const X& bias, const Cut& cut, const M& mu, const C& coef, const A& amount,
-    const W& within, const B& rho, const O& omega, int lowest, int sides, double scale,
-    int plain, int exact, int from, int to, std::ostream*) {
-  using T = stan::return_type_t<M, C, A, W, B, O>;
-  const pyrobma::Arguments<T, M, C, A, W, B, O> arguments(mu, coef, amount, within, rho,
-                                                          omega);
-  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, cut);
+    const D& tau_coef, const X& w, const W& within, const B& rho, const O& omega,
+    int lowest, int sides, double scale, int plain, int exact, int from, int to,
+    std::ostream*) {
+  using T = stan::return_type_t<M, C, A, D, W, B, O>;
+  const pyrobma::Arguments<T, M, C, A, D, W, B, O> arguments(
+      mu, coef, amount, tau_coef, within, rho, omega);
+  const auto rows = pyrobma::selected_rows(y, v, intercept, loading, x, bias, w, cut);
   return arguments.result([&](const pyrobma::Unknowns<double>* gradient) {
     return pyrobma::selected_alone(
         rows, {scale, plain, exact, from, to},

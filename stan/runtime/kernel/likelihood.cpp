@@ -40,12 +40,14 @@ Converted convert_effect(double x, int from, int to) {
 
 // What is computed of each estimate, and the derivatives by it.
 struct Columns {
-  std::vector<double> slope, mean, variance, unit, load;
+  std::vector<double> slope, mean, ratio, amount, variance, unit, load;
   std::vector<double> by_mean, by_variance, by_unit, by_load;
   std::vector<double> node, log_weight, room;
 
   void resize(int K) {
-    for (auto* column : {&slope, &mean, &variance, &unit, &load}) column->resize(K);
+    for (auto* column : {&slope, &mean, &ratio, &amount, &variance, &unit, &load}) {
+      column->resize(K);
+    }
     for (auto* column : {&by_mean, &by_variance, &by_unit, &by_load}) {
       column->assign(K, 0.0);
     }
@@ -82,6 +84,25 @@ void find_means(const SelectedRows& rows, const Mapping& map,
   }
 }
 
+// Heterogeneity of each estimate, and its ratio to that where the columns are 0.
+void find_amounts(const SelectedRows& rows, const Unknowns<const double>& at,
+                  Columns& c) {
+  for (int i = 0; i < rows.K; ++i) {
+    double log_ratio = 0;
+    for (int s = 0; s < rows.S; ++s) log_ratio += at.tau_coef[s] * rows.w[s * rows.K + i];
+    c.ratio[i] = rows.S > 0 ? std::exp(log_ratio) : 1;
+    c.amount[i] = *at.T * c.ratio[i];
+  }
+}
+
+void add_amount(const SelectedRows& rows, const Columns& c, int i, double by_amount,
+                const Unknowns<double>& to) {
+  *to.T += c.ratio[i] * by_amount;
+  for (int s = 0; s < rows.S; ++s) {
+    to.tau_coef[s] += c.amount[i] * by_amount * rows.w[s * rows.K + i];
+  }
+}
+
 void add_means(const SelectedRows& rows, const Columns& c, const Unknowns<double>& to) {
   for (int i = 0; i < rows.K; ++i) {
     const double by_effect = c.by_mean[i] * c.slope[i];
@@ -112,11 +133,12 @@ double selected_clusters(const SelectedRows& rows, const Mapping& map,
                          const Unknowns<double>* gradient) {
   const SelectionSums& sums = selection_sums();
   const int K = rows.K;
-  const double T = *at.T;
   Columns& c = columns();
   c.resize(K);
   find_means(rows, map, at, c);
+  find_amounts(rows, at, c);
   for (int i = 0; i < K; ++i) {
+    const double T = c.amount[i];
     c.variance[i] = rows.v[i] + T * T * *at.within;
     c.unit[i] = 1 / std::sqrt(2 * c.variance[i]);
     c.load[i] = *at.between * T * rows.loading[i];
@@ -177,8 +199,10 @@ double selected_clusters(const SelectedRows& rows, const Mapping& map,
   if (gradient) {
     add_means(rows, c, *gradient);
     for (int i = 0; i < K; ++i) {
+      const double T = c.amount[i];
       const double g = rows.loading[i] * c.by_load[i];
-      *gradient->T += 2 * T * *at.within * c.by_variance[i] + *at.between * g;
+      const double by_T = 2 * T * *at.within * c.by_variance[i] + *at.between * g;
+      add_amount(rows, c, i, by_T, *gradient);
       *gradient->within += T * T * c.by_variance[i];
       *gradient->between += T * g;
     }
@@ -191,17 +215,17 @@ double selected_alone(const SelectedRows& rows, const Mapping& map, const Steps&
                       const Unknowns<double>* gradient) {
   const SelectionSums& sums = selection_sums();
   const int K = rows.K;
-  const double T = *at.T;
   Columns& c = columns();
   c.resize(K);
   find_means(rows, map, at, c);
+  find_amounts(rows, at, c);
   // The part of T^2 that an estimate has; see alone_variances.
   const auto share = [&](int i) {
     const double square = rows.loading[i] * rows.loading[i];
     return map.plain ? 1.0 : *at.within + *at.between * square;
   };
   for (int i = 0; i < K; ++i) {
-    c.variance[i] = rows.v[i] + T * T * share(i);
+    c.variance[i] = rows.v[i] + c.amount[i] * c.amount[i] * share(i);
     c.unit[i] = 1 / std::sqrt(2 * c.variance[i]);
     c.load[i] = 0;
   }
@@ -227,7 +251,8 @@ double selected_alone(const SelectedRows& rows, const Mapping& map, const Steps&
     }
     add_means(rows, c, *gradient);
     for (int i = 0; i < K; ++i) {
-      *gradient->T += 2 * T * share(i) * c.by_variance[i];
+      const double T = c.amount[i];
+      add_amount(rows, c, i, 2 * T * share(i) * c.by_variance[i], *gradient);
       if (map.plain) continue;
       *gradient->within += T * T * c.by_variance[i];
       *gradient->between += T * T * rows.loading[i] * rows.loading[i] * c.by_variance[i];

@@ -12,12 +12,14 @@ struct SelectedRows {
   int K;
   int P;
   int B;
+  int S;
   const double* y;
   const double* v;
   const double* intercept;
   const double* loading;
   const double* x;     // K x P, by columns
   const double* bias;  // K x B
+  const double* w;     // K x S
   const double* cut;   // K x (J - 1)
 };
 
@@ -46,6 +48,7 @@ struct Unknowns {
   Number* mu;
   Number* coef;  // P + B
   Number* T;
+  Number* tau_coef;  // S
   Number* within;
   Number* between;
   Number* omega;  // J
