@@ -112,8 +112,8 @@ class InFolder:
         """
         if find_spec("pyarrow") is None:
             raise DataError(
-                "results: Parquet files are written by pyarrow, which is not installed. "
-                "Run: pip install pyarrow"
+                "results: Parquet files are written by pyarrow, which is not "
+                "installed. Run: pip install pyarrow"
             )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
