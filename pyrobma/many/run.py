@@ -27,7 +27,7 @@ from pyrobma.fit.progress import CountLine
 from pyrobma.fit.provenance import FORMAT
 from pyrobma.fit.settings import SettingsError, check_run
 from pyrobma.many.folder import InFolder, InMemory, Results
-from pyrobma.many.rows import Extract, analysed, as_frame, failed, hash_of
+from pyrobma.many.rows import COLUMNS, Extract, analysed, as_frame, failed, hash_of
 from pyrobma.many.sources import Name, Source, read_source
 
 _AHEAD: Final = 2
@@ -161,6 +161,7 @@ def robma_many(
     """
     _check(seed, cores, interval, options)
     source = read_source(data, by)
+    _check_label(source.label)
     cores = cores or available_cores()
     folder = None if results is None else InFolder(Path(results), source.label)
     if seed is None and folder is not None:
@@ -344,6 +345,14 @@ def _check(
         raise DataError(
             f"{', '.join(arrays)}: expected the name of a column of every data set; "
             "arrays cannot be told apart. Put them into the table."
+        )
+
+
+def _check_label(label: str) -> None:
+    if label in COLUMNS:
+        raise DataError(
+            f"by: expected a column whose name is none of the results', "
+            f"{', '.join(COLUMNS)}; got {label!r}. Rename it."
         )
 
 

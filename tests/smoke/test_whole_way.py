@@ -108,3 +108,13 @@ def test_the_command_line_writes_its_folder(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     found = {path.name for path in Path(tmp_path / "results").iterdir()}
     assert found >= {"draws.nc", "fit.pyrobma", "interpretation.txt", "tables"}
+
+
+def test_many_analyses_run_in_processes_of_their_own(tmp_path):
+    found = rb.robma_many(
+        TABLE.rename(columns={"kind": "meta"}), by="meta", d="d", se="se", priors_bias=None, cores=2, seed=1,
+        settings=rb.SamplerSettings(chains=2, draws=200, sampler="independence"),
+        results=tmp_path, progress=False,
+    )  # fmt: skip
+    assert found.loc[found["kind"] == "analysis", "error"].isna().all()
+    assert pd.read_parquet(tmp_path).shape == found.shape

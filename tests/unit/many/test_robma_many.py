@@ -426,6 +426,11 @@ def test_rows_without_a_name_are_refused_with_the_row(table):
         many(bad)
 
 
+def test_a_name_of_the_results_is_refused_as_that_of_the_analyses(table):
+    with pytest.raises(rb.DataError, match=r"^by: .* none of the results', kind, name"):
+        many(table.rename(columns={"meta": "kind"}), "kind")
+
+
 def test_names_that_are_neither_texts_nor_whole_numbers_are_refused(table):
     with pytest.raises(rb.DataError, match=r"got 0\.5 \(float"):
         many(table.assign(meta=0.5))
