@@ -32,6 +32,9 @@ _RULE: Final = 1e-9
 _ZERO: Final = 1e-9
 """Log likelihood that a variance must gain over 0 to be more than rounding."""
 
+_OFF: Final = 1e-4
+"""Standard errors that a maximum may be off, of parameters printed with four digits."""
+
 _ENDLESS: Final = 30.0
 """Standard deviations beyond, of logs of ratios, are on their way to infinity."""
 
@@ -126,6 +129,7 @@ def fit_counts(
     scales = [place for place in shape.scales if parameters[place] == 0.0]
     free = np.setdiff1d(np.arange(parameters.size), scales)
     covariance = _inverse_information(best.hessian, free)
+    _refuse_slope(best.gradient[free], covariance[np.ix_(free, free)])
     at, end = shape.n_before, shape.tau_at
     b, tau = parameters[at:end], parameters[end]
     se_tau = math.sqrt(covariance[end, end]) if tau != 0.0 else math.nan
@@ -215,7 +219,7 @@ def _climb(
         parameters[free] = values
         return parameters
 
-    value = _remembering(lambda values: model.value(full(values), nodes))
+    value = _remembering(lambda values: _defined(model, full(values), nodes))
     block = np.ix_(free, free)
     scales = np.isin(free, model.scales)
 
@@ -240,6 +244,16 @@ def _climb(
     parameters = full(found)
     parameters[model.scales] = np.abs(parameters[model.scales])
     return parameters
+
+
+def _defined(model: CountModel, parameters: FloatArray, nodes: int) -> Value:
+    """Return the log likelihood, and -inf where a trial step is beyond all numbers."""
+    with np.errstate(all="ignore"):
+        value = model.value(parameters, nodes)
+    if all(np.isfinite(part).all() for part in value):
+        return value
+    zero = np.zeros(parameters.size)
+    return Value(-math.inf, zero, -np.eye(parameters.size))
 
 
 class _EndlessError(Exception):
@@ -285,6 +299,17 @@ def _newton_step(gradient: FloatArray, hessian: FloatArray) -> FloatArray:
         return np.asarray(np.linalg.solve(-hessian, gradient))
     except np.linalg.LinAlgError:
         return np.zeros_like(gradient)
+
+
+def _refuse_slope(gradient: FloatArray, covariance: FloatArray) -> None:
+    """Refuse a point from which a Newton step is no rounding, in standard errors."""
+    off = np.abs(covariance @ gradient) / np.sqrt(np.diag(covariance))
+    if off.max() > _OFF:
+        raise DataError(
+            "x1, x2: expected events whose likelihood has a maximum; got none after "
+            f"500 steps ({off.max():.1g} standard errors are missing). Use another "
+            "model, or report the data."
+        )
 
 
 def _inverse_information(hessian: FloatArray, free: IntArray) -> FloatArray:

@@ -10,6 +10,9 @@ from pyrobma.frequentist.count_kernels import Derivatives, Kernel
 _DROP = 37.0
 """What is smaller than the largest value by the exponential of this is left out."""
 
+_LARGEST_LOG = 100.0
+"""Effects further from their mean have no likelihood to speak of."""
+
 _FAR = np.sqrt(2.0 * _DROP) + 0.05
 """Further from its mode, in units of tau, no integrand has any of that size."""
 
@@ -88,7 +91,10 @@ def _range(
     mode = np.zeros((mean.size, 1))
     value, slope, curvature = integrand(mode)
     # the slope falls by 1 or more for each 1 of u: it is 0 between here and there
-    low, high = np.minimum(slope, 0.0), np.maximum(slope, 0.0)
+    # (many events make steep slopes, but their effects are no logs of e.g. 1e50)
+    most = (_LARGEST_LOG + np.abs(mean[:, None])) / max(abs(tau), 1e-300)
+    low = np.maximum(np.minimum(slope, 0.0), -most)
+    high = np.minimum(np.maximum(slope, 0.0), most)
     last = high - low
     for _ in range(100):
         next_ = mode - slope / curvature

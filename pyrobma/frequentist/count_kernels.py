@@ -21,8 +21,8 @@ from pyrobma.effects.counts import TwoGroups
 NO_BASELINE = np.empty((0, 1))
 """Baselines of studies without any."""
 
-_LARGEST = 500.0
-"""Linear predictors beyond make a likelihood of 0, or of 1, at every scale."""
+_LARGEST = 200.0
+"""Log rates beyond make a likelihood of 0 all the same; squares must not overflow."""
 
 _EXTREME = 50.0
 """Log odds ratios beyond have all events in one group, but for one in 1e20."""

@@ -574,6 +574,24 @@ def test_a_baseline_between_two_cliffs_is_integrated_over():
         assert value == pytest.approx(logsumexp(likelihood + prior), rel=1e-9)
 
 
+def test_thousands_of_events_do_not_lead_the_search_for_the_mode_astray():
+    # slopes of 1e4 for an effect of 1: Newton's steps would go to effects as large
+    data = {
+        "x1": [20, 3809, 30, 257, 1, 13049, 32, 12794, 1876],
+        "t1": [5139, 6790, 17238, 17263, 4831, 14169, 4981, 17711, 17087],
+        "x2": [765, 1494, 7, 180, 79, 2354, 543, 933, 70],
+        "t2": [7452, 7776, 1048, 1394, 13637, 5747, 8114, 1445, 1108],
+    }
+    w = [-0.47776211, -0.32274926, 0.11634915, -0.43868594, -1.37817228, -0.80941754,
+         -0.21264023, -0.41447539, -0.04420231]  # fmt: skip
+    x = 3.0 * np.linalg.qr(np.column_stack([np.ones(9), w]))[0]
+    shape = CountModel("UM.RS", groups_of(data, "IRR"), x)
+    at = np.array([-2.6497, 2.0176, 0.7778, -0.2721, 0.6624])
+    coarse, fine = shape.value(at, 33), shape.value(at, 65)
+    assert coarse.loglik == pytest.approx(fine.loglik, abs=DENSE)
+    assert -200.0 < fine.loglik < -140.0
+
+
 def test_an_integral_is_its_prior_mean_without_heterogeneity():
     kernel = Hypergeometric(groups_of(tolbutamide()))
     mean = np.array([0.2, 0.2])
