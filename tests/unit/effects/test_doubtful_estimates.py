@@ -55,7 +55,8 @@ def test_nothing_is_asked_about_the_bundled_data(name):
 
 
 def test_every_bundled_set_with_effects_is_among_them():
-    assert {*SETS, "bcg"} == set(datasets()["name"])
+    counts = {"bcg", "nielweise2007", "nielweise2008"}
+    assert {*SETS, *counts} == set(datasets()["name"])
 
 
 # ---- standard errors and variances -----------------------------------------

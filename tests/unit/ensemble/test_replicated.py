@@ -27,7 +27,7 @@ def test_a_published_cluster_has_its_density_however_it_is_proposed(tries, size)
     ends = np.tile([-np.inf, CUT, np.inf], (2, 1))
     weights = np.tile(np.log([RARE, 1.0]), (size, 1))
     y = selected_draws(
-        np.full((size, 2), MEAN), np.full((size, 2), SD), np.full(size, LOAD),
+        np.full((size, 2), MEAN), np.full((size, 2), SD), np.full((size, 2), LOAD),
         np.zeros(2, dtype=int), Selected(ends, weights), np.random.default_rng(3),
         tries=tries,
     )  # fmt: skip
@@ -42,7 +42,7 @@ def test_what_is_hardly_ever_published_is_drawn_all_the_same():
     ends = np.tile([-np.inf, 15.0, np.inf], (2, 1))
     weights = np.tile([-np.inf, 0.0], (3, 1))
     y = selected_draws(
-        np.zeros((3, 2)), np.full((3, 2), SD), np.full(3, LOAD),
+        np.zeros((3, 2)), np.full((3, 2), SD), np.full((3, 2), LOAD),
         np.zeros(2, dtype=int), Selected(ends, weights), np.random.default_rng(1),
         tries=10,
     )  # fmt: skip
