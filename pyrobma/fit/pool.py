@@ -155,7 +155,7 @@ class JobPool:
         """Start what was held; what met with two breaks alone, to find the culprit."""
         if self._broken and self._make is not None:
             try:
-                self._executor = self._make()
+                self._executor = _made(self._make)
             except Exception as error:
                 for key in self._held:
                     self._ended.put((key, _Failed(error)))
@@ -173,7 +173,7 @@ def _opened(
     executor: Executors,
 ) -> tuple[Executor, Callable[[], Executor] | None]:
     made = isinstance(executor, type)  # it has submit too, but needs an object
-    if callable(getattr(executor, "submit", None)) and not made:
+    if _submits(executor) and not made:
         return cast(Executor, executor), None
     if not callable(executor):
         raise SettingsError(
@@ -181,7 +181,21 @@ def _opened(
             "concurrent.futures, or a function that makes one; got "
             f"{executor!r}."
         )
-    return executor(), executor
+    return _made(executor), executor
+
+
+def _made(make: Callable[[], Executor]) -> Executor:
+    executor = make()
+    if not _submits(executor):
+        raise SettingsError(
+            "executor: expected a function that returns an object with submit(), such "
+            f"as those of concurrent.futures; {make!r} returned {executor!r}."
+        )
+    return executor
+
+
+def _submits(executor: object) -> bool:
+    return callable(getattr(executor, "submit", None))
 
 
 class _Failed:

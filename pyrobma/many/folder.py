@@ -7,10 +7,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import pandas as pd
 
@@ -78,8 +79,8 @@ class InFolder:
     Notes
     -----
     An analysis is a file as soon as it is done, written under another name and renamed;
-    256 of them become one. A file of many replaces those that its name lists by their
-    hash, so that a process that dies between writing and deleting leaves no row twice.
+    256 of them become one. A file of many takes the place of those of the analyses in
+    it, so that a process that dies between writing and deleting leaves no row twice.
     """
 
     def __init__(self, folder: Path, label: str) -> None:
@@ -89,10 +90,8 @@ class InFolder:
     @property
     def seed(self) -> int | None:
         """The seed of the results that are there."""
-        path = self._folder / _ARGUMENTS
-        if not path.exists():
-            return None
-        return cast(int, json.loads(path.read_text())["seed"])
+        there = self._arguments()
+        return None if there is None else there.get("seed")
 
     @contextlib.contextmanager
     def opened(self, arguments: dict[str, Any], *, retry: bool) -> Iterator[InFolder]:
@@ -108,7 +107,8 @@ class InFolder:
         Raises
         ------
         DataError
-            If the folder has results of other arguments, or another process uses it.
+            If the folder has results of other arguments, another process uses it, or
+            a file cannot be read or written.
         """
         if find_spec("pyarrow") is None:
             raise DataError(
@@ -124,13 +124,7 @@ class InFolder:
                 f"{str(self._folder)!r}: {error}."
             ) from error
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataError(
-                    f"results: another process writes to {self._folder}. Wait for it, "
-                    "or give another folder."
-                ) from error
+            self._lock(lock)
             self._check(arguments)
             self._tidy()
             if retry:
@@ -138,14 +132,29 @@ class InFolder:
             yield self
             self._merge()
         finally:
+            with contextlib.suppress(OSError):
+                # Processes that an executor forked meanwhile have the lock as well.
+                fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
+
+    def _lock(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"results: another process writes to {self._folder}, or one that was "
+                "killed left workers behind that still run. Wait for it, or give "
+                "another folder."
+            ) from error
+        except OSError:  # this file system has no locks
+            pass
 
     def known(self) -> dict[Name, str]:
         """Return the analyses that are there, with the hash of their data."""
         found: dict[Name, str] = {}
         for path in self._files():
             columns = [self._label, "kind", "data_hash"]
-            frame = pd.read_parquet(path, columns=columns)
+            frame = _read(path, columns)
             own = frame[frame["kind"] == "analysis"]
             names = own[self._label].tolist()
             found |= dict(zip(names, own["data_hash"], strict=True))
@@ -154,32 +163,43 @@ class InFolder:
     def add(self, name: Name, frame: pd.DataFrame) -> None:
         """Add the rows of an analysis."""
         path = self._folder / f"one-{_digest(name)}.parquet"
-        _write(frame, path)
+        _write_table(frame, path)
         self._single.append(path)
         if len(self._single) >= _FULL:
             self._merge()
 
     def frame(self) -> pd.DataFrame:
         """Return all rows."""
-        return joined(self._label, [*map(pd.read_parquet, self._files())])
+        return joined(self._label, [*map(_read, self._files())])
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.parquet"))
+        kinds = ("many-*.parquet", "one-*.parquet")  # others are the user's
+        return sorted(chain(*map(self._folder.glob, kinds)))
+
+    def _arguments(self) -> dict[str, Any] | None:
+        """Return the arguments of the results that are there; None without any."""
+        path = self._folder / _ARGUMENTS
+        try:
+            return dict(json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(
+                f"results: {path} cannot be read: {error}. Give another folder."
+            ) from error
 
     def _check(self, arguments: dict[str, Any]) -> None:
-        path = self._folder / _ARGUMENTS
         now = json.loads(json.dumps(arguments))
-        if not path.exists():
-            if self._files():
+        there = self._arguments()
+        if there is None:
+            if any(self._folder.glob("*.parquet")):
                 raise DataError(
                     f"results: expected an empty folder, or one of robma_many; got "
                     f"{str(self._folder)!r} with other Parquet files."
                 )
-            part = path.with_name(f".{_ARGUMENTS}.part")
-            part.write_text(json.dumps(now, indent=2) + "\n")
-            part.replace(path)
+            text = json.dumps(now, indent=2) + "\n"
+            _write(lambda part: part.write_text(text), self._folder / _ARGUMENTS)
             return
-        there = json.loads(path.read_text())
         other = [key for key in now | there if now.get(key) != there.get(key)]
         if other:
             raise DataError(
@@ -189,7 +209,7 @@ class InFolder:
 
     def _tidy(self) -> None:
         """Delete what a process that was killed left half done."""
-        for path in self._folder.glob(".*.part"):
+        for path in self._folder.glob(".*.parquet.part"):
             path.unlink(missing_ok=True)
         merged: set[str] = set()
         for path in self._folder.glob("many-*.parquet"):
@@ -201,36 +221,57 @@ class InFolder:
                 self._single.append(path)
 
     def _names(self, path: Path) -> list[Name]:
-        frame = pd.read_parquet(path, columns=[self._label])
+        frame = _read(path, [self._label])
         return list(dict.fromkeys(frame[self._label].tolist()))
 
     def _merge(self) -> None:
         """Make one file of single ones."""
         if len(self._single) < 2:
             return
-        frame = pd.concat(map(pd.read_parquet, self._single), ignore_index=True)
+        frame = pd.concat(map(_read, self._single), ignore_index=True)
         digests = "".join(path.stem for path in sorted(self._single))
-        _write(frame, self._folder / f"many-{_digest(digests)}.parquet")
+        _write_table(frame, self._folder / f"many-{_digest(digests)}.parquet")
         for path in self._single:
             path.unlink()
         self._single = []
 
     def _forget_failures(self) -> None:
         for path in self._files():
-            frame = pd.read_parquet(path)
+            frame = _read(path)
             failed = frame["error"].notna()
             if failed.all():
                 path.unlink()
             elif failed.any():
-                _write(frame[~failed], path)
+                _write_table(frame[~failed], path)
         self._single = [path for path in self._single if path.exists()]
 
 
-def _write(frame: pd.DataFrame, path: Path) -> None:
+def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"results: {path} cannot be read: {str(error).rstrip('.')}. Delete it, and "
+            "what was in it is done again."
+        ) from error
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    _write(lambda part: frame.to_parquet(part, index=False), path)
+
+
+def _write(write: Callable[[Path], object], path: Path) -> None:
+    """Write a file that is there as a whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    frame.to_parquet(part, index=False)
-    part.replace(path)
+    try:
+        write(part)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"results: {path} cannot be written: {error}. What is in the folder is "
+            "whole; the same call goes on from there."
+        ) from error
 
 
-def _digest(name: Name | Iterable[str]) -> str:
+def _digest(name: Name) -> str:
     return hashlib.sha256(repr(name).encode()).hexdigest()[:24]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from pyrobma.api import robma
 from pyrobma.effects import EffectSizes
 from pyrobma.effects._tables import read_table
 from pyrobma.errors import DataError, PyrobmaError
+from pyrobma.many.heard import heard
 from pyrobma.many.sources import Name
 from pyrobma.result import RobmaFit
 
@@ -68,8 +68,7 @@ def analysed(
     begun = time.perf_counter()
     about: dict[str, Any] = {"kind": "analysis", "name": ""}
     rows: list[dict[str, Any]] = []
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with heard() as said:
         try:
             # One process per analysis: more would only compete with the others.
             fit = robma(data, seed=seed, cores=1, progress=False, **options)
@@ -85,12 +84,11 @@ def analysed(
         except Exception as error:
             rows = []
             about["error"] = f"{type(error).__name__}: {error}"
-    texts = dict.fromkeys(f"{one.category.__name__}: {one.message}" for one in said)
     about |= {
         "seconds": time.perf_counter() - begun,
         "seed": str(seed),  # it may need 64 bits without a sign
         "data_hash": data_hash,
-        "warnings": "\n".join(texts) or None,
+        "warnings": "\n".join(dict.fromkeys(said)) or None,
     }
     return [about, *rows]
 
@@ -111,9 +109,11 @@ def failed(error: Exception, seed: int, data_hash: str) -> list[dict[str, Any]]:
 
 def as_frame(label: str, name: Name | None, rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return rows as a table with every column, whatever is missing."""
-    frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype(dict(COLUMNS))
-    frame.insert(0, label, [name] * len(frame))
-    return frame
+    columns = {
+        column: pd.array([row.get(column) for row in rows], dtype=cast(Any, dtype))
+        for column, dtype in COLUMNS.items()
+    }
+    return pd.DataFrame({label: [name] * len(rows), **columns})
 
 
 def hash_of(data: Any) -> str:
@@ -174,9 +174,19 @@ def _extracted(fit: RobmaFit, extract: Extract) -> list[dict[str, Any]]:
             f"{type(found).__name__}."
         )
     return [
-        {"kind": "extracted", "name": str(name), "value": float(value)}
+        {"kind": "extracted", "name": str(name), "value": _number(name, value)}
         for name, value in found.items()
     ]
+
+
+def _number(name: Any, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"extract: expected a mapping of names to numbers; got {value!r} for "
+            f"{name!r}."
+        ) from error
 
 
 def joined(label: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -7,7 +7,9 @@ import hashlib
 import inspect
 import os
 import re
-from collections import Counter
+import signal
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -55,6 +57,10 @@ class ManyInterrupted(KeyboardInterrupt):
         super().__init__()
         self.results = results
 
+    def __reduce__(self) -> tuple[type[ManyInterrupted], tuple[pd.DataFrame]]:
+        """Let the interrupt, with its results, come back from another process."""
+        return ManyInterrupted, (self.results,)
+
 
 def robma_many(
     data: Any,
@@ -81,7 +87,8 @@ def robma_many(
         of such pairs, read as they are needed; or what `simulate` returns.
     by : str, optional
         Column of a table or a file that says which analysis an estimate belongs to:
-        texts or whole numbers. None for everything else.
+        texts or whole numbers. Its name is none of the columns of the results. None
+        for everything else.
     results : path, optional
         A folder where results are written, as Parquet files, as they come. The same
         call goes on from there after whatever ended it, and does nothing twice. Needs
@@ -132,7 +139,8 @@ def robma_many(
     ------
     DataError
         If `data` or `by` cannot be used, a name occurs again, or the folder holds
-        results of other data or arguments, or is used by another process.
+        results of other data or arguments, is used by another process, or cannot be
+        read or written.
     SettingsError, ArgumentError
         If another argument cannot be used.
     ManyInterrupted
@@ -141,7 +149,7 @@ def robma_many(
     Warns
     -----
     ConvergenceWarning
-        If analyses failed. Warnings of single analyses are in the table.
+        If analyses of the table failed. Warnings of single analyses are in the table.
 
     Notes
     -----
@@ -159,16 +167,19 @@ def robma_many(
     >>> found[found["name"] == "mu"]["dataset"].tolist()
     [1, 2]
     """
-    _check(seed, cores, interval, options)
+    _check(seed, cores, interval, extract, options)
     source = read_source(data, by)
     _check_label(source.label)
     cores = cores or available_cores()
-    folder = None if results is None else InFolder(Path(results), source.label)
+    # Absolute, because the working directory may change meanwhile.
+    folder = (
+        None if results is None else InFolder(Path(results).absolute(), source.label)
+    )
     if seed is None and folder is not None:
         seed = folder.seed
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    job = _Job(options, interval, extract, seed)
+    job = _Job(source.label, options, interval, extract, seed)
     store = (
         nullcontext(InMemory(source.label))
         if folder is None
@@ -176,13 +187,16 @@ def robma_many(
     )
     with store as found, _pool(executor, cores) as pool:
         names = _fill(found, source, job, pool, cores * _AHEAD, progress)
-    return _in_order(found.frame(), source.label, names)
+    table = _in_order(found.frame(), source.label, names)
+    _tell_failures(table, source.label)
+    return table
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What all analyses have in common."""
 
+    label: str
     options: Mapping[str, Any]
     interval: float
     extract: Extract | None
@@ -198,13 +212,13 @@ class _Job:
         """Return what results depend on beside the data, as JSON has it."""
         told = {
             name: _ADDRESS.sub("", repr(value))
-            for name, value in sorted(self.options.items())
+            for name, value in sorted({**self.options, "extract": self.extract}.items())
         }
         told.pop("cache", None)  # where fits are kept is no matter
         return {
+            "by": self.label,
             "seed": self.seed,
             "interval": self.interval,
-            "extract": getattr(self.extract, "__qualname__", None),
             "programs": [programs.text_hash(name) for name in programs.PROGRAMS],
             "format": FORMAT,
             **told,
@@ -223,7 +237,6 @@ def _fill(
     known = found.known()
     names: list[Name] = []
     running: dict[Name, str] = {}
-    failures = _Failures()
 
     def collect() -> None:
         ended = pool.next()
@@ -233,13 +246,13 @@ def _fill(
         if ended.error is not None:
             rows = failed(ended.error, own[1], own[0])
         found.add(name, as_frame(source.label, name, rows))
-        failures.see(name, rows)
         line.add()
 
     try:
         with CountLine(source.count, progress, "analyses") as line:
             for name, data in source:
                 names.append(name)
+                _check_kind(name, known)
                 mark = hash_of(data)
                 if name in known:
                     _check_data(name, known[name], mark)
@@ -259,7 +272,6 @@ def _fill(
             name = cast(Name, one.key)
             found.add(name, as_frame(source.label, name, one.value))
         raise ManyInterrupted(_in_order(found.frame(), source.label, names)) from error
-    failures.tell()
     return names
 
 
@@ -276,52 +288,70 @@ def _pool(executor: Executors | None, cores: int) -> Iterator[JobPool]:
     made: list[Any] = []
 
     def workers() -> Any:
-        made[:] = [ProcessPoolExecutor(cores, timeout=_IDLE, env=dict(_WORKER))]
+        made[:] = [
+            ProcessPoolExecutor(
+                cores, timeout=_IDLE, env=dict(_WORKER),
+                initializer=_end_with, initargs=(os.getpid(),),
+            )
+        ]  # fmt: skip
         return made[0]
 
     try:
         yield JobPool(workers)
     except BaseException:
-        made[0].shutdown(wait=False, kill_workers=True)
+        for one in made:
+            one.shutdown(wait=False, kill_workers=True)
         raise
     made[0].shutdown()
 
 
-class _Failures:
-    """Counts analyses that failed, and tells in the end."""
+def _end_with(parent: int) -> None:
+    """Let this process, and with it its chains, end when the one that made it does.
 
-    def __init__(self) -> None:
-        self._errors: dict[Name, str] = {}
-        self._count = 0
+    One that is told to end, or killed, has no time to end others, and they would go on
+    with what they were given.
+    """
 
-    def see(self, name: Name, rows: list[dict[str, Any]]) -> None:
-        """Take notice of the rows of an analysis."""
-        self._count += 1
-        error = rows[0].get("error")
-        if error is not None:
-            self._errors[name] = error
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    def tell(self) -> None:
-        """Warn if some failed."""
-        if not self._errors:
-            return
-        (error, count), *_ = Counter(self._errors.values()).most_common(1)
-        first = next(name for name, one in self._errors.items() if one == error)
-        times = f" ({count} times)" if count > 1 else ""
-        warn(
-            f"{len(self._errors)} of {self._count} analyses "
-            f"failed; see the column 'error'. Analysis {first!r}{times}: {error}",
-            ConvergenceWarning,
-        )
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _tell_failures(table: pd.DataFrame, label: str) -> None:
+    """Warn if analyses of a table failed."""
+    own = table[table["kind"] == "analysis"]
+    bad = own[own["error"].notna()]
+    if bad.empty:
+        return
+    counts = bad["error"].value_counts()
+    error, count = counts.index[0], counts.iloc[0]
+    first = bad.loc[bad["error"] == error, label].tolist()[0]
+    times = f" ({count} times)" if count > 1 else ""
+    warn(
+        f"{len(bad)} of {len(own)} analyses failed; see the column 'error'. Analysis "
+        f"{first!r}{times}: {error}",
+        ConvergenceWarning,
+    )
 
 
 def _check(
-    seed: int | None, cores: int | None, interval: float, options: Mapping[str, Any]
+    seed: int | None,
+    cores: int | None,
+    interval: float,
+    extract: Extract | None,
+    options: Mapping[str, Any],
 ) -> None:
     check_run(seed, cores)
     if not (isinstance(interval, Real) and 0 < float(interval) < 1):
         raise SettingsError(
             f"interval: expected a probability between 0 and 1; got {interval!r}."
+        )
+    if extract is not None and not callable(extract):
+        raise SettingsError(
+            f"extract: expected a function of a fit, or None; got {extract!r}."
         )
     senseless = [name for name in ("fits", "only_priors") if name in options]
     if senseless:
@@ -353,6 +383,15 @@ def _check_label(label: str) -> None:
         raise DataError(
             f"by: expected a column whose name is none of the results', "
             f"{', '.join(COLUMNS)}; got {label!r}. Rename it."
+        )
+
+
+def _check_kind(name: Name, known: Mapping[Name, str]) -> None:
+    other = next(iter(known), name)
+    if type(name) is not type(other):
+        raise DataError(
+            f"results: the folder has analyses of names like {other!r}; got {name!r}. "
+            "Give another folder, or names that are all texts or all whole numbers."
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects import EffectSizes
-from pyrobma.effects._tables import read_table
+from pyrobma.effects._tables import is_table, read_table
 from pyrobma.errors import DataError
 from pyrobma.simulate import Simulation
 
@@ -20,6 +20,7 @@ Name: TypeAlias = str | int
 Dataset: TypeAlias = tuple[Name, Any]
 
 _DEFAULT_NAME = "analysis"  # of the column of names, without `by`
+_LARGEST = 2**63 - 1  # whole number of a column of the results
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +43,40 @@ class Source:
 
     def __iter__(self) -> Iterator[Dataset]:
         """Return the data sets; raise DataError for a second one of a name."""
-        seen: set[Name] = set()
-        kind: type[Any] | None = None
+        names = _Names()
         for place, dataset in enumerate(self.datasets, start=1):
             name, data = _pair(dataset, place)
-            kind = kind or type(name)
-            if type(name) is not kind:
-                raise DataError(
-                    f"data: expected names that are all texts or all whole numbers; "
-                    f"got {name!r} for data set {place}."
-                )
-            if name in seen:
-                raise DataError(
-                    f"data: expected names that occur once; got {name!r} again for "
-                    f"data set {place}. Give the estimates of an analysis together: a "
-                    "file has to be sorted by its names."
-                )
-            seen.add(name)
-            yield name, data
+            yield names.add(name), data
+
+
+class _Names:
+    """Names that were met, all of one kind, each once."""
+
+    def __init__(self) -> None:
+        self._seen: set[Name] = set()
+        self._kind: type[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def add(self, given: Any) -> Name:
+        """Return one more as Python's own; raise DataError if it cannot be one."""
+        name = _plain(given)
+        place = len(self._seen) + 1
+        self._kind = self._kind or type(name)
+        if type(name) is not self._kind:
+            raise DataError(
+                f"data: expected names that are all texts or all whole numbers; "
+                f"got {name!r} for data set {place}."
+            )
+        if name in self._seen:
+            raise DataError(
+                f"data: expected names that occur once; got {name!r} again for "
+                f"data set {place}. Give the estimates of an analysis together: a "
+                "file has to be sorted by its names."
+            )
+        self._seen.add(name)
+        return name
 
 
 def read_source(data: Any, by: str | None) -> Source:
@@ -80,11 +97,12 @@ def read_source(data: Any, by: str | None) -> Source:
         numbers = range(1, len(data.parameters) + 1)
         return Source(((i, data.effects(i)) for i in numbers), len(numbers), "dataset")
     if isinstance(data, str | os.PathLike):
-        return _of_parquet(Path(data), _given(by))
+        # It is read later, perhaps from another working directory.
+        return _of_parquet(Path(data).absolute(), _given(by))
     if isinstance(data, Mapping) and not _is_columns(data):
         _no_by(by, "a mapping of data sets")
         return Source(data.items(), len(data), _DEFAULT_NAME)
-    if isinstance(data, Mapping) or hasattr(data, "columns"):
+    if is_table(data):
         table = read_table(data)
         assert table is not None
         return _of_table(table, _given(by))
@@ -100,8 +118,10 @@ def read_source(data: Any, by: str | None) -> Source:
 
 def _is_columns(data: Mapping[Any, Any]) -> bool:
     """Whether a mapping is one of columns, rather than one of data sets."""
-    sets = (EffectSizes, pd.DataFrame, Mapping)
-    return not any(isinstance(v, sets) or hasattr(v, "columns") for v in data.values())
+    values = data.values()
+    return bool(data) and not any(
+        isinstance(v, EffectSizes) or is_table(v) for v in values
+    )
 
 
 def _given(by: str | None) -> str:
@@ -124,15 +144,27 @@ def _of_table(table: pd.DataFrame, by: str) -> Source:
             f"by: expected a column of data, one of {', '.join(map(str, table))}; got "
             f"{by!r}."
         )
-    names = table[by]
-    if names.isna().any():
-        row = int(np.flatnonzero(names.isna())[0]) + 1
+    if (count := list(table.columns).count(by)) > 1:
         raise DataError(
-            f"by: expected a name of an analysis in every row; got none in row {row}. "
-            "Leave such rows out, or give them a name."
+            f"by: expected the name of one column; got {by!r}, which {count} columns "
+            "of data have. Rename them."
         )
-    groups = table.groupby(by, sort=False, observed=True)
-    return Source(((_plain(k), frame) for k, frame in groups), groups.ngroups, by)
+    column = table[by]
+    if column.isna().any():
+        raise _without_name(int(np.flatnonzero(column.isna())[0]) + 1)
+    names = _Names()
+    for name in column.unique().tolist():  # before anything runs
+        names.add(name)
+    # By the column itself: a level of the index may have its name too.
+    groups = table.groupby(column, sort=False, observed=True)
+    return Source(groups, len(names), by)
+
+
+def _without_name(row: int) -> DataError:
+    return DataError(
+        f"by: expected a name of an analysis in every row; got none in row {row}. "
+        "Leave such rows out, or give them a name."
+    )
 
 
 def _of_parquet(path: Path, by: str) -> Source:
@@ -155,11 +187,15 @@ def _of_parquet(path: Path, by: str) -> Source:
             f"by: expected a column of {path}, one of {', '.join(files.schema.names)}; "
             f"got {by!r}."
         )
-    count = 0
-    last: Any = None
+    names = _Names()
+    rows, last = 0, None
     for batch in files.to_batches(columns=[by]):
         for name in batch.column(0).to_pylist():
-            count += name != last
+            rows += 1
+            if name is None or name != name:  # NaN
+                raise _without_name(rows)
+            if name != last:
+                names.add(name)
             last = name
 
     def datasets() -> Iterator[Dataset]:
@@ -179,10 +215,10 @@ def _of_parquet(path: Path, by: str) -> Source:
         if rest is not None:
             yield from _of_table(rest, by).datasets
 
-    return Source(datasets(), count, by)
+    return Source(datasets(), len(names), by)
 
 
-def _pair(dataset: Any, place: int) -> Dataset:
+def _pair(dataset: Any, place: int) -> tuple[Any, Any]:
     try:
         name, data = dataset
     except (TypeError, ValueError) as error:
@@ -190,7 +226,7 @@ def _pair(dataset: Any, place: int) -> Dataset:
             "data: expected pairs of a name and a table, or EffectSizes; got "
             f"{type(dataset).__name__} at place {place}."
         ) from error
-    return _plain(name), data
+    return name, data
 
 
 def _plain(name: Any) -> Name:
@@ -200,6 +236,11 @@ def _plain(name: Any) -> Name:
     number = isinstance(name, (int, np.integer)) and not isinstance(name, bool)
     # A column of numbers that had missing values once holds them as floats.
     if number or (isinstance(name, (float, np.floating)) and float(name).is_integer()):
+        if abs(name) > _LARGEST:
+            raise DataError(
+                f"by: expected whole numbers of at most {_LARGEST} as names of "
+                f"analyses; got {int(name)}. Give them as texts."
+            )
         return int(name)
     raise DataError(
         "by: expected names of analyses that are texts or whole numbers; got "

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+import warnings
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -336,7 +340,8 @@ def test_failures_are_done_again_when_asked(table, found, tmp_path):
     with pytest.warns(rb.ConvergenceWarning, match="the disk is full"):
         many(table, results=tmp_path, extract=once)
     again = Now()
-    many(table, results=tmp_path, extract=once, executor=again)
+    with pytest.warns(rb.ConvergenceWarning, match="1 of 5 analyses failed"):
+        many(table, results=tmp_path, extract=once, executor=again)
     assert again.jobs == 0
     whole = many(table, results=tmp_path, extract=once, executor=again, retry=True)
     assert again.jobs == 1
@@ -412,6 +417,8 @@ def test_polars_tables_give_the_same(table, found):
             r"neither an argument .* Did you mean 'priors_effect'",
         ),
         ({"cores": 0}, "^cores: expected a whole number"),
+        ({"extract": "mu"}, "^extract: expected a function of a fit"),
+        ({"executor": dict}, r"^executor: .* returns .* <class 'dict'> returned {}"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_runs(table, options, match):
@@ -441,3 +448,160 @@ def test_names_that_are_neither_texts_nor_whole_numbers_are_refused(table):
 def test_threads_of_an_executor_do(table, found):
     with ThreadPoolExecutor(2) as executor:
         assert_same(many(table, executor=executor), found)
+
+
+def test_warnings_of_threads_are_told_apart_and_the_process_keeps_its_own(table):
+    far = table.assign(d=table["d"] - 3.0)
+    bias = rb.prior_PET("normal", mean=0, sd=1)
+    expected = many(far, priors_bias=bias)
+    with warnings.catch_warnings(record=True) as around:
+        warnings.simplefilter("always")
+        with ThreadPoolExecutor(4) as executor:
+            again = many(far, priors_bias=bias, executor=executor, cores=4)
+        warnings.warn("heard as before", UserWarning, stacklevel=1)
+    pd.testing.assert_series_equal(again["warnings"], expected["warnings"])
+    assert [str(one.message) for one in around] == ["heard as before"]
+
+
+@pytest.mark.parametrize("value", ["much", None, np.array([1.0, 2.0])])
+def test_what_is_no_number_is_named_with_its_name(table, value):
+    with pytest.warns(rb.ConvergenceWarning, match="extract: .* for 'share'"):
+        many(table.iloc[:1], extract=lambda fit: {"share": value})
+
+
+def test_whole_numbers_that_no_column_can_hold_are_refused(table):
+    with pytest.raises(rb.DataError, match=r"got 9223372036854775808\. Give them"):
+        many(table.assign(meta=np.uint64(2**63)))
+
+
+def test_a_column_of_names_that_is_there_twice_is_refused(table):
+    with pytest.raises(rb.DataError, match="got 'meta', which 2 columns of data have"):
+        many(pd.concat([table, table[["meta"]]], axis=1))
+
+
+def test_an_index_may_have_the_name_of_the_column(table, found):
+    again = many(table.set_index("meta", drop=False))
+    again["data_hash"] = found["data_hash"]  # an index with a name is data as well
+    assert_same(again, found)
+
+
+def test_names_of_a_table_or_a_file_are_checked_before_anything_runs(table, tmp_path):
+    executor, path = Now(), tmp_path / "data.parquet"
+    mixed = table.assign(meta=[*table["meta"][:-1], 1])
+    with pytest.raises(rb.DataError, match="all texts or all whole numbers; got 1"):
+        many(mixed, executor=executor)
+    table.to_parquet(path)  # not sorted, though one piece holds it all
+    with pytest.raises(rb.DataError, match="names that occur once"):
+        many(path, executor=executor)
+    ordered = table.sort_values("meta", ignore_index=True)
+    ordered.loc[11, "meta"] = None
+    ordered.to_parquet(path, row_group_size=4)
+    with pytest.raises(rb.DataError, match="got none in row 12"):
+        many(path, executor=executor)
+    assert executor.jobs == 0
+
+
+def test_a_working_directory_that_changes_is_no_matter(
+    table, found, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def moves(fit):
+        os.chdir("/")
+        return {}
+
+    assert_same(many(table, results="here", extract=moves), found)
+    assert len(pd.read_parquet(tmp_path / "here")) == len(found)
+
+
+def test_the_lock_of_a_folder_is_given_back_though_forked_processes_have_it(
+    table, found, tmp_path
+):
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as executor:
+        for _ in range(2):
+            assert_same(many(table, results=tmp_path, executor=executor), found)
+
+
+def test_a_damaged_file_is_named_and_other_files_are_left_alone(table, found, tmp_path):
+    many(table, results=tmp_path)
+    table.to_parquet(tmp_path / "mine.parquet")
+    (tmp_path / ".mine.part").touch()
+    assert_same(many(table, results=tmp_path), found)
+    assert (tmp_path / ".mine.part").exists()
+    (whole,) = tmp_path.glob("many-*.parquet")
+    whole.write_bytes(whole.read_bytes()[:100])
+    with pytest.raises(rb.DataError, match=f"{whole.name} cannot be read: .*Delete it"):
+        many(table, results=tmp_path)
+    whole.unlink()
+    assert_same(many(table, results=tmp_path), found)
+    (tmp_path / "_arguments.json").write_text("")
+    with pytest.raises(rb.DataError, match=r"_arguments.json cannot be read"):
+        many(table, results=tmp_path, seed=None)
+
+
+def test_a_file_that_cannot_be_written_is_named_and_the_same_call_goes_on(
+    table, found, tmp_path, monkeypatch
+):
+    real = pd.DataFrame.to_parquet
+
+    def full(frame, path, **options):
+        if len(list(tmp_path.glob("one-*.parquet"))) == 2:
+            raise OSError(28, "No space left on device")
+        real(frame, path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_parquet", full)
+        with pytest.raises(rb.DataError, match=r"cannot be written: .*No space left"):
+            many(table, results=tmp_path)
+    rest = Now()
+    assert_same(many(table, results=tmp_path, executor=rest), found)
+    assert rest.jobs == 3
+
+
+def test_other_names_and_functions_in_a_folder_are_refused(table, tmp_path):
+    numbers = table.assign(meta=table["meta"].str[1:].astype(int))
+    many(numbers, results=tmp_path)
+    with pytest.raises(rb.DataError, match=r"names like \d; got '\d'"):
+        many(numbers.assign(meta=numbers["meta"].astype(str)), results=tmp_path)
+    with pytest.raises(rb.DataError, match="results of other arguments: by"):
+        many(numbers.rename(columns={"meta": "id"}), "id", results=tmp_path)
+    # It has no name of its own.
+    with pytest.raises(rb.DataError, match="results of other arguments: extract"):
+        many(numbers, results=tmp_path, extract=partial(dict, a=1.0))
+
+
+def test_an_interrupt_comes_back_from_another_process_with_its_results(found):
+    again = pickle.loads(pickle.dumps(rb.ManyInterrupted(found)))
+    pd.testing.assert_frame_equal(again.results, found)
+
+
+def test_workers_end_when_their_parent_is_killed(table, tmp_path):
+    table.to_csv(tmp_path / "table.csv", index=False)
+    script, done = tmp_path / "script.py", tmp_path / "done"
+    done.mkdir()
+    text = SCRIPT.format(
+        done=str(done), results=str(tmp_path / "r"), table=str(tmp_path / "table.csv")
+    )
+    note = "import os, time\n    Path({!r}).write_text(str(os.getpid()))\n    {}\n    "
+    note = note.format(str(tmp_path / "pid"), "time.sleep(600)")
+    script.write_text(text.replace("    Path(", f"    {note}Path(", 1))
+    run = subprocess.Popen([sys.executable, str(script)])
+    end = time.monotonic() + PATIENCE
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    worker = int((tmp_path / "pid").read_text())
+    run.kill()
+    run.wait()
+    while _runs(worker):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _runs(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{number}/stat")  # nobody may have waited for it yet
+    return not state.exists() or ") Z " not in state.read_text()
