@@ -112,7 +112,8 @@ def test_the_command_line_writes_its_folder(tmp_path):
 
 def test_many_analyses_run_in_processes_of_their_own(tmp_path):
     found = rb.robma_many(
-        TABLE.rename(columns={"kind": "meta"}), by="meta", d="d", se="se", priors_bias=None, cores=2, seed=1,
+        TABLE.rename(columns={"kind": "meta"}), by="meta", d="d", se="se", cores=2,
+        priors_bias=None, seed=1,
         settings=rb.SamplerSettings(chains=2, draws=200, sampler="independence"),
         results=tmp_path, progress=False,
     )  # fmt: skip
