@@ -1,8 +1,8 @@
 """Build wheels for other machines on one Linux machine, and check each of them.
 
 The compiler is the one inside the PyPI package ziglang, which knows every C library;
-stanc is httpstan's and runs here. Usage, from the repository, with five to ten minutes
-for a target:
+stanc is httpstan's and runs here. Usage, from the repository, with five minutes of one
+processor for a target:
 
     pip install -r .ci/wheels/requirements.txt
     python .ci/wheels/build.py --into dist [TAG ...]

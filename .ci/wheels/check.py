@@ -12,8 +12,10 @@ installed where there is no compiler. Usage, with Debian's apt-get and qemu-user
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,9 @@ SYSTEM_LIBRARIES = re.compile(
     r"lib(c|m|pthread|dl|rt)\.so(\.\d)?$|ld-linux-.*\.so\.\d$|libc\.musl-.*\.so\.1$"
     r"|/usr/lib/libSystem\.B\.dylib$"
 )
+# Zig's linker for macOS takes no list of symbols to show: its own ones stay, and the
+# operators new and delete of its C++ library, which are malloc and free anywhere.
+SHOWN_BY_ZIG = re.compile(r"_Z(nw|na|dl|da)|_mh_dylib_header$|__dso_handle$")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,10 @@ def look(path: Path, machine: Machine) -> None:
     if machine.system == "macosx":
         version = tuple(binary.build_version.minos[:2])
         require(version <= machine.version, path, f"needs macOS {version}")
+        require(is_signed(binary, path), path, "has no ad hoc signature that fits")
+        table = binary.dynamic_symbol_command  # lief leaves out symbols it cannot find
+        found = len(table.indirect_symbols) == table.nb_indirect_symbols
+        require(found, path, "has indirect symbols that are none")
     if machine.system == "manylinux":
         for version in glibc_versions(binary):
             require(version <= machine.version, path, f"needs glibc {version}")
@@ -112,6 +121,8 @@ def look(path: Path, machine: Machine) -> None:
             for s in binary.exported_symbols
         }
         other = {s for s in shown if not s.startswith("bs_")}
+        if machine.system == "macosx":
+            other = {s for s in other if not SHOWN_BY_ZIG.match(s)}
         require("bs_model_construct" in shown, path, "shows no bs_model_construct")
         require(not other, path, f"shows {sorted(other)[:5]}")
 
@@ -133,6 +144,31 @@ def glibc_versions(binary: lief.ELF.Binary) -> set[tuple[int, int]]:
     )
     found = (re.match(r"GLIBC_(\d+)\.(\d+)", name) for name in names)
     return {(int(m[1]), int(m[2])) for m in found if m}
+
+
+def is_signed(binary: lief.MachO.Binary, path: Path) -> bool:
+    """Tell whether a file has the signature without which Apple silicon refuses it."""
+    if not binary.has_code_signature:
+        return False
+    content = path.read_bytes()
+    start = binary.code_signature.data_offset
+    # A block of blocks, the first of which lists checksums of the pages before it. See
+    # cs_blobs.h of Apple's kernel, where numbers are big-endian.
+    magic, _, blocks, first, offset = struct.unpack_from(">5I", content, start)
+    if (magic, first) != (0xFADE0CC0, 0) or blocks == 0:
+        return False
+    at = start + offset
+    magic, _, _, flags, sums, _, _, pages, end = struct.unpack_from(">9I", content, at)
+    size, kind, _, log_page = struct.unpack_from(">4B", content, at + 36)
+    ad_hoc, sha256 = 2, 2
+    if magic != 0xFADE0C02 or not flags & ad_hoc or (size, kind) != (32, sha256):
+        return False
+    expected = b"".join(
+        hashlib.sha256(content[i : min(i + 2**log_page, end)]).digest()
+        for i in range(0, end, 2**log_page)
+    )
+    listed = content[at + sums : at + sums + 32 * pages]
+    return end == start and listed == expected
 
 
 def require(true: bool, path: Path, fault: str) -> None:
