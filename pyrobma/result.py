@@ -119,7 +119,8 @@ class RobmaFit(Ensemble):
             "mu", "tau", "rho", "PET" or "PEESE": its density, spikes as bars.
             "omega" (or "weightfunction"): publication probability by p-value.
             "PET-PEESE": the regression of effects on standard errors. With moderators,
-            a term or a coefficient; of a factor the deviation of every level.
+            a term ("measure"; of heterogeneity "tau ~ measure") or a coefficient; of a
+            factor the deviation of every level.
         conditional : bool
             Only over models with the parameter's component.
         prior : bool

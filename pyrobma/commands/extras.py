@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pyrobma.commands.table import read_table
-from pyrobma.effects import Measure, Moderators
+from pyrobma.effects import Measure
 from pyrobma.errors import DataError
 from pyrobma.parameters import UNKNOWNS
 from pyrobma.report import Figure, alternatives
@@ -76,7 +76,7 @@ def read_newdata(options: argparse.Namespace) -> pd.DataFrame | None:
     return table.frame
 
 
-def check_components(names: Sequence[str], terms: Moderators | None) -> None:
+def check_components(names: Sequence[str], terms: Sequence[str]) -> None:
     """Refuse components of ``--sensitivity`` that no model could have.
 
     Those that this analysis happens not to have are found by `sensitivity`.
@@ -84,7 +84,7 @@ def check_components(names: Sequence[str], terms: Moderators | None) -> None:
     known = [
         name for name in UNKNOWNS.by_component if name not in ("bias", "selection")
     ]
-    known += [] if terms is None else terms.names
+    known += terms
     for name in names:
         if name not in known:
             raise DataError(

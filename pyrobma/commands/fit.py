@@ -30,7 +30,7 @@ from pyrobma.commands.extras import (
     sensitivities,
 )
 from pyrobma.commands.folder import FINISHED, new_file, output_folder
-from pyrobma.commands.moderators import given_moderators, read_terms
+from pyrobma.commands.moderators import components_of, given_moderators, read_terms
 from pyrobma.commands.options import COLUMNS, add_options
 from pyrobma.commands.priors import check_output_scale, given_priors
 from pyrobma.commands.reported import reported_estimates
@@ -113,12 +113,13 @@ def _checked_newdata(
 ) -> pd.DataFrame | None:
     """Read new rows; refuse, before anything is fitted, what would fail after it."""
     newdata = read_newdata(options)
-    terms = None
+    terms = {}
     if moderators and (newdata is not None or options.sensitivity):
         terms = read_terms(table.frame, moderators, options.missing)
-    if newdata is not None and terms is not None:
-        terms.design(newdata)
-    check_components(options.sensitivity or (), terms)
+    if newdata is not None:
+        for of_formula in terms.values():
+            of_formula.design(newdata)
+    check_components(options.sensitivity or (), components_of(terms))
     return newdata
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
-from pyrobma.commands.options import MODERATORS
+from pyrobma.commands.options import BESIDE, FORMULAS, MODERATORS
 from pyrobma.commands.words import OPTIONS
-from pyrobma.effects import Moderators, read_moderators
+from pyrobma.effects import Moderators, Target, read_moderators
 from pyrobma.effects.moderators import Missing
 from pyrobma.errors import DataError, PriorError, PyrobmaError
-from pyrobma.models import ABSENT, default_term_prior
+from pyrobma.models import (
+    ABSENT,
+    default_scale_prior,
+    default_term_prior,
+    plain_name,
+    scale_name,
+)
 from pyrobma.priors import Prior, prior_from_text
+
+_TARGETS: Final[dict[str, Target]] = {"mods": "mean", "scale": "heterogeneity"}
+"""What the moderators of a formula move."""
 
 
 def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
@@ -29,14 +38,17 @@ def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
         If a prior cannot be read.
     """
     given = {name for name in MODERATORS if getattr(options, name) is not None}
-    if options.mods is None:
-        if given:
-            names = ", ".join(OPTIONS[name] for name in MODERATORS if name in given)
+    for formulas, names in BESIDE.items():
+        alone = [OPTIONS[name] for name in names if name in given]
+        if alone and not given.intersection(formulas):
+            wanted = " or ".join(OPTIONS[name] for name in formulas)
             raise DataError(
-                f"{names}: expected --mods beside it; got none. Add --mods."
+                f"{', '.join(alone)}: expected {wanted} beside it; got none. Add "
+                f"{wanted}."
             )
-        return {}
-    arguments: dict[str, Any] = {"mods": options.mods}
+    arguments: dict[str, Any] = {
+        name: getattr(options, name) for name in FORMULAS if name in given
+    }
     for name in ("contrasts", "mods_prior"):
         if name in given:
             arguments[name] = getattr(options, name)
@@ -46,20 +58,18 @@ def given_moderators(options: argparse.Namespace) -> dict[str, Any]:
         arguments["heredity"] = False
     if "center" in given:
         arguments["center"] = _center(options.center)
-    if "test_mods" in given:
-        words = {"none": False, "all": True}
-        (first, *others) = options.test_mods
-        alone = words.get(first.lower()) if not others else None
-        arguments["test_mods"] = options.test_mods if alone is None else alone
-    priors = _priors_by_term(options)
-    if priors:
-        arguments["priors_mods"] = priors
+    for formula in FORMULAS:
+        if f"test_{formula}" in given:
+            arguments[f"test_{formula}"] = _tested(getattr(options, f"test_{formula}"))
+        priors = _priors_by_term(options, formula)
+        if priors:
+            arguments[f"priors_{formula}"] = priors
     return arguments
 
 
 def read_terms(
     table: pd.DataFrame, arguments: Mapping[str, Any], missing: Missing = "error"
-) -> Moderators:
+) -> dict[str, Moderators]:
     """Read moderators as `robma` will, to find what is wrong before models are fitted.
 
     Parameters
@@ -70,15 +80,42 @@ def read_terms(
         Of `given_moderators`.
     missing : {"error", "drop"}
         What to do with rows that lack a moderator.
+
+    Returns
+    -------
+    dict of str to Moderators
+        By formula: "mods", "scale".
     """
     names = ("contrasts", "standardize")
     given = {name: arguments[name] for name in names if name in arguments}
+    wanted = [name for name in FORMULAS if name in arguments]
+    found: dict[str, Moderators] = {}
+    rows = None
     with warnings.catch_warnings():  # robma warns again
         warnings.simplefilter("ignore")
-        moderators, _ = read_moderators(
-            arguments["mods"], table, missing=missing, **given
-        )
-    return moderators
+        # The first again: what the second lacks the first has to do without.
+        for name in wanted + (wanted[:1] if len(wanted) > 1 else []):
+            found[name], rows = read_moderators(
+                arguments[name], table, among=rows, missing=missing,
+                of=_TARGETS[name], **given,
+            )  # fmt: skip
+    return found
+
+
+def components_of(terms: Mapping[str, Moderators]) -> list[str]:
+    """Return what the terms of formulas are called among all components."""
+    return [
+        scale_name(name) if formula == "scale" else name
+        for formula, moderators in terms.items()
+        for name in moderators.names
+    ]
+
+
+def _tested(names: list[str]) -> bool | list[str]:
+    words = {"none": False, "all": True}
+    (first, *others) = names
+    alone = words.get(first.lower()) if not others else None
+    return names if alone is None else alone
 
 
 def _center(texts: list[str]) -> str | dict[str, float]:
@@ -99,15 +136,19 @@ def _center(texts: list[str]) -> str | dict[str, float]:
     return found
 
 
-def _priors_by_term(options: argparse.Namespace) -> dict[str, Any]:
+def _priors_by_term(options: argparse.Namespace, formula: str) -> dict[str, Any]:
     """Return priors as `robma` takes them; a side that is not given has its default."""
+    usual = default_term_prior(options.rescale_priors)
+    if formula == "scale":  # of ratios, which no other scale concerns
+        usual = default_scale_prior()
     names: dict[tuple[str, ...], str] = {}
     sides: dict[tuple[str, ...], dict[str, list[Prior] | None]] = {}
-    for side, option in (("alternative", "priors_mods"), ("null", "priors_mods_null")):
+    by_side = {"alternative": f"priors_{formula}", "null": f"priors_{formula}_null"}
+    for side, option in by_side.items():
         for text in getattr(options, option) or ():
             term, one = _term_and_prior(text, OPTIONS[option])
             # The variables of an interaction may be in any order.
-            key = tuple(sorted(term.split(":")))
+            key = tuple(sorted(plain_name(term).split(":")))
             names.setdefault(key, term)
             own = sides.setdefault(key, {})
             before = own.setdefault(side, [] if one else None)
@@ -123,9 +164,8 @@ def _priors_by_term(options: argparse.Namespace) -> dict[str, Any]:
         if "null" not in own and own["alternative"] is not None:
             found[names[key]] = own["alternative"]
             continue
-        default = [default_term_prior(options.rescale_priors)]
         found[names[key]] = {
-            "alternative": own.get("alternative", default) or (),
+            "alternative": own.get("alternative", [usual]) or (),
             "null": own.get("null", [ABSENT]) or (),
         }
     return found
@@ -136,9 +176,11 @@ def _term_and_prior(text: str, option: str) -> tuple[str, Prior | None]:
     # From the right: an interaction has colons in its name.
     term, colon, written = (part.strip() for part in text.rpartition(":"))
     if not (term and colon and written):
+        # The two have nearly one name.
+        other = " The measure of all priors is --prior-scale." * ("-scale" in option)
         raise PriorError(
             f"{option}: expected a term and a prior, as in 'age: Normal(0, 0.5)'; got "
-            f"{text!r}."
+            f"{text!r}.{other}"
         )
     if written.lower() == "none":
         return term, None

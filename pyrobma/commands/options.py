@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -39,11 +40,18 @@ _OPTIONS = {
     for null in (False, True)
 }
 PRIORS = tuple(_OPTIONS)
-MODERATORS = (
-    "mods", "contrasts", "no_standardize", "center", "test_mods",
-    "no_heredity", "mods_prior", "priors_mods", "priors_mods_null", "predict",
-)  # fmt: skip
-"""Options that say something of moderators; the first one is that there are some."""
+FORMULAS = ("mods", "scale")
+"""Options that say what moderators of effects and of heterogeneity there are."""
+BESIDE = {
+    ("mods",): ("test_mods", "priors_mods", "priors_mods_null"),
+    ("scale",): ("test_scale", "priors_scale", "priors_scale_null"),
+    FORMULAS: (
+        "contrasts", "no_standardize", "center", "no_heredity", "mods_prior", "predict",
+    ),
+}  # fmt: skip
+"""Options that say more of moderators, by the formulas of which one must be there."""
+MODERATORS = (*FORMULAS, *(name for names in BESIDE.values() for name in names))
+"""All options that say something of moderators."""
 _EPILOG = """\
 examples:
   python -m pyrobma fit data.csv --d yi --v vi --study-ids district --out results
@@ -55,6 +63,8 @@ examples:
       --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results
   python -m pyrobma fit data.csv --r r --se se --no-bias --mods "measure + age" \\
       --priors-mods "age: Normal(0, 0.5)" --predict new.csv --out results
+  python -m pyrobma fit data.csv --d yi --v vi --mods "year" --scale "year + design" \\
+      --priors-scale "year: Normal(0, 0.3)" --sensitivity "tau ~ year" --out results
 
 The folder gets report.html (everything on one page), tables/ (CSV and HTML), figures/
 (PNG of 300 dpi, PDF and SVG), draws.nc (draws of every model, NetCDF for ArviZ),
@@ -218,7 +228,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     group.add_argument(
         "--sensitivity", nargs="+", metavar="COMPONENT",
         help="fit again with other scales of the priors of effect, heterogeneity, "
-        "hierarchical, PET, PEESE or a term of --mods; writes a table and a figure",
+        "hierarchical, PET, PEESE, a term of --mods, or 'tau ~ year' for one of "
+        "--scale; writes a table and a figure",
     )  # fmt: skip
     group.add_argument(
         "--stan", action="store_true",
@@ -236,8 +247,13 @@ def _add_moderators(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("moderators")
     group.add_argument(
         "--mods", metavar="FORMULA",
-        help="of columns of the file, e.g. 'measure + age', 'measure * log(age)' or "
-        "'C(year)'; every model is fitted with and without each term",
+        help="of effects: columns of the file, e.g. 'measure + age', 'measure * "
+        "log(age)' or 'C(year)'; every model is fitted with and without each term",
+    )  # fmt: skip
+    group.add_argument(
+        "--scale", metavar="FORMULA",
+        help="of heterogeneity, in the same way: log tau depends on them; every model "
+        "with heterogeneity is fitted with and without each term",
     )  # fmt: skip
     group.add_argument(
         "--contrasts", choices=CONTRASTS,
@@ -254,10 +270,12 @@ def _add_moderators(parser: argparse.ArgumentParser) -> None:
         help="centre numbers at their mean over rows (default) or clusters, or at "
         "numbers by name, e.g. year=2000",
     )  # fmt: skip
-    group.add_argument(
-        "--test-mods", nargs="+", metavar="TERM",
-        help="terms that models are fitted without too, all (default) or none",
-    )  # fmt: skip
+    for formula in FORMULAS:
+        group.add_argument(
+            f"--test-{formula}", nargs="+", metavar="TERM",
+            help=f"terms of --{formula} that models are fitted without too, all "
+            "(default) or none",
+        )  # fmt: skip
     group.add_argument(
         "--no-heredity", action="store_true", default=None,
         help="fit models with an interaction and without what it is made of, too",
@@ -267,17 +285,19 @@ def _add_moderators(parser: argparse.ArgumentParser) -> None:
         help="each term is in with probability 1/2 (independent, default), or every "
         "number of terms is as probable as any other (beta-binomial)",
     )  # fmt: skip
-    for null in (False, True):
+    for formula, null in itertools.product(FORMULAS, (False, True)):
         side, prior = ("without", "Spike(0)") if null else ("with", "Normal(0, 0.5)")
         group.add_argument(
-            f"--priors-mods{'-null' if null else ''}", nargs="+",
+            f"--priors-{formula}{'-null' if null else ''}", nargs="+",
             metavar="'TERM: PRIOR'",
-            help=f"of models {side} a term, e.g. 'age: {prior}', or 'age: none'",
+            help=f"of models {side} a term of --{formula}, e.g. 'age: {prior}', or "
+            "'age: none'",
         )  # fmt: skip
     group.add_argument(
         "--predict", type=Path, metavar="FILE",
-        help="a table with columns of moderators, of the same form as that of the "
-        "estimates; mean effects and prediction intervals go to tables/predictions.csv",
+        help="a table with the columns of the formulas, of the same form as that of "
+        "the estimates; mean effects and prediction intervals go to "
+        "tables/predictions.csv",
     )  # fmt: skip
 
 

@@ -33,20 +33,25 @@ _PHRASES: Final = (
         re.compile(r"\bgive n\b( there)? so that (se|v) can"),
         r"give --n\1 so that --\2 can",
     ),
+    (re.compile(r"\bleave scale out\b"), "leave --scale out"),
     (re.compile(r"the name of a column of data\b"), "a column of the file"),
     (re.compile(r"Name its column or give an array\."), "Name its column."),
 )
 """What is written in Python only."""
 
-_NAME: Final = "|".join(sorted(OPTIONS, key=len, reverse=True))
+_LONGEST_FIRST: Final = sorted(OPTIONS, key=len, reverse=True)
+_ANY: Final = "|".join(_LONGEST_FIRST)
+# Priors have a scale too: only in the places below is it the argument.
+_NAME: Final = "|".join(name for name in _LONGEST_FIRST if name != "scale")
+_SCALE: Final = r"scale(?=: (?!expected a (?:positive value|finite number) for ))"
 _LONG: Final = "|".join(name for name in OPTIONS if "_" in name)
 _LIST: Final = rf"(?:{_NAME})(?:(?:, | and )(?:{_NAME}))*"
 
-_LEADING: Final = re.compile(rf"^{_LIST}(?=[:,])")
+_LEADING: Final = re.compile(rf"^(?:{_LIST}(?=[:,])|{_SCALE})")
 _ONE_OF: Final = re.compile(rf"(?<=one or more of ){_LIST}(?=[;.])")
 _WRITTEN: Final = re.compile(rf"\b({_NAME})=(?:'([^']*)'|\"([^\"]*)\"|(None)\b)")
 _WITHIN: Final = re.compile(rf"(?<![\w'\"`.-])({_LONG})(?![\w'\"`=(])")
-_MEANT: Final = re.compile(rf"\b({_NAME})=(?=\W|$)")
+_MEANT: Final = re.compile(rf"\b({_ANY})=(?=\W|$)")
 _COLUMNS: Final = re.compile(r"(?= The columns are )")
 """Where names of the user's begin."""
 
@@ -96,4 +101,4 @@ def advised(unknown: Iterable[str]) -> str:
 
 
 def _as_options(match: re.Match[str]) -> str:
-    return re.sub(_NAME, lambda name: OPTIONS[name[0]], match[0])
+    return re.sub(_ANY, lambda name: OPTIONS[name[0]], match[0])

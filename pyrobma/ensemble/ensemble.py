@@ -514,7 +514,11 @@ class Ensemble:
         return joint_draws(self.fits, self._probabilities(given), names, size)
 
     def priors(
-        self, parameter: str, *, conditional: bool = False
+        self,
+        parameter: str,
+        *,
+        conditional: bool = False,
+        given: BoolArray | None = None,
     ) -> tuple[tuple[float, Prior], ...]:
         """Return the prior of a scalar parameter over all models.
 
@@ -524,6 +528,8 @@ class Ensemble:
             A scalar unknown, e.g. "mu".
         conditional : bool
             Only over models that count as alternative for its component.
+        given : array of bool, shape (number of models,), optional
+            Only over these models. None: all.
 
         Returns
         -------
@@ -533,7 +539,7 @@ class Ensemble:
         """
         self._check_scalars((parameter,))
         component = self.component_of(parameter)
-        member = self.alternatives(component) if conditional else None
+        member = self.alternatives(component, given) if conditional else given
         # By what they are apart from their weight, in the order of the models.
         total: dict[Prior, float] = {}
         first: dict[Prior, Prior] = {}

@@ -165,6 +165,21 @@ def scale_name(name: str) -> str:
     return f"{_SCALE}{name}"
 
 
+def is_scale_name(name: str) -> bool:
+    """Whether a name is that of a term or column of heterogeneity.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+        Whether `scale_name` made it.
+    """
+    return name.startswith(_SCALE)
+
+
 def plain_name(name: str) -> str:
     """Return the name of a term or column as in its formula; see `scale_name`."""
     return name.removeprefix(_SCALE)

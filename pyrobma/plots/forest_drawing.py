@@ -250,7 +250,7 @@ def _marks(
     own = frame[frame["part"].isin(["estimate", "cluster"])]
     both = rows.legend
     largest = 0.5 * rows.line * 72 / POINT
-    area = own["weight"] / own["weight"].max()
+    area = own["weight"].clip(lower=0) / own["weight"].max()
     clusters = members is not None
     found = [
         pd.DataFrame(

@@ -21,7 +21,7 @@ from pyrobma.effects import (
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.errors import DataError
-from pyrobma.models import ModelSpace, ModelSpec
+from pyrobma.models import ModelSpace, ModelSpec, plain_name
 from pyrobma.parameters import BIAS, UNKNOWNS, Component, Unknowns
 from pyrobma.plots.names import plain, short_names
 from pyrobma.plots.numbers import short
@@ -40,7 +40,9 @@ def scalar(ensemble: Ensemble, parameter: str) -> str:
     """Return a parameter that has a density; raise DataError for another one."""
     known = ensemble.unknowns.scalars
     if parameter not in known:
-        terms = [t.name for t in ensemble.unknowns.terms if t.name not in known]
+        table = ensemble.unknowns
+        every = (*table.terms, *table.scale_terms)
+        terms = [term.name for term in every if term.name not in known]
         hint = "Choose one of them."
         if str(parameter).startswith("omega"):
             hint = "See plot_weightfunction for the weights."
@@ -66,6 +68,9 @@ def parameter_title(
         first = title if title.startswith(row.name) else title[0].lower() + title[1:]
         title = f"Conditional {first}"
     measure = check_output_scale(ensemble.task, output_scale)
+    of_tau = ensemble.task.scale_moderators
+    if row.enters == "scale" and of_tau is not None:
+        return _per_only(title, of_tau, of_tau.term(plain_name(row.component.name)))
     if row.unit == "none":
         return title
     if row.unit != "effect" and measure != ensemble.task.prior_scale:
@@ -84,6 +89,7 @@ def term_title(
     output_scale: Measure | None,
     *,
     conditional: bool = False,
+    of_tau: bool = False,
 ) -> str:
     """Return an axis title of a term's levels, e.g. ``Deviation of measure from ...``.
 
@@ -97,20 +103,26 @@ def term_title(
         odds ratio for "OR".
     conditional : bool
         Whether only models with the term count.
+    of_tau : bool
+        Whether it is a moderator of heterogeneity: of log tau, which has no measure.
     """
-    moderators = ensemble.task.moderators
+    task = ensemble.task
+    moderators = task.scale_moderators if of_tau else task.moderators
     assert moderators is not None
     codings = [moderators.coding(name) for name in term.variables]
     name = cut(one_line(term.name), _TERM, 10.0)
-    title = f"coefficient of {name}"
+    what = f"log τ by {name}" if of_tau else name
+    title = f"coefficient of {what}"
     if all(c.deviations or not c.factor for c in codings) and term.factor:
-        title = f"deviation of {name} from the mean of its levels"
+        title = f"deviation of {what} from the mean of its levels"
         if len(codings) > 1:
-            title = f"deviation by {name}"
+            title = f"deviation of {what}" if of_tau else f"deviation by {name}"
     elif codings[0].contrasts == "treatment" and len(codings) == 1:
         first = cut(one_line(codings[0].levels[0]), _TERM, 10.0)
-        title = f"difference of {name} from {first}"
+        title = f"difference of {what} from {first}"
     title = f"Conditional {title}" if conditional else title[0].upper() + title[1:]
+    if of_tau:
+        return _per_only(title, moderators, term)
     measure = check_output_scale(ensemble.task, output_scale)
     if measure != ensemble.task.prior_scale:
         measure = linear_measure(measure)
@@ -119,13 +131,24 @@ def term_title(
 
 def _per(title: str, measure: Measure, moderators: Moderators, term: Term) -> str:
     """Add the unit: of effects, and per unit of the numbers in a term."""
-    numbers = [c for c in map(moderators.coding, term.variables) if not c.factor]
-    each = " of each" if len(numbers) > 1 else ""
-    per = ""
-    if numbers:
-        scaled = all((c.sd != 1).any() for c in numbers)
-        per = f" per {'sd' if scaled else 'unit'}{each}"
+    per = _per_number(moderators, term)
     return plain(f"{with_unit(title, measure).removesuffix(')')}{per})")
+
+
+def _per_only(title: str, moderators: Moderators, term: Term) -> str:
+    """Add what a coefficient is per; log tau has no unit."""
+    per = _per_number(moderators, term)
+    return plain(f"{title} ({per.strip()})" if per else title)
+
+
+def _per_number(moderators: Moderators, term: Term) -> str:
+    """Return e.g. `` per sd of each``; empty for a term without numbers."""
+    numbers = [c for c in map(moderators.coding, term.variables) if not c.factor]
+    if not numbers:
+        return ""
+    scaled = all((c.sd != 1).any() for c in numbers)
+    each = " of each" if len(numbers) > 1 else ""
+    return f" per {'sd' if scaled else 'unit'}{each}"
 
 
 def reference_words(moderators: Moderators | None) -> str:

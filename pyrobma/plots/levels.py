@@ -18,7 +18,9 @@ from pyrobma.ensemble.quantities import (
     moderators_of,
 )
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.ensemble.spread import scale_coefficients, scale_moderators_of
 from pyrobma.errors import DataError
+from pyrobma.models import heterogeneous, is_scale_name, plain_name, scale_name
 from pyrobma.plots.densities import check_points
 from pyrobma.plots.estimates import check_interval, no_effect
 from pyrobma.plots.labels import term_title
@@ -47,14 +49,15 @@ def levels_frame(
     ensemble : Ensemble
         With moderators.
     term : str
-        Name of a term.
+        Name of a term; "tau ~ design" is that of a moderator of heterogeneity, and what
+        is tabulated is added to log tau.
     conditional : bool
         Only over models that have the term.
     prior : bool
         Add the priors, averaged over the same models.
     output_scale : str, optional
         Measure of the values, carried linearly as tau is: Fisher's z for "r", the log
-        odds ratio for "OR". None: the prior scale.
+        odds ratio for "OR". None: the prior scale. log tau has none.
     probs : sequence of two float
         Levels of the intervals, increasing, inside (0, 1).
     n : int
@@ -79,23 +82,33 @@ def levels_frame(
     -----
     Values are those of the table of coefficients of `summary`: the deviation of a level
     from the unweighted mean of all, or the difference from the first level for
-    treatment contrasts.
+    treatment contrasts. Those of heterogeneity are averaged over the models that have
+    any.
     """
-    moderators = moderators_of(ensemble)
-    own = moderators.term(term)
+    moderators, own = _term(ensemble, term)
     check_points(n)
     levels = check_interval(probs)
     check_output_scale(ensemble.task, output_scale)
-    rows = [row for row in coefficients(moderators) if row.term == own.name]
+    name, every, given = own.name, coefficients(moderators), None
+    if is_scale_name(term):
+        name, every = scale_name(name), scale_coefficients(moderators)
+        given, output_scale = heterogeneous(ensemble.space), None
     return quantities_frame(
         ensemble,
-        [(_level(row), row) for row in rows],
-        ensemble.alternatives(own.name) if conditional else None,
+        [(_level(row), row) for row in every if row.term == name],
+        ensemble.alternatives(name) if conditional else given,
         prior=prior,
         output_scale=output_scale,
         probs=levels,
         n=n,
     )
+
+
+def _term(ensemble: Ensemble, name: str) -> tuple[Moderators, Term]:
+    """Return the moderators that a term is of, and the term."""
+    of_tau = is_scale_name(name)
+    moderators = (scale_moderators_of if of_tau else moderators_of)(ensemble)
+    return moderators, moderators.term(plain_name(name))
 
 
 def plot_levels(
@@ -146,9 +159,10 @@ def plot_levels(
         symbol="δ",
         title=term_title(
             ensemble,
-            moderators_of(ensemble).term(term),
+            _term(ensemble, term)[1],
             output_scale,
             conditional=conditional,
+            of_tau=is_scale_name(term),
         ),
         heading=term,
         measure=check_output_scale(ensemble.task, output_scale),
@@ -328,7 +342,7 @@ def _with_effect_or(ensemble: Ensemble, term: str) -> BoolArray | None:
 
 def _level(row: Quantity) -> str:
     """Return the level in a label such as ``measure[dif: direct]``; else the label."""
-    inside = row.label.removeprefix(row.term)
+    inside = row.label.removeprefix(plain_name(row.term))
     dif = "[dif: "
     if row.kind == "mean":
         return inside[1:-1]
@@ -337,11 +351,8 @@ def _level(row: Quantity) -> str:
 
 def is_levels(ensemble: Ensemble, name: str) -> bool:
     """Whether a name is that of a term whose coefficients have other names."""
-    moderators = ensemble.task.moderators
+    task, of_tau = ensemble.task, is_scale_name(str(name))
+    moderators = task.scale_moderators if of_tau else task.moderators
     if moderators is None or name in ensemble.unknowns:
         return False
-    variables = sorted(str(name).split(":"))
-    return any(
-        name == term.name or variables == sorted(term.variables)
-        for term in moderators.terms
-    )
+    return moderators.find(plain_name(str(name))) is not None

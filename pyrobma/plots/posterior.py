@@ -9,6 +9,7 @@ import pandas as pd
 
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.models import heterogeneous
 from pyrobma.plots.densities import (
     Densities,
     Known,
@@ -70,7 +71,8 @@ def posterior_frame(
     The density of each model is a Gaussian kernel estimate on the prior scale with
     Silverman's (1986) bandwidth, reflected at the ends of its prior; they are averaged
     with the posterior model probabilities. On an output scale y = g(x) densities are
-    f(x) / abs(g'(x)), so that areas stay; that of the prior is exact.
+    f(x) / abs(g'(x)), so that areas stay; that of the prior is exact. A coefficient of
+    log tau is averaged over the models with heterogeneity, as in the tables.
 
     References
     ----------
@@ -80,12 +82,16 @@ def posterior_frame(
     check_points(n)
     # On the prior scale; refuses a parameter or an ensemble that cannot be drawn.
     mixture = ensemble.mixture(scalar(ensemble, parameter), conditional=conditional)
-    averaged_prior = ensemble.priors(parameter, conditional=conditional)
+    probabilities, given = mixture.probabilities, None
+    if ensemble.unknowns[parameter].enters == "scale" and not conditional:
+        given = heterogeneous(ensemble.space)
+        probabilities = ensemble.posterior_given(given)
+    averaged_prior = ensemble.priors(parameter, conditional=conditional, given=given)
     # A spike that the data exclude keeps its row, with a probability of 0.
     spikes = {own.location: 0.0 for _, own in averaged_prior if own.is_spike}
     free = []
     for p, draws, fit in zip(
-        mixture.probabilities.tolist(), mixture.draws, ensemble.fits, strict=True
+        probabilities.tolist(), mixture.draws, ensemble.fits, strict=True
     ):
         own = fit.spec.prior(parameter)
         if p > 0 and own.is_spike:

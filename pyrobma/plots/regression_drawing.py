@@ -265,7 +265,7 @@ def _inside(
     """Return what is inside of the axis, cut at its ends, and sizes of bubbles."""
     columns = ["effect", "lower", "upper", "new_lower", "new_upper"]
     cut_off = {name: frame[name].clip(low, high) for name in columns}
-    weight = frame["weight"]
+    weight = frame["weight"].clip(lower=0)  # a generalised one may be negative
     n = int(weight.notna().sum())
     largest = _LARGEST * min(1.0, (_FEW / n) ** 0.25)
     size = np.maximum(largest * np.sqrt(weight / weight.max()), _SMALLEST)

@@ -280,7 +280,8 @@ def _estimates(
     place = own.groupby("level", sort=False).cumcount()
     aside = (place * _GOLDEN + 0.5) % 1 - 0.5
     many = min(1.0, (_FEW / len(own)) ** 0.25)
-    size = _LARGEST * many * np.sqrt(own["weight"] / own["weight"].max())
+    weight = own["weight"].clip(lower=0)  # a generalised one may be negative
+    size = _LARGEST * many * np.sqrt(weight / weight.max())
     return own.assign(
         y=own["level"].map(middle).astype(float) + tall * (_SPREAD * aside - _BELOW),
         size=np.maximum(size, _SMALLEST),

@@ -81,6 +81,12 @@ def coefficients(tables: Tables, term: str) -> str:
     return _sentence(f"Posterior of {term}", _intervals(rows))
 
 
+def scale_coefficients(tables: Tables, term: str) -> str:
+    """Say where the posteriors of the coefficients of log tau are."""
+    rows = _of(term, tables["estimates_scale"])
+    return _sentence(f"Posterior of log tau by {term}", _intervals(rows))
+
+
 def probabilities(tables: Tables) -> str:
     """Say which models are the most probable ones."""
     table = tables["models"]

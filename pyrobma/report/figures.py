@@ -9,6 +9,7 @@ from typing import Any
 
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.models import plain_name
 from pyrobma.parameters import Parameter
 from pyrobma.plots import (
     plot_forest,
@@ -76,8 +77,11 @@ def figures(
     number = ensemble.task.effects.K
     biased = bool(ensemble.bias_kinds)
 
+    task = ensemble.task
+    made_of = {"moderator": task.moderators, "scale": task.scale_moderators}
+
     def of_terms(row: Parameter) -> bool:
-        return ensemble.task.moderators is not None and row.enters == "moderator"
+        return made_of.get(row.enters) is not None
 
     found = [
         Figure(
@@ -103,6 +107,7 @@ def figures(
             if row.scalar and row.name in ensemble.parameters and not of_terms(row)
         ),
         *_of_moderators(ensemble, scale),
+        *_of_scale(ensemble),
         Figure(
             # Without models of bias it says nothing of bias.
             "funnel", "bias" if biased else "estimates",
@@ -217,3 +222,22 @@ def _of_moderators(ensemble: Ensemble, scale: dict[str, Any]) -> list[Figure]:
             )
         )  # fmt: skip
     return found
+
+
+def _of_scale(ensemble: Ensemble) -> list[Figure]:
+    """List the figures of moderators of heterogeneity."""
+    if ensemble.task.scale_moderators is None:
+        return []
+    return [
+        Figure(
+            f"posterior_{term.name}", "moderators",
+            "Prior and model-averaged posterior of coefficients of log tau, by "
+            f"{plain_name(term.name)}, over models with heterogeneity.",
+            partial(
+                plot_levels if is_levels(ensemble, term.name) else plot_posterior,
+                ensemble, term.name, prior=True,
+            ),
+            partial(alternatives.scale_coefficients, term=plain_name(term.name)),
+        )
+        for term in ensemble.unknowns.scale_terms
+    ]  # fmt: skip

@@ -132,13 +132,14 @@ def make_page(
         "The interpretation", lambda: interpret(ensemble, output_scale=output_scale)
     )
     method, _, data = heading(ensemble).partition(": ")
-    moderators = ensemble.task.moderators
+    moderators, of_tau = ensemble.task.moderators, ensemble.task.scale_moderators
     html = environment.get_template("report.html").render(
         title=title or method,
         heading=f"{method}: {data}" if title else data,
         biased=bool(ensemble.bias_kinds),
         moderated=moderators is not None,
         formula="" if moderators is None else moderators.formula,
+        scale_formula="" if of_tau is None else of_tau.formula,
         sensitive=any(name.startswith("sensitivity_") for name in contents),
         remarks=[*remarks, *ensemble_warnings(ensemble)],
         interpretation=_with_powers(str(said)),

@@ -11,7 +11,6 @@ import pandas as pd
 
 from pyrobma.effects import Measure, Moderators
 from pyrobma.ensemble import Ensemble, predict
-from pyrobma.ensemble.quantities import moderators_of
 from pyrobma.ensemble.scales import check_output_scale
 from pyrobma.report.failures import Failure, attempt, warn_of
 from pyrobma.summary import (
@@ -155,9 +154,9 @@ def predictions_table(
     Parameters
     ----------
     ensemble : Ensemble
-        With moderators.
+        With moderators, of effects or of heterogeneity.
     newdata : DataFrame
-        Columns as the formula needs them; others are not looked at.
+        Columns as the formulas need them; others are not looked at.
     output_scale : str, optional
         Measure of the estimates. None: the prior scale.
 
@@ -175,7 +174,9 @@ def predictions_table(
     mean = predict(ensemble, newdata, "terms", output_scale=output_scale)
     single = predict(ensemble, newdata, "effect", output_scale=output_scale)
     frame = mean.assign(**{f"PI {q}": single[q] for q in ("0.025", "0.975")})
-    sources = [source.name for source in moderators_of(ensemble).sources]
+    both = (ensemble.task.moderators, ensemble.task.scale_moderators)
+    known = (source.name for own in both if own is not None for source in own.sources)
+    sources = list(dict.fromkeys(known))
     shown = newdata.rename(columns=str)[sources]
     frame.index = pd.Index(
         [

@@ -277,7 +277,10 @@ def no_fit(monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--contrasts", "treatment"], "--contrasts: expected --mods beside it"),
+        (
+            ["--contrasts", "treatment"],
+            "--contrasts: expected --mods or --scale beside",
+        ),
         (["--no-heredity", "--predict", "x"], "--no-heredity, --predict: expected --m"),
         (
             ["--mods", "grup"],

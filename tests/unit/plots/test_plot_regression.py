@@ -292,6 +292,26 @@ def test_areas_of_bubbles_are_in_proportion_to_weights(both):
     np.testing.assert_allclose(ratio, ratio.iloc[0], rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("term", ["age", "measure"])
+def test_an_estimate_of_negative_weight_is_drawn_as_the_smallest(
+    both, monkeypatch, term
+):
+    # So it may be in a cluster whose heterogeneity has moderators.
+    weights = np.linspace(-0.1, 0.3, K)
+    monkeypatch.setattr(
+        "pyrobma.plots.regression.pooling_weights", lambda *a, **k: weights
+    )
+    figure = plot_regression(both, term)
+    estimates = next(
+        layer._data for layer in figure.layers
+        if "size" in layer.mapping and layer._data["weight"].notna().all()
+    )  # fmt: skip
+    sizes = estimates.sort_values("weight")["size"]
+    assert len(sizes) == K
+    assert sizes.iloc[0] == sizes.min() > 0
+    assert drawn(figure)  # where warnings are errors
+
+
 @pytest.mark.parametrize("scale", ["cohens_d", "OR"])
 def test_means_beyond_correlations_of_one_do_not_stretch_the_axis(made, scale):
     effects = rb.effect_sizes(
