@@ -90,7 +90,8 @@ estimates = {
     "exact_mapping": 0,
     "prior_only": 0,
 }
-terms = {"P": 0, "x": [], "B": 0, "bias": []}  # no moderator, no bias term
+# No moderator, no bias term, no moderator of heterogeneity.
+terms = {"P": 0, "x": [], "B": 0, "bias": [], "S": 0, "w": []}
 priors = pd.DataFrame(
     [
         (1, [0, 1, 0], "-Infinity", "Infinity"),

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -40,6 +41,7 @@ _changed = threading.Condition()
 _running: dict[Path, Run] = {}
 _here = threading.local()
 _swept: set[str] = set()
+_lost_polars = False  # this process was forked from one that had it
 
 
 class Run:
@@ -79,6 +81,8 @@ UNGROUPED = Group()
 
 def _forget() -> None:
     """Leave the runs of the parent alone, in a process that was just forked."""
+    global _lost_polars
+    _lost_polars = "polars" in sys.modules
     global _changed
     _changed = threading.Condition()  # another thread may have held it
     for run in _running.values():
@@ -88,6 +92,15 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def read_without_lost_polars() -> None:
+    """Let CmdStanPy read its files without polars where polars would wait for ever.
+
+    The threads of polars do not survive a fork, and CmdStanPy takes it if it is there.
+    """
+    if _lost_polars:
+        sys.modules["polars"] = None  # type: ignore[assignment]
 
 
 def _group() -> Group:

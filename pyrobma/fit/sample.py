@@ -19,7 +19,12 @@ import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.errors import PyrobmaError, SamplingError
-from pyrobma.fit.processes import run_folder, supervised, why_ended
+from pyrobma.fit.processes import (
+    read_without_lost_polars,
+    run_folder,
+    supervised,
+    why_ended,
+)
 from pyrobma.fit.progress import part_of_job
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import ProgramNames
@@ -198,6 +203,7 @@ def run_chains(
         If the time is over; a `SamplingError` as well.
     """
     cmdstanpy = _cmdstanpy()
+    read_without_lost_polars()
     how: dict[str, Any] = {"iter_warmup": warmup, "adapt_engaged": warmup > 0}
     if warmup > 0:
         how["adapt_delta"] = settings.adapt_delta

@@ -156,3 +156,32 @@ def test_mpi_gives_the_numbers_of_threads(here, tmp_path):
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [value.hex() for value in here.logml.tolist()]
+
+
+FORKED = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import polars
+import pyrobma as rb
+
+# What polars starts in this process is not there in its forks.
+polars.DataFrame({"a": [1.0]}).lazy().select(polars.col("a").sum()).collect()
+few = rb.SamplerSettings(chains=2, warmup=150, draws=100, max_draws=100)
+with ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor:
+    fit = rb.robma(
+        d=[0.3, 0.1], se=[0.1, 0.12], priors_bias=None, priors_effect_null=None,
+        settings=few, seed=1, progress=False, executor=executor,
+    )
+print(sum(one.chains is not None for one in fit.fits))
+"""
+
+
+def test_forks_of_a_process_that_used_polars_do_not_wait_for_ever(tmp_path):
+    pytest.importorskip("polars")
+    script = tmp_path / "script.py"
+    script.write_text(FORKED)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, "2\n"), run.stderr
