@@ -102,13 +102,12 @@ def exported_data(task: Task, fit: Fit) -> StanData:
     """
     job = job_of(task, fit)
     own_task, own_spec = job.scaled.task, job.scaled.spec
-    table = program_names(own_task, own_spec).table
-    own = {name: name for name in table[:3]}
+    columns = program_names(own_task, own_spec).columns
     return StanData(
         job.program,
         stan_data(own_task, own_spec, fit.rule),
-        own | {name: f"coef[{j}]" for j, name in enumerate(table[3:], start=1)},
-        {name: job.scaled.factor(name) for name in table},
+        columns,
+        {name: job.scaled.factor(name) for name in columns},
         job.scaled.log_constant + 0.0,  # no -0
     )
 

@@ -182,7 +182,7 @@ class ProgressLine:
 
 
 class CountLine:
-    """Counts what is done of many things of one kind; a context manager.
+    """Counts what is done of many things of one kind, until it is closed.
 
     Parameters
     ----------
@@ -199,17 +199,8 @@ class CountLine:
         made = make_bar(total, self._counted(), show)
         self._bar = None if made is None else made[0]
 
-    def __enter__(self) -> CountLine:
-        """Return the line itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove the line, whatever happened."""
+    def close(self) -> None:
+        """Remove the line."""
         if self._bar is not None:
             self._bar.close()
 

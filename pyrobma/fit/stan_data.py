@@ -75,29 +75,34 @@ class ProgramNames:
     Attributes
     ----------
     outputs : dict of str to str
-        Output column of every free scalar unknown, in the order of the table: that of
-        ``"PET"`` may be ``"coef[1]"``.
+        Those of `columns` whose unknown is free.
     own : dict of str to str
         Which unknown each of the program's own parameters is: ``"last_free[1]"`` may
         be ``"PET"``. Logits of ratios of weights are ``"omega"``.
     weights : tuple of str
         Output columns of the weights; empty in models without selection.
-    table : tuple of str
-        The rows of the program's table of unknowns.
+    columns : dict of str to str
+        Output column of every scalar unknown, fixed ones too, in the order of the
+        program's table of unknowns: that of ``"PET"`` may be ``"coef[1]"``.
     """
 
     outputs: dict[str, str]
     own: dict[str, str]
     weights: tuple[str, ...]
-    table: tuple[str, ...]
+    columns: dict[str, str]
+
+    @property
+    def table(self) -> tuple[str, ...]:
+        """The rows of the program's table of unknowns."""
+        return tuple(self.columns)
 
 
 def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     """Return what the program calls the unknowns of a model."""
     terms, of_tau = _terms(task, spec), _scale_terms(task, spec)
-    outputs = {name: name for name in _OWN}
-    outputs |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
-    outputs |= {row.name: f"tau_coef[{j}]" for j, row in enumerate(of_tau, start=1)}
+    columns = {name: name for name in _OWN}
+    columns |= {row.name: f"coef[{j}]" for j, row in enumerate(terms, start=1)}
+    columns |= {row.name: f"tau_coef[{j}]" for j, row in enumerate(of_tau, start=1)}
     free = [row.name for row in terms if not spec.prior(row.name).is_spike]
     own = {column: name for name, column in _OWN.items()}
     free_of_tau = [row.name for row in of_tau if not spec.prior(row.name).is_spike]
@@ -108,10 +113,10 @@ def program_names(task: Task, spec: ModelSpec) -> ProgramNames:
     J = 0 if spec.selection is None else len(spec.selection.intervals)
     logits = (f"{side}_logit[{j}]" for side in ("fall", "rise") for j in range(1, J))
     return ProgramNames(
-        outputs={n: c for n, c in outputs.items() if not spec.prior(n).is_spike},
+        outputs={n: c for n, c in columns.items() if not spec.prior(n).is_spike},
         own=own | dict.fromkeys(logits, "omega"),
         weights=tuple(f"omega[{j}]" for j in range(1, J + 1)),
-        table=(*_OWN, *(row.name for row in (*terms, *of_tau))),
+        columns=columns,
     )
 
 

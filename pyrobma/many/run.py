@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -249,7 +249,7 @@ def _fill(
         line.add()
 
     try:
-        with CountLine(source.count, progress, "analyses") as line:
+        with closing(CountLine(source.count, progress, "analyses")) as line:
             for name, data in source:
                 names.append(name)
                 _check_kind(name, known)

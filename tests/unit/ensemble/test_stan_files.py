@@ -284,3 +284,21 @@ def test_command_line_writes_them_and_takes_them_away_again(tmp_path: Path) -> N
     resumed = ["--overwrite", "--resume", str(out / "fit.pyrobma")]
     assert main([*command, *resumed]) == 0
     assert not (out / "stan").exists()
+
+
+def test_a_term_of_heterogeneity_has_the_column_that_the_program_gives_it() -> None:
+    fit = rb.robma(
+        d=[0.3, 0.1, 0.5, 0.2, 0.4], se=[0.1, 0.2, 0.15, 0.1, 0.2],
+        mods={"dose": [1.0, 2, 3, 2, 1]}, scale={"dose": [1.0, 2, 3, 2, 1]},
+        priors_bias=None, priors_effect_null=None, priors_heterogeneity_null=None,
+        test_mods=False, test_scale=False, cores=1, seed=1,
+    )  # fmt: skip
+    given = fit.stan_data(1)
+    assert given.columns == {
+        "mu": "mu", "tau": "tau", "rho": "rho", "dose": "coef[1]",
+        "tau ~ dose": "tau_coef[1]",
+    }  # fmt: skip
+    density = bridgestan.StanModel(library(given.program), given.to_json(), warn=False)
+    names = density.param_names(include_tp=True)
+    known = [n.replace(".", "[") + "]" * ("." in n) for n in names]
+    assert set(given.columns.values()) <= set(known)
