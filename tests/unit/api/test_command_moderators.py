@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from command_moderators import READ, SIDES, SMALL, fit
 
 import pyrobma as rb
 from pyrobma.commands import fit as command
@@ -19,39 +20,12 @@ from pyrobma.commands.moderators import given_moderators
 from pyrobma.commands.options import add_options
 from pyrobma.commands.words import option_words
 
-SMALL = ["--no-bias", "--seed", "1", "--draws", "250", "--chains", "2", "--quiet"]
-SIDES = ["--priors-effect-null", "none", "--priors-heterogeneity-null", "none"]
-# Text that a CSV file has is read back to the last digit or nearly so.
-READ = 1e-12
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """Fourteen estimates with a factor, a number, and one row that lacks it."""
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame(
-        {
-            "d": rng.normal(0.3, 0.3, 14),
-            "se": rng.uniform(0.1, 0.3, 14),
-            "group": [*"xyzxyzxyzxyz", "x", "y"],
-            "age": [*rng.uniform(5, 20, 13).round(2), np.nan],
-        }
-    )
-    path = tmp_path_factory.mktemp("data") / "data.csv"
-    frame.to_csv(path, index=False)
-    return path
-
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     path = tmp_path_factory.mktemp("new") / "new.csv"
     path.write_text("group,age,note\nx,10,=first\nz,15,second\n")
     return path
-
-
-def fit(table, out, *more):
-    columns = ["--d", "d", "--se", "se", "--out", str(out)]
-    return main(["fit", str(table), *columns, *SMALL, *more])
 
 
 @pytest.fixture(scope="module")

@@ -10,34 +10,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from command_moderators import READ, SIDES, fit
 
 import pyrobma as rb
-from pyrobma.commands import main
 from pyrobma.commands.moderators import given_moderators
 from pyrobma.commands.options import add_options
 from pyrobma.commands.words import advised, option_words
-
-SMALL = ["--no-bias", "--seed", "1", "--draws", "250", "--chains", "2", "--quiet"]
-SIDES = ["--priors-effect-null", "none", "--priors-heterogeneity-null", "none"]
-# Text that a CSV file has is read back to the last digit or nearly so.
-READ = 1e-12
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """Fourteen estimates with a factor, a number, and one row that lacks it."""
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame(
-        {
-            "d": rng.normal(0.3, 0.3, 14),
-            "se": rng.uniform(0.1, 0.3, 14),
-            "group": [*"xyzxyzxyzxyz", "x", "y"],
-            "age": [*rng.uniform(5, 20, 13).round(2), np.nan],
-        }
-    )
-    path = tmp_path_factory.mktemp("data") / "data.csv"
-    frame.to_csv(path, index=False)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +23,6 @@ def fresh(tmp_path_factory):
     path = tmp_path_factory.mktemp("new") / "new.csv"
     path.write_text("group,age\nx,10\nz,15\n")
     return path
-
-
-def fit(table, out, *more):
-    columns = ["--d", "d", "--se", "se", "--out", str(out)]
-    return main(["fit", str(table), *columns, *SMALL, *more])
 
 
 @pytest.fixture(scope="module")
