@@ -36,6 +36,7 @@ from pyrobma.effects import (
 )
 from pyrobma.effects._tables import AnyTable, read_table
 from pyrobma.effects.entry import estimates_and_rows
+from pyrobma.effects.events import counts_and_rows
 from pyrobma.effects.moderators import Centre, Missing, Mods, centres_of
 from pyrobma.ensemble import FitCache
 from pyrobma.errors import (
@@ -57,6 +58,7 @@ from pyrobma.fit import (
 from pyrobma.fit.settings import check_run
 from pyrobma.frequentist import rma
 from pyrobma.models import (
+    BaselineArgument,
     EffectDirection,
     EffectMapping,
     Hypotheses,
@@ -68,6 +70,7 @@ from pyrobma.models import (
     check_mods_prior,
     coded_columns,
     model_space,
+    read_baseline,
     term_hypotheses,
     with_heredity,
     with_scale_terms,
@@ -148,9 +151,16 @@ def robma(
     p: Any = None,
     lCI: Any = None,
     uCI: Any = None,
+    x1: Any = None,
+    n1: Any = None,
+    t1: Any = None,
+    x2: Any = None,
+    n2: Any = None,
+    t2: Any = None,
     study_names: Any = None,
     study_ids: Any = None,
     transformation: Measure | None = None,
+    baseline: BaselineArgument = None,
     prior_scale: Measure | None = None,
     effect_mapping: EffectMapping = "linear",
     effect_direction: EffectDirection = "positive",
@@ -209,6 +219,11 @@ def robma(
         Effect sizes; `y` stands for units of their own.
     se, v, n, t, p, lCI, uCI : column name or array
         How precise they are. See `effect_sizes`.
+    x1, n1, x2, n2 : column name or array
+        Instead of effect sizes: events and members of group 1 and group 2, as they
+        are, zeros included. Effects are log odds ratios. See `event_counts`.
+    t1, t2 : column name or array
+        Person-time instead of members. Effects are log rate ratios.
     study_names : column name or array, optional
         Labels.
     study_ids : column name or array, optional
@@ -219,8 +234,18 @@ def robma(
     transformation : str, optional
         Measure of the likelihood: "fishers_z", "cohens_d", "r", "logOR" or "none".
         None: "fishers_z", or "none" with `y`.
+    baseline : {"conditional", "unit information"} or Prior, optional
+        Of counts: how the baseline of each study leaves its likelihood. None and
+        "conditional": by conditioning on the study's events in both groups (the
+        noncentral hypergeometric distribution; of rates the binomial one), which needs
+        no prior of baselines and lets studies without any events say nothing. A prior
+        integrates over the study's own baseline: ``prior("beta", alpha=1, beta=1)`` of
+        the risk midway between the groups on logits is that of RoBMA; of rates
+        ``prior("lognormal", ...)``, or "unit information", which is Normal(log pooled
+        rate, 1) of the log. See `sensitivity` for what it changes.
     prior_scale : str, optional
-        Measure of the priors and the results. None: "cohens_d", or "none" with `y`.
+        Measure of the priors and the results. None: "cohens_d", or "none" with `y`;
+        that of the data with counts, which have no other.
     effect_mapping : {"linear", "exact"}
         How mu goes from the prior scale to that of the likelihood. The linear rule,
         e.g. d / 2 for Fisher's z, is that of the published Bayes factors and shrinks
@@ -235,15 +260,18 @@ def robma(
         there has its default. ``{"bias": None, "hierarchical": {"null": spike}}`` is
         ``priors_bias=None, priors_hierarchical_null=spike``.
     priors_effect, priors_effect_null : Prior, list of Prior, None or DEFAULT
-        Of mu. DEFAULT: Normal(0, 1) against a spike at 0. None leaves a side out.
+        Of mu. DEFAULT: Normal(0, 1) against a spike at 0; with counts
+        Student-t(0, 0.58, 4). None leaves a side out.
     priors_heterogeneity, priors_heterogeneity_null
-        Of tau. DEFAULT: InvGamma(1, 0.15) against a spike at 0.
+        Of tau. DEFAULT: InvGamma(1, 0.15) against a spike at 0; with counts
+        InvGamma(1.77, 0.55).
     priors_hierarchical, priors_hierarchical_null
         Of rho, used if some id is shared. DEFAULT: Beta(1, 1), without a null. To
         test clustering give ``prior("spike", location=0)`` as the null. None on both
         sides treats all estimates as independent.
     priors_bias : prior_weightfunction, prior_PET, prior_PEESE, list, None or DEFAULT
-        Of publication bias. DEFAULT: the eight priors of `model_type`. None: none.
+        Of publication bias. DEFAULT: the eight priors of `model_type`. None: none, as
+        with counts, whose likelihood has no place for bias.
     priors_bias_null
         DEFAULT: `prior_none`.
     model_type : {"PSMA", "PP", "2w"}, optional
@@ -275,7 +303,7 @@ def robma(
         Priors by term: that of the alternative, or a mapping with "alternative" and
         "null", of which a side that is not there is left out. For a factor it is the
         prior of each coefficient. None: Normal(0, 0.25 rescale_priors) against a spike
-        at 0.
+        at 0; with counts 0.29 instead of 0.25.
     test_mods : bool or list of str
         Which terms are tested; others are in every model.
     heredity : bool
@@ -372,6 +400,11 @@ def robma(
     of that product, a one-dimensional integral whatever the size of the cluster,
     certified to 1e-3 of the log likelihood.
 
+    Of counts the likelihood of study i is the integral of h_i(delta) over its true
+    effect delta ~ Normal(mu, tau), with h_i the likelihood of the counts themselves at
+    a log ratio delta, baseline conditioned or integrated away. h_i is tabulated once,
+    to 1e-9 of its log.
+
     With `scale` the covariance of true effects i and j of a cluster is rho tau_i tau_j,
     with tau_i = tau exp(w_i'd). A moderator of heterogeneity means nothing where there
     is none: models with heterogeneity are split by its terms, so that the prior
@@ -408,18 +441,24 @@ def robma(
     settings = _settings(settings, chains=chains, warmup=warmup, draws=draws)
     check_run(seed, cores)
     table = None if isinstance(data, EffectSizes) else read_table(data)
-    effects, kept = estimates_and_rows(
-        data if table is None else table, d=d, r=r, z=z, logOR=logOR, OR=OR, y=y,
-        se=se, v=v, n=n, t=t, p=p, lCI=lCI, uCI=uCI, study_names=study_names,
-        study_ids=study_ids, transformation=transformation, missing=missing,
+    events = {"x1": x1, "n1": n1, "t1": t1, "x2": x2, "n2": n2, "t2": t2}
+    estimates = {
+        "d": d, "r": r, "z": z, "logOR": logOR, "OR": OR, "y": y, "se": se, "v": v,
+        "n": n, "t": t, "p": p, "lCI": lCI, "uCI": uCI,
+    }  # fmt: skip
+    effects, kept = _effects_and_rows(
+        data if table is None else table, events, estimates,
+        transformation=transformation, study_names=study_names, study_ids=study_ids,
+        missing=missing,
     )  # fmt: skip
     effects, moderators, of_tau = _moderators(
         table, effects, kept, mods, scale, missing, contrasts=contrasts,
         standardize=standardize, center=center,
     )  # fmt: skip
     task = _task(
-        effects, prior_scale, effect_mapping, effect_direction, moderators, of_tau
-    )
+        effects, prior_scale, effect_mapping, effect_direction, moderators, of_tau,
+        baseline,
+    )  # fmt: skip
     terms, scale_terms = _terms(
         task, rescale_priors, mods=mods, priors_mods=priors_mods, test_mods=test_mods,
         scale=scale, priors_scale=priors_scale, test_scale=test_scale,
@@ -478,6 +517,31 @@ def robma(
         warn(text, ConvergenceWarning)
     _check_mapping(result)
     return result
+
+
+def _effects_and_rows(
+    data: Any,
+    events: Mapping[str, Any],
+    estimates: Mapping[str, Any],
+    *,
+    transformation: Measure | None,
+    **others: Any,
+) -> tuple[EffectSizes, BoolArray]:
+    """Read events if there are any, or else estimates."""
+    counted_by = [name for name, value in events.items() if value is not None]
+    if not counted_by:
+        return estimates_and_rows(
+            data, transformation=transformation, **estimates, **others
+        )
+    beside = [name for name, value in estimates.items() if value is not None]
+    beside += ["transformation"] * (transformation is not None)
+    if beside or isinstance(data, EffectSizes):
+        what = ", ".join(beside) or "effect sizes that are already made"
+        raise DataError(
+            f"{', '.join(counted_by)}: expected events of two groups alone, which are "
+            f"modelled as they are; got {what} too. Give one of the two."
+        )
+    return counts_and_rows(data, **events, **others)
 
 
 def _given_priors(
@@ -616,6 +680,7 @@ def _terms(
         terms = term_hypotheses(
             task.moderators, task.unknowns, priors=priors_mods, test=test_mods,
             rescale=rescale, scale=task.prior_scale,
+            counts=task.effects.counts is not None,
         )  # fmt: skip
     if task.scale_moderators is not None:
         scale_terms = term_hypotheses(
@@ -682,6 +747,9 @@ def _full_space(
             f"model_type: expected None beside priors_bias; got {model_type!r}. Give "
             "one of the two."
         )
+    with_counts = task.effects.counts is not None
+    if with_counts:
+        given = _without_bias(given, model_type)
     if rescale == 1:
         _check_units(task.effects, given["effect"], given["heterogeneity"])
     sides: dict[str, Any] = {
@@ -696,7 +764,7 @@ def _full_space(
             name = f"{component}_null" if null else component
             sides[name] = component_priors(
                 given[name], component, null=null, rescale=rescale,
-                scale=task.prior_scale,
+                scale=task.prior_scale, counts=with_counts,
             )  # fmt: skip
     rho = HIERARCHICAL.name
     clustered = task.effects.clustered
@@ -715,6 +783,20 @@ def _full_space(
     if not clustered:
         sides[rho] = sides[f"{rho}_null"] = ()
     return model_space(*terms, **sides, unknowns=task.unknowns)
+
+
+def _without_bias(given: dict[str, Any], model_type: str | None) -> dict[str, Any]:
+    """Leave out publication bias, which the likelihood of counts has no place for."""
+    one = given[BIAS.name]
+    if model_type is not None or not (one is None or isinstance(one, Default)):
+        name = "model_type" if model_type is not None else "priors_bias"
+        raise PriorError(
+            f"{name}: expected None with counts; got {model_type or one!r}. Selection "
+            "and small-study effects are defined for estimates with standard errors: "
+            "give log odds ratios, as log_odds_ratio computes them, to adjust for "
+            "publication bias."
+        )
+    return {**given, BIAS.name: None}
 
 
 def _own_space(
@@ -760,11 +842,20 @@ def _task(
     effect_direction: EffectDirection,
     moderators: Moderators | None,
     scale_moderators: Moderators | None,
+    baseline: BaselineArgument,
 ) -> Task:
-    if prior_scale is None:
+    if effects.counts is not None:
+        if prior_scale not in (None, effects.measure) or effect_mapping != "linear":
+            raise DataError(
+                f"prior_scale, effect_mapping: expected defaults with counts, whose "
+                f"priors are on '{effects.measure}'; got {prior_scale!r} and "
+                f"{effect_mapping!r}."
+            )
+        prior_scale = effects.measure
+    elif prior_scale is None:
         prior_scale = "none" if effects.measure == "none" else "cohens_d"
     allowed = [measure for measure in MEASURES if measure in DATA_SCALES]
-    if prior_scale not in allowed:
+    if effects.counts is None and prior_scale not in allowed:
         raise DataError(
             f"prior_scale: expected one of {', '.join(allowed)}; got {prior_scale!r}."
         )
@@ -785,7 +876,7 @@ def _task(
     columns = coded_columns(moderators, scale_moderators)
     return Task(
         effects, prior_scale, effect_mapping, effect_direction, columns, moderators,
-        scale_moderators,
+        scale_moderators, read_baseline(baseline, effects),
     )  # fmt: skip
 
 

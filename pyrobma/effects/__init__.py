@@ -4,6 +4,9 @@ from pyrobma.effects.contrasts import CONTRASTS, Contrasts, contrast_matrix
 from pyrobma.effects.convert import (
     MEASURE_NAMES,
     MEASURES,
+    RATES,
+    RATIOS,
+    IRR2logIRR,
     Measure,
     OR2d,
     OR2logOR,
@@ -14,6 +17,7 @@ from pyrobma.effects.convert import (
     d2r,
     d2z,
     linear_measure,
+    logIRR2IRR,
     logOR2d,
     logOR2OR,
     logOR2r,
@@ -54,6 +58,7 @@ from pyrobma.effects.correlation import correlation_z
 from pyrobma.effects.data import DATA_SCALES, EffectSizes
 from pyrobma.effects.datasets import datasets, load_dataset
 from pyrobma.effects.entry import effect_sizes
+from pyrobma.effects.events import event_counts
 from pyrobma.effects.measures import (
     log_odds_ratio,
     log_risk_ratio,
@@ -77,9 +82,12 @@ __all__ = [
     "DATA_SCALES",
     "MEASURES",
     "MEASURE_NAMES",
+    "RATES",
+    "RATIOS",
     "Coding",
     "Contrasts",
     "EffectSizes",
+    "IRR2logIRR",
     "Measure",
     "Moderators",
     "OR2d",
@@ -97,8 +105,10 @@ __all__ = [
     "d2z",
     "datasets",
     "effect_sizes",
+    "event_counts",
     "linear_measure",
     "load_dataset",
+    "logIRR2IRR",
     "logOR2OR",
     "logOR2d",
     "logOR2r",

@@ -48,6 +48,8 @@ DOMAINS: Final[dict[str, Domain]] = {
     "z": Domain("values of Fisher's z"),
     "logOR": Domain("log odds ratios"),
     "OR": Domain("odds ratios", low=0.0),
+    "logIRR": Domain("log rate ratios"),
+    "IRR": Domain("rate ratios", low=0.0),
     "y": Domain("effects"),
     "se": _STANDARD_ERROR,
     "se_d": _STANDARD_ERROR,

@@ -1,8 +1,8 @@
 """Conversions between effect-size measures, nonlinear and linear.
 
 Five measures are convertible: Cohen's d, correlation r, Fisher's z, log odds ratio and
-odds ratio. The functions are named and ordered as in RoBMA. Each takes floats or
-arrays; a float in gives a float out.
+odds ratio; ratios of rates and their logs are to each other only. The functions are
+named and ordered as in RoBMA. Each takes floats or arrays; a float gives a float.
 
 Notes
 -----
@@ -25,7 +25,9 @@ import numpy as np
 from pyrobma.effects._numbers import Value, as_floats, conversion, refuse_outside
 from pyrobma.errors import DataError
 
-Measure: TypeAlias = Literal["cohens_d", "fishers_z", "r", "logOR", "OR", "none"]
+Measure: TypeAlias = Literal[
+    "cohens_d", "fishers_z", "r", "logOR", "OR", "logIRR", "IRR", "none"
+]
 """Effect-size measures; "none" is an effect in units of its own."""
 
 MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
@@ -37,11 +39,23 @@ MEASURE_NAMES: Final[dict[Measure, str]] = {
     "r": "correlation",
     "logOR": "log odds ratio",
     "OR": "odds ratio",
+    "logIRR": "log rate ratio",
+    "IRR": "rate ratio",
     "none": "the data",
 }
 """What each measure is called in tables, figures and sentences."""
 
-_LINEAR: Final[dict[Measure, Measure]] = {"r": "fishers_z", "OR": "logOR"}
+_LINEAR: Final[dict[Measure, Measure]] = {
+    "r": "fishers_z",
+    "OR": "logOR",
+    "IRR": "logIRR",
+}
+
+RATIOS: Final[tuple[Measure, ...]] = ("OR", "IRR")
+"""Measures that multiply: 1 is no effect, and axes are logarithmic."""
+
+RATES: Final[tuple[Measure, ...]] = ("logIRR", "IRR")
+"""Measures of counts over person-time, which convert to each other only."""
 
 LOGISTIC_SD: Final = float(np.pi / np.sqrt(3.0))
 """Standard deviation of the standard logistic distribution: logOR = d π/√3."""
@@ -168,12 +182,26 @@ def OR2logOR(OR: Value) -> Value:
     return np.log(OR)
 
 
+@conversion
+def logIRR2IRR(logIRR: Value) -> Value:
+    """Convert a log rate ratio to a rate ratio: exp(logIRR)."""
+    return np.exp(logIRR)
+
+
+@conversion
+def IRR2logIRR(IRR: Value) -> Value:
+    """Convert a rate ratio to a log rate ratio: log(IRR)."""
+    return np.log(IRR)
+
+
 LETTERS: Final[dict[Measure, str]] = {
     "cohens_d": "d",
     "fishers_z": "z",
     "r": "r",
     "logOR": "logOR",
     "OR": "OR",
+    "logIRR": "logIRR",
+    "IRR": "IRR",
     "none": "y",
 }
 """The argument name that each measure has in conversions and in `effect_sizes`."""
@@ -199,6 +227,8 @@ _EFFECTS: Final[dict[tuple[Measure, Measure], Callable[[Any], Any]]] = {
     ("OR", "r"): OR2r,
     ("OR", "fishers_z"): OR2z,
     ("OR", "logOR"): OR2logOR,
+    ("logIRR", "IRR"): logIRR2IRR,
+    ("IRR", "logIRR"): IRR2logIRR,
 }
 
 # Cohen's d per unit of the measure, at no effect.
@@ -208,6 +238,8 @@ _SLOPES: Final[dict[Measure, float]] = {
     "r": 2.0,
     "logOR": 1.0 / LOGISTIC_SD,
     "OR": 1.0 / LOGISTIC_SD,
+    "logIRR": 1.0,
+    "IRR": 1.0,
 }
 
 
@@ -236,6 +268,11 @@ def check_scales(from_: object, to: object) -> tuple[Measure, Measure]:
             f'got "{start}" to "{end}". Effects in units of their own cannot be '
             "converted."
         )
+    if (start in RATES) != (end in RATES):
+        raise DataError(
+            f'to: expected "logIRR" or "IRR" for both scales or for neither; got '
+            f'"{start}" to "{end}". Ratios of rates have no other measure.'
+        )
     return start, end
 
 
@@ -246,8 +283,9 @@ def transform_effect(x: Value, from_: Measure, to: Measure) -> Value:
     ----------
     x : float or array of any shape
         Effects on the measure `from_`, finite and inside its range.
-    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "OR", "none"}
-        Measures; "none" (units of its own) converts to itself only.
+    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "OR", "logIRR", "IRR", "none"}
+        Measures; "none" (units of its own) converts to itself only, ratios of rates to
+        each other.
 
     Returns
     -------
@@ -292,8 +330,9 @@ def scale_factor(from_: Measure, to: Measure) -> float:
 
     Parameters
     ----------
-    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "OR", "none"}
-        Measures. "OR" counts as "logOR"; "none" goes with "none" only.
+    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "OR", "logIRR", "IRR", "none"}
+        Measures. "OR" counts as "logOR"; "none" goes with "none" only, and ratios of
+        rates with each other.
 
     Returns
     -------

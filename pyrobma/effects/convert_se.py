@@ -27,8 +27,10 @@ from pyrobma._types import FloatArray
 from pyrobma.effects._numbers import Value, as_floats, conversion, refuse_outside
 from pyrobma.effects.convert import (
     LOGISTIC_SD,
+    RATIOS,
     Measure,
     check_scales,
+    linear_measure,
     logOR2d,
     r2d,
     z2d,
@@ -209,8 +211,8 @@ def transform_se(se: Value, x: Value, from_: Measure, to: Measure) -> Value:
         Standard errors on the measure `from_`, positive.
     x : float or array
         The effects they belong to, on the measure `from_`.
-    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "none"}
-        Measures; "none" (units of its own) converts to itself only.
+    from_, to : {"cohens_d", "fishers_z", "r", "logOR", "logIRR", "none"}
+        Measures; "none" (units of its own) and "logIRR" convert to themselves only.
 
     Returns
     -------
@@ -220,16 +222,17 @@ def transform_se(se: Value, x: Value, from_: Measure, to: Measure) -> Value:
     Raises
     ------
     DataError
-        If a measure is unknown or has no standard errors ("OR"), if only one of them
+        If a measure is unknown or has no standard errors (ratios), if only one of them
         is "none", if a value is outside its range, or if Fisher's z is asked for and
         an implied sample size is not above 3.
     """
     start, end = check_scales(from_, to)
-    if "OR" in (start, end):
-        raise DataError(
-            "to: expected a measure whose estimates have standard errors; "
-            'got "OR". Use "logOR".'
-        )
+    for ratio in RATIOS:
+        if ratio in (start, end):
+            raise DataError(
+                "to: expected a measure whose estimates have standard errors; "
+                f'got "{ratio}". Use "{linear_measure(ratio)}".'
+            )
     if start == end:
         array = as_floats("se", se)
         refuse_outside("se", array)

@@ -11,6 +11,7 @@ import pandas as pd
 from pyrobma._format import counted
 from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects._clusters import number_clusters
+from pyrobma.effects._columns import Rows
 from pyrobma.effects._numbers import DOMAINS, as_floats
 from pyrobma.effects.convert import (
     LETTERS,
@@ -20,6 +21,7 @@ from pyrobma.effects.convert import (
     transform_effect,
 )
 from pyrobma.effects.convert_se import transform_se
+from pyrobma.effects.counts import TwoGroups
 from pyrobma.errors import DataError
 
 DATA_SCALES: Final[tuple[Measure, ...]] = (
@@ -34,6 +36,7 @@ DATA_SCALES: Final[tuple[Measure, ...]] = (
 _TITLES: Final[dict[Measure, str]] = MEASURE_NAMES | {
     "r": "r",
     "logOR": "log OR",
+    "logIRR": "log rate ratios",
     "none": "effects in units of their own",
 }
 
@@ -48,8 +51,8 @@ class EffectSizes:
         Estimates on the data scale, finite, read-only.
     se : array of shape (K,)
         Their standard errors, positive and finite, read-only.
-    measure : {"fishers_z", "cohens_d", "r", "logOR", "none"}
-        The data scale; "none" means units of their own.
+    measure : {"fishers_z", "cohens_d", "r", "logOR", "logIRR", "none"}
+        The data scale; "none" means units of their own. "logIRR" is of counts only.
     original : tuple of str, length K
         The measure that each estimate was given on (an odds ratio counts as "logOR").
         It decides where the estimate becomes statistically significant.
@@ -60,6 +63,9 @@ class EffectSizes:
         cluster; an independent estimate has a number of its own.
     cluster_labels : tuple of str or None, length L
         The id that a cluster was given by, that of one estimate too; None without id.
+    counts : TwoGroups or None
+        Events of two groups, whose likelihood is used where they are there. `y` and
+        `se` are then crude log ratios, for figures only.
 
     Raises
     ------
@@ -75,10 +81,14 @@ class EffectSizes:
     names: tuple[str, ...]
     cluster: IntArray
     cluster_labels: tuple[str | None, ...]
+    counts: TwoGroups | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other and make the arrays read-only."""
-        check_measure("measure", self.measure, DATA_SCALES)
+        scales = DATA_SCALES
+        if self.counts is not None:
+            scales = ("logIRR",) if self.counts.rates else ("logOR",)
+        check_measure("measure", self.measure, scales)
         set_ = object.__setattr__
         set_(self, "y", _frozen_floats("y", LETTERS[self.measure], self.y))
         set_(self, "se", _frozen_floats("se", "se", self.se))
@@ -91,6 +101,14 @@ class EffectSizes:
                     f"{field}: expected {self.K} values, as many as y has; "
                     f"got {length}. Give one value per estimate."
                 )
+        if self.counts is not None:
+            if self.counts.K != self.K:
+                raise DataError(
+                    f"counts: expected {self.K} studies, as many as y has; got "
+                    f"{self.counts.K}."
+                )
+            rows = Rows(self.K, names=self.names)
+            set_(self, "counts", replace(self.counts, rows=rows))
 
     @property
     def K(self) -> int:
@@ -132,12 +150,17 @@ class EffectSizes:
         Raises
         ------
         DataError
-            If there is no conversion, or if Fisher's z is asked for and a standard
-            error implies a sample size of 3 or less.
+            If there is no conversion, as there is none of counts, or if Fisher's z is
+            asked for and a standard error implies a sample size of 3 or less.
         """
         target = check_measure("measure", measure, DATA_SCALES)
         if target == self.measure:
             return self
+        if self.counts is not None:
+            raise DataError(
+                f'measure: expected "{self.measure}", the only measure of counts; got '
+                f'"{target}".'
+            )
         return EffectSizes(
             y=transform_effect(self.y, self.measure, target),
             se=transform_se(self.se, self.y, self.measure, target),
@@ -167,6 +190,7 @@ class EffectSizes:
             names=tuple(self.names[i] for i in chosen),
             cluster=cluster,
             cluster_labels=cluster_labels,
+            counts=None if self.counts is None else self.counts.kept(rows),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -176,7 +200,8 @@ class EffectSizes:
         -------
         DataFrame
             Columns `study` (its name), `y`, `se`, `original` (measure it was given
-            on), `cluster` (number) and `cluster_label` (its id; None without).
+            on), `cluster` (number) and `cluster_label` (its id; None without); of
+            counts also `x1`, `n1` or `t1`, `x2`, `n2` or `t2`.
         """
         labels = [self.cluster_labels[number] for number in self.cluster]
         return pd.DataFrame(
@@ -187,6 +212,7 @@ class EffectSizes:
                 "original": list(self.original),
                 "cluster": self.cluster.copy(),
                 "cluster_label": pd.Series(labels, dtype=object),
+                **({} if self.counts is None else self.counts.columns),
             }
         )
 
@@ -216,21 +242,28 @@ class EffectSizes:
             self.names,
             self.cluster,
             self.cluster_labels,
+            self.counts,
         )
 
     def __repr__(self) -> str:
         """Return a heading and at most ten estimates."""
-        frame = self.to_frame()[["study", "y", "se", "cluster_label"]]
+        shown_columns = ["study", "y", "se"]
+        if self.counts is not None:
+            shown_columns = ["study", *self.counts.columns]
+        frame = self.to_frame()[[*shown_columns, "cluster_label"]]
         if not self.clustered:
             frame = frame.drop(columns="cluster_label")
         shown = frame if self.K <= 10 else frame.head(8)
-        lines = [self._heading(), shown.to_string(index=False, float_format="%.4f")]
+        digits = "%.4f" if self.counts is None else "%g"
+        lines = [self._heading(), shown.to_string(index=False, float_format=digits)]
         if len(shown) < self.K:
             lines.append(f"... and {self.K - len(shown)} more")
         return "\n".join(lines)
 
     def _heading(self) -> str:
         text = f"EffectSizes: {counted(self.K, 'estimate')}, {_TITLES[self.measure]}"
+        if self.counts is not None:
+            text += " of counts"
         if not self.clustered:
             return text + ", independent"
         sizes = np.bincount(self.cluster)

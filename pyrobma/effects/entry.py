@@ -176,8 +176,8 @@ def estimates_and_rows(
     data = read_table(data)
     _refuse_incomplete(data, effects, spreads)
     values, rows = read_columns(data, {**effects, **spreads, **ids})
-    cluster_ids = _texts(values.get("study_ids"), rows.K)
-    names = _names(_texts(values.get("study_names"), rows.K), cluster_ids)
+    cluster_ids = texts(values.get("study_ids"), rows.K)
+    names = study_labels(texts(values.get("study_names"), rows.K), cluster_ids)
     rows = replace(rows, names=names)
     numbers = {
         name: as_p_values(values[name], rows.where)
@@ -202,7 +202,7 @@ def estimates_and_rows(
     y_data, se_data = on_data_scale(
         y_own, se_own, kinds, measures, source, target, numbers, rows
     )
-    cluster, cluster_labels = _clusters(cluster_ids, keep)
+    cluster, cluster_labels = cluster_numbers(cluster_ids, keep)
     made = EffectSizes(
         y=y_data,
         se=se_data,
@@ -251,11 +251,13 @@ def _refuse_incomplete(
     )
 
 
-def _texts(values: Any, K: int) -> list[str | None]:
+def texts(values: Any, K: int) -> list[str | None]:
+    """Return ids or names as text, one for each of K rows; None where there is none."""
     return [None] * K if values is None else labels(values)
 
 
-def _names(given: list[str | None], ids: list[str | None]) -> tuple[str, ...]:
+def study_labels(given: list[str | None], ids: list[str | None]) -> tuple[str, ...]:
+    """Return names, or ids that occur once, or numbers."""
     count = Counter(ids)
     alone = (label if count[label] == 1 else None for label in ids)
     return tuple(
@@ -323,9 +325,10 @@ def _named(names: list[str], present: BoolArray) -> str:
     return " and ".join(n for n, p in zip(names, present, strict=True) if p)
 
 
-def _clusters(
+def cluster_numbers(
     given: list[str | None], keep: BoolArray
 ) -> tuple[IntArray, tuple[str | None, ...]]:
+    """Return numbers and labels of the clusters of the rows that are kept."""
     ids = [label for label, here in zip(given, keep, strict=True) if here]
     K = len(ids)
     cluster, cluster_labels = number_clusters(ids)

@@ -33,6 +33,8 @@ _MOST_CANDIDATES = 3000
 _MOST_POINTS = 60_000
 _LOGITS = (1.5, -3.0, -30.0, -300.0)
 
+_EFFECTS = 25  # points of the integral over a true effect behind counts
+
 
 @dataclass(frozen=True, slots=True)
 class Second:
@@ -109,6 +111,8 @@ def seconds_each(task: Task, spec: ModelSpec, rule: Rule | None) -> float:
         terms *= len(spec.selection.intervals)
     if rule is not None:
         terms *= len(rule.nodes)
+    if task.effects.counts is not None:
+        terms *= _EFFECTS
     return 1e-6 + 2e-8 * terms
 
 

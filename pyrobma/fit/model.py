@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -44,6 +44,7 @@ from pyrobma.fit.quadrature import (
 from pyrobma.fit.sample import Begin, Chains, run_chains
 from pyrobma.fit.settings import SamplerSettings
 from pyrobma.fit.stan_data import (
+    first_rule,
     needs_quadrature,
     program,
     program_names,
@@ -246,6 +247,7 @@ class _Job:
     seed: int
     parallel: int
     effort: Effort
+    texts: dict[Rule | None, str] = field(default_factory=dict)  # of the data
 
     @property
     def fingerprint(self) -> str:
@@ -266,10 +268,13 @@ class _Job:
 
     @property
     def program(self) -> str:
-        return program(self.spec)
+        return program(self.scaled.task, self.spec)
 
     def data(self, rule: Rule | None) -> str:
-        return json.dumps(stan_data(self.scaled.task, self.scaled.spec, rule))
+        if rule not in self.texts:
+            data = stan_data(self.scaled.task, self.scaled.spec, rule)
+            self.texts[rule] = json.dumps(data)
+        return self.texts[rule]
 
     def density(self, rule: Rule | None, highest: float = np.inf) -> LogDensity:
         """Open the density, of which something near its largest value is known."""
@@ -370,14 +375,15 @@ def survey(task: Task, spec: ModelSpec, settings: SamplerSettings, seed: int) ->
     job = _job(task, spec, settings.resolved(1), seed, 1)
     own_task, own_spec = job.scaled.task, job.scaled.spec
     sequence = np.random.SeedSequence([seed, 2])
+    rule: Rule | None
     try:
         if needs_quadrature(task, spec):
             rule, modes = _rule_and_modes(job)
         else:
-            rule = None
+            rule = first_rule(own_task, own_spec)
             with job.density(rule) as density:
                 modes = posterior_modes(
-                    own_task, own_spec, density, job.seconds_each(None)
+                    own_task, own_spec, density, job.seconds_each(rule)
                 )
         highest = max(mode.value for mode in modes)
         while True:
@@ -756,12 +762,14 @@ def _needs_draws(fit: Fit, settings: SamplerSettings) -> bool:
 
 def _fit_fixed(job: _Job) -> Fit:
     nothing = np.empty((1, 0))
-    rule = None
+    rule = first_rule(job.scaled.task, job.spec)
     if needs_quadrature(job.scaled.task, job.spec):
+        rule = COARSEST
+    if rule is not None:
         try:  # one evaluation costs little: far more exact than needed
-            rule = _first_exact(job, nothing, COARSEST, TOLERANCE * 1e-6)
+            rule = _first_exact(job, nothing, rule, TOLERANCE * 1e-6)
         except BridgeError:
-            rule = _first_exact(job, nothing, COARSEST, TOLERANCE)
+            rule = _first_exact(job, nothing, rule, TOLERANCE)
     with job.density(rule) as density:
         logml = float(density(nothing)[0])
     if not np.isfinite(logml):
@@ -792,6 +800,11 @@ def _first_exact(job: _Job, points: FloatArray, start: Rule, tolerance: float) -
             return density(points)
 
     rule = first_exact(values, start, tolerance)
+    if rule is None and start.reach == 0:
+        raise BridgeError(
+            f"the integrals over true effects miss {tolerance:.2g} with four times as "
+            "many points as they should need. Use priors that leave less room for tau."
+        )
     if rule is None:
         raise BridgeError(
             f"the quadrature over clusters misses {tolerance:.2g} with up to "

@@ -33,6 +33,7 @@ SURVEYED_FROM = 9
 those that cannot matter are known."""
 
 _QUADRATURE_COST = 12.0
+_COUNTS_COST = 1.5
 
 _Step: TypeAlias = Generator[Wave, dict[int, Any], dict[int, Fit]]
 
@@ -241,7 +242,9 @@ def _work(
 
 def relative_cost(task: Task, model: ModelSpec) -> float:
     """Guess how long a model takes, relative to one without selection."""
+    quadrature = needs_quadrature(task, model)
+    if task.effects.counts is not None:
+        return _COUNTS_COST * (_QUADRATURE_COST if quadrature else 1.0)
     if model.selection is None:
         return 1.0
-    quadrature = needs_quadrature(task, model)
     return len(model.selection.intervals) * (_QUADRATURE_COST if quadrature else 1.0)

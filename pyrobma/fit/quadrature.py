@@ -1,4 +1,4 @@
-"""Quadrature of a cluster's common factor in selection models."""
+"""Quadrature of clusters' common factors, and of the true effects behind counts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ class Rule:
     spacing : float
         Distance of the nodes.
     reach : float
-        Largest node.
+        Largest node; 0 for the one node of likelihoods without common factors.
+    refinement : int
+        Of the integrals over true effects behind counts, which the program of counts
+        has besides: 1, or a power of 2 by which their points are closer and further
+        out.
 
     Notes
     -----
     The trapezoidal rule converges faster than any power of the spacing for smooth
     integrands on the whole line (Trefethen & Weideman 2014). Here f is a product of
     normal distribution functions with slopes r = sqrt(rho tau^2 / (se^2 + (1 - rho)
-    tau^2)), and a spacing below about 1.5 / r resolves it.
+    tau^2)), and a spacing below about 1.5 / r resolves it. For counts the nodes are
+    about the mode of the integrand, in units of its width there.
 
     References
     ----------
@@ -40,6 +45,7 @@ class Rule:
 
     spacing: float
     reach: float
+    refinement: int = 1
 
     @property
     def nodes(self) -> FloatArray:
@@ -65,6 +71,12 @@ above their mean moves the mass of the integrand many standard deviations out.""
 
 COARSEST: Final = Rule(SPACINGS[0], REACHES[0])
 
+ALONE: Final = Rule(1.0, 0.0)
+"""Of counts without clusters: no common factor."""
+
+REFINEMENTS: Final = (1, 2, 4)
+"""Refinements in the order in which they are tried."""
+
 PILOTS: Final = (Rule(1.0, 8.0), Rule(0.4, 11.0), Rule(0.15, 15.0))
 """Wide rules to find the first modes with: the cheapest whose modes are real. Nodes
 that miss a narrow integrand make a density too large, a mode where there is none."""
@@ -83,19 +95,34 @@ def first_exact(
         Where to begin: neither spacing nor reach is made coarser.
     tolerance : float
         Largest difference to the values of a wider rule, and of a three times finer
-        one.
+        one; for a rule of one node, to those of the next refinement.
 
     Returns
     -------
     Rule or None
         None if even the last ones differ by more.
     """
+    if start.reach == 0:
+        return next(
+            (
+                rule
+                for n in REFINEMENTS
+                if n >= start.refinement
+                and _gap(values, rule := Rule(1.0, 0.0, n), Rule(1.0, 0.0, 2 * n))
+                <= tolerance
+            ),
+            None,
+        )
+
+    def at(spacing: float, reach: float) -> Rule:
+        return Rule(spacing, reach, start.refinement)
+
     reach = next(
         (
             r
             for r in REACHES
             if r >= start.reach
-            and _gap(values, Rule(start.spacing, r), Rule(start.spacing, r + 3.0))
+            and _gap(values, at(start.spacing, r), at(start.spacing, r + 3.0))
             <= tolerance
         ),
         None,
@@ -105,8 +132,9 @@ def first_exact(
     for spacing in SPACINGS:
         if spacing > start.spacing:
             continue
-        rule = Rule(spacing, reach)
-        if _gap(values, rule, Rule(spacing / 3.0, reach)) <= tolerance:
+        rule = at(spacing, reach)
+        finer = Rule(spacing / 3.0, reach, 2 * start.refinement)
+        if _gap(values, rule, finer) <= tolerance:
             return rule
     return None
 

@@ -184,7 +184,7 @@ def _check_programs(task: Task, space: ModelSpace, executor: Executors | None) -
     for model in space.models:
         refuse_impossible(task, model)
     if executor is None:
-        for name in {program(model) for model in space.models}:
+        for name in {program(task, model) for model in space.models}:
             executable(name), library(name)  # a missing one is one error, not many
 
 

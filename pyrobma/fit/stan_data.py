@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
+from pyrobma.counts.tables import study_tables
 from pyrobma.effects import Measure
 from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
-from pyrobma.fit.quadrature import Rule
+from pyrobma.fit.quadrature import ALONE, Rule
 from pyrobma.models import ModelSpec, Task
 from pyrobma.parameters import Parameter
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
@@ -22,6 +23,7 @@ MEASURE_CODES: dict[Measure, int] = {
     "fishers_z": 2,
     "r": 3,
     "logOR": 4,
+    "logIRR": 0,  # a unit of its own
 }
 """The numbers of ``stan/functions/measures.stanfunctions``."""
 
@@ -34,8 +36,10 @@ _OWN = {"mu": "mu_free[1]", "tau": "tau_free[1]", "rho": "rho_logit[1]"}
 the programs' own parameters behind them."""
 
 
-def program(spec: ModelSpec) -> str:
+def program(task: Task, spec: ModelSpec) -> str:
     """Return the name of the Stan program with the likelihood of a model."""
+    if task.effects.counts is not None:
+        return "counts"
     return "selection" if spec.selection is not None else "normal"
 
 
@@ -43,12 +47,25 @@ def needs_quadrature(task: Task, spec: ModelSpec) -> bool:
     """Whether the likelihood of a model integrates over clusters' common factors."""
     rho = spec.prior("rho")
     dependent = not rho.is_spike or rho.location > 0
-    return program(spec) == "selection" and task.effects.clustered and dependent
+    integrated = program(task, spec) != "normal"
+    return integrated and task.effects.clustered and dependent
+
+
+def first_rule(task: Task, spec: ModelSpec) -> Rule | None:
+    """Return the rule of a likelihood without common factors, if it has one."""
+    return ALONE if program(task, spec) == "counts" else None
 
 
 def refuse_impossible(task: Task, spec: ModelSpec) -> None:
-    """Raise PriorError if an estimate has a fixed weight of 0."""
+    """Raise PriorError if an estimate has a fixed weight of 0, or counts have bias."""
     weights = spec.selection
+    biased = [row.name for row in task.unknowns if row.se_power and spec.has(row.name)]
+    if task.effects.counts is not None and (weights is not None or biased):
+        raise PriorError(
+            f"models: expected models without publication bias for counts; got {spec}. "
+            "Selection and small-study effects are defined for estimates: give log "
+            "odds ratios with standard errors to model them."
+        )
     if weights is None or weights.omega is None:
         return
     statistic = task.direction * task.effects.y
@@ -148,6 +165,10 @@ def stan_data(
     if spec.selection is not None:
         data |= _selection_data(task, spec.selection, order)
         data |= _quadrature_data(rule)
+    if task.effects.counts is not None:
+        data |= _counts_data(task, order)
+        data |= _quadrature_data(rule)
+        data["refinement"] = 1 if rule is None else rule.refinement
     return data
 
 
@@ -267,6 +288,21 @@ def _selection_data(
         "J1": len(alpha1),
         "alpha1": list(alpha1),
         "alpha2": list(weights.alpha2 or ()),
+    }
+
+
+def _counts_data(task: Task, order: IntArray) -> dict[str, object]:
+    assert task.effects.counts is not None
+    made = study_tables(task.effects.counts, task.baseline)
+    tables = [made[i] for i in order]
+    parts = {
+        name: np.concatenate([getattr(one, name) for one in tables])
+        for name in ("knot", "log_h", "slope", "curvature")
+    }
+    return {
+        "knots": [len(one.knot) for one in tables],
+        "N": len(parts["knot"]),
+        **{name: values.tolist() for name, values in parts.items()},
     }
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyrobma._types import FloatArray
-from pyrobma.effects.counts import TwoGroups
-from pyrobma.frequentist.count_integral import marginal
-from pyrobma.frequentist.count_kernels import (
+from pyrobma.counts.kernels import (
     NO_BASELINE,
     Derivatives,
     TwoBinomials,
     TwoPoissons,
     repeated,
 )
+from pyrobma.effects.counts import TwoGroups
+from pyrobma.frequentist.count_integral import marginal
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrobma._types import FloatArray
-from pyrobma.frequentist.count_kernels import Derivatives, Kernel
+from pyrobma.counts.kernels import Derivatives, Kernel
 
 _DROP = 37.0
 """What is smaller than the largest value by the exponential of this is left out."""

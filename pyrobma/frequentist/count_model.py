@@ -8,10 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pyrobma._types import FloatArray
-from pyrobma.effects.counts import TwoGroups
-from pyrobma.frequentist.count_baseline import RandomBaseline
-from pyrobma.frequentist.count_integral import marginal
-from pyrobma.frequentist.count_kernels import (
+from pyrobma.counts.kernels import (
     Binomial,
     Derivatives,
     Hypergeometric,
@@ -20,6 +17,9 @@ from pyrobma.frequentist.count_kernels import (
     TwoBinomials,
     TwoPoissons,
 )
+from pyrobma.effects.counts import TwoGroups
+from pyrobma.frequentist.count_baseline import RandomBaseline
+from pyrobma.frequentist.count_integral import marginal
 
 MODELS: Final = {
     "UM.FS": "unconditional, fixed study effects",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
+from pyrobma.counts.kernels import support
 from pyrobma.effects.counts import TwoGroups
 from pyrobma.errors import DataError
-from pyrobma.frequentist.count_kernels import support
 
 
 def refuse_separation(groups: TwoGroups, x: FloatArray, labels: Sequence[str]) -> None:

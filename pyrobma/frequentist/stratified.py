@@ -11,9 +11,9 @@ from scipy.special import chdtrc
 
 from pyrobma._switchers import for_switchers
 from pyrobma._types import FloatArray
+from pyrobma.counts.kernels import expected_events
 from pyrobma.effects.counts import TwoGroups, read_groups
 from pyrobma.errors import DataError
-from pyrobma.frequentist.count_kernels import expected_events
 from pyrobma.frequentist.intervals import check_level, wald
 from pyrobma.frequentist.observed import observed
 from pyrobma.frequentist.stratified_fits import MantelHaenszelFit, PetoFit

@@ -1,5 +1,6 @@
 """Stage 3: the models, and what they are fitted to."""
 
+from pyrobma.models.baselines import BaselineArgument, read_baseline
 from pyrobma.models.scale import heterogeneous, with_scale_terms
 from pyrobma.models.space import (
     Choice,
@@ -33,6 +34,7 @@ from pyrobma.models.terms import (
 
 __all__ = [
     "ABSENT",
+    "BaselineArgument",
     "Choice",
     "Column",
     "EffectDirection",
@@ -54,6 +56,7 @@ __all__ = [
     "model_space",
     "moderator_columns",
     "plain_name",
+    "read_baseline",
     "scale_columns",
     "scale_name",
     "term_hypotheses",

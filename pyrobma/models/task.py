@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrobma._format import listed
 from pyrobma._types import FloatArray
+from pyrobma.counts.baseline import CONDITIONAL, Baseline
 from pyrobma.effects import (
     Coding,
     EffectSizes,
@@ -281,11 +282,14 @@ class Task:
         What columns of the mean were made from, so that new rows can be coded as these.
     scale_moderators : Moderators or None
         The same for columns of log tau.
+    baseline : Baseline
+        Of counts: how the baseline of each study leaves its likelihood.
 
     Raises
     ------
     DataError
-        If a column has another number of values than there are estimates, or the
+        If the baseline is none of these counts, priors of counts are on another
+        measure, a column has another number of values than there are estimates, or the
         name of another unknown, or if moderators could lead beyond correlations of 1.
     """
 
@@ -296,9 +300,11 @@ class Task:
     columns: tuple[Column, ...] = ()
     moderators: Moderators | None = None
     scale_moderators: Moderators | None = None
+    baseline: Baseline = CONDITIONAL
 
     def __post_init__(self) -> None:
         """Compare the columns with the data and with the table of unknowns."""
+        self._check_baseline()
         for column in self.columns:
             if len(column.values) != self.effects.K:
                 raise DataError(
@@ -323,6 +329,28 @@ class Task:
                     f"or another one for {name!r}. Use moderator_columns() or "
                     "scale_columns()."
                 )
+
+    def _check_baseline(self) -> None:
+        counts, kind = self.effects.counts, self.baseline.kind
+        if counts is None:
+            if kind != "conditional":
+                raise DataError(
+                    f"baseline: expected 'conditional' for data without counts; got "
+                    f"{self.baseline}."
+                )
+            return
+        fitting = "normal" if counts.rates else "beta"
+        if kind not in ("conditional", fitting):
+            raise DataError(
+                f"baseline: expected a {fitting} prior for "
+                f"{'rates' if counts.rates else 'risks'}; got {self.baseline}."
+            )
+        if self.prior_scale != self.effects.measure or self.effect_mapping != "linear":
+            raise DataError(
+                f"prior_scale: expected '{self.effects.measure}' and the linear "
+                f"mapping for counts; got {self.prior_scale!r} and "
+                f"{self.effect_mapping!r}."
+            )
 
     @property
     def unknowns(self) -> Unknowns:
@@ -390,12 +418,13 @@ class Task:
 
     def same_as(self, other: Task) -> bool:
         """Whether both have the same numbers, and map parameters in the same way."""
-        settings = ("prior_scale", "effect_mapping", "effect_direction")
+        settings = ("prior_scale", "effect_mapping", "effect_direction", "baseline")
         mine, theirs = self.effects, other.effects
         return (
             all(getattr(self, name) == getattr(other, name) for name in settings)
             and mine.measure == theirs.measure
             and mine.original == theirs.original
+            and mine.counts == theirs.counts
             and all(
                 np.array_equal(getattr(mine, name), getattr(theirs, name))
                 for name in ("y", "se", "cluster")

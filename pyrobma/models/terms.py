@@ -30,6 +30,10 @@ ModsPrior: TypeAlias = Literal["independent", "beta-binomial"]
 TERM_SD: Final = 0.25
 """Default prior standard deviation of a coefficient, on Cohen's d."""
 
+COUNT_TERM_SD: Final = 0.29
+"""The same for counts, on log odds ratios and log rate ratios: half the scale of the
+default prior of mu there."""
+
 SCALE_TERM_SD: Final = 0.5
 """Default prior standard deviation of a coefficient of log tau, on any measure."""
 
@@ -38,13 +42,15 @@ _LEAST_LOG: Final = math.log(sys.float_info.min)
 _SYMMETRIC: Final = ("normal", "student_t", "cauchy")
 
 
-def default_term_prior(rescale: float = 1.0) -> Prior:
+def default_term_prior(rescale: float = 1.0, *, counts: bool = False) -> Prior:
     """Return the default prior of the coefficients of a term: Normal(0, 0.25).
 
     Parameters
     ----------
     rescale : float
         Factor on its standard deviation, positive.
+    counts : bool
+        Of counts, on log ratios: Normal(0, 0.29).
 
     Notes
     -----
@@ -52,7 +58,8 @@ def default_term_prior(rescale: float = 1.0) -> Prior:
     deviation of each level from the mean of all (Bartos, Maier, Stanley and
     Wagenmakers, 2025).
     """
-    return prior("normal", mean=0, sd=TERM_SD * rescale)
+    sd = COUNT_TERM_SD if counts else TERM_SD
+    return prior("normal", mean=0, sd=sd * rescale)
 
 
 def default_scale_prior() -> Prior:
@@ -90,6 +97,7 @@ def term_hypotheses(
     test: bool | Iterable[str] | None = True,
     rescale: float = 1.0,
     scale: Measure = "cohens_d",
+    counts: bool = False,
     of: Target = "mean",
 ) -> tuple[Hypotheses, ...]:
     """Return the hypotheses of every term: in a model or not.
@@ -103,7 +111,8 @@ def term_hypotheses(
     priors : mapping of str to prior, list or mapping, optional
         By term. A prior, or a list of them, is the alternative; a mapping has
         "alternative" and "null", and a side that is not there is left out. None:
-        Normal(0, 0.25), of heterogeneity Normal(0, 0.5), against a spike at 0.
+        Normal(0, 0.25), of counts Normal(0, 0.29), of heterogeneity Normal(0, 0.5),
+        against a spike at 0.
     test : bool or iterable of str
         Whether terms may be absent: all, none, or those that are named. A term with
         priors for both sides is tested.
@@ -111,6 +120,8 @@ def term_hypotheses(
         Factor on the scale of the default prior.
     scale : str
         Measure of the priors.
+    counts : bool
+        Whether the data are counts.
     of : {"mean", "heterogeneity"}
         What they are moderators of.
 
@@ -127,7 +138,9 @@ def term_hypotheses(
     names = _NAMES[of]
     given = _by_term(moderators, priors, names)
     tested = _tested(moderators, test, names)
-    default = default_term_prior(rescale) if of == "mean" else default_scale_prior()
+    default = default_scale_prior()
+    if of == "mean":
+        default = default_term_prior(rescale, counts=counts)
     made = []
     for term in moderators.terms:
         value = given.get(term.name)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
 from pyrobma.effects import Measure, linear_measure, scale_factor
+from pyrobma.effects.convert import RATIOS
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter
 from pyrobma.ensemble.scales import check_output_scale
@@ -59,7 +60,7 @@ def error_unit(task: Task, output_scale: Measure | None) -> float:
 
 def no_effect(measure: Measure) -> float:
     """Return the value that stands for no effect."""
-    return 1.0 if measure == "OR" else 0.0
+    return 1.0 if measure in RATIOS else 0.0
 
 
 def effect_axis(measure: Measure, **options: Any) -> Any:
@@ -67,6 +68,6 @@ def effect_axis(measure: Measure, **options: Any) -> Any:
     from plotnine import scale_x_continuous, scale_x_log10
 
     options.setdefault("labels", plain_labels)
-    if measure == "OR":
+    if measure in RATIOS:
         return scale_x_log10(**options)
     return scale_x_continuous(**options)

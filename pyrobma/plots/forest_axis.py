@@ -11,6 +11,7 @@ import pandas as pd
 from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.errors import DataError
 
 EFFECTS: Final = (
@@ -24,7 +25,7 @@ _MARGIN: Final = 0.02  # of the axis, at either end
 
 def on_axis(frame: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the places of effects: decimal logarithms of odds ratios."""
-    if measure != "OR":
+    if measure not in RATIOS:
         return frame
     with np.errstate(divide="ignore"):
         places = {
@@ -120,14 +121,14 @@ def _inside(ends: FloatArray) -> FloatArray:
 
 
 def _checked(xlim: Sequence[float], measure: Measure) -> tuple[float, float]:
-    least = 0.0 if measure == "OR" else -np.inf
+    least = 0.0 if measure in RATIOS else -np.inf
     values = np.asarray(xlim)
     good = values.shape == (2,) and values.dtype.kind in "iuf"
     if not good or not least < values[0] < values[1] < np.inf:
-        above = " above 0" if measure == "OR" else ""
+        above = " above 0" if measure in RATIOS else ""
         raise DataError(
             f"xlim: expected two increasing numbers{above}; got {xlim!r}. For example "
             f"{(0.5, 2) if measure == 'OR' else (-1, 1)}."
         )
-    low, high = (np.log10(values) if measure == "OR" else values).tolist()
+    low, high = (np.log10(values) if measure in RATIOS else values).tolist()
     return float(low), float(high)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.forest_axis import axis_ends, on_axis
 from pyrobma.plots.forest_drawing import (
     MARKS,
@@ -144,6 +145,6 @@ def _figure(frame: pd.DataFrame, rows: Rows, look: Look, pitch: float) -> Any:
         )
         + pooled_marks(frame, rows)
         + mark_scales(shown)
-        + rows.axis(ratio=look.measure == "OR")
+        + rows.axis(ratio=look.measure in RATIOS)
         + rows.frame(with_unit("Effect", look.measure))
     )

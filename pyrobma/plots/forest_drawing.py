@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.forest_axis import axis_ends, on_axis
 from pyrobma.plots.forest_text import Texts, own_columns
 from pyrobma.plots.marks import arrows, clipped, diamond
@@ -329,6 +330,6 @@ def _figure(
         ]
         + pooled_marks(frame, rows)
         + mark_scales(shown)
-        + rows.axis(ratio=look.measure == "OR")
+        + rows.axis(ratio=look.measure in RATIOS)
         + rows.frame(with_unit("Effect", look.measure))
     )

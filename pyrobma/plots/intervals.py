@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.numbers import number, power, ratio
 
 _MOST_DIGITS = 6
@@ -34,7 +35,7 @@ def interval_texts(
     decimals as the intervals need.
     """
     write: Callable[[float], str] = number
-    if measure == "OR":
+    if measure in RATIOS:
         write = ratio
     elif measure == "none":
         write = _own(upper - lower)

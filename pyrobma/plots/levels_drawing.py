@@ -9,6 +9,7 @@ import pandas as pd
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.intervals import interval_texts
 from pyrobma.plots.marks import arrows, clipped
 from pyrobma.plots.names import plain, short_names
@@ -97,7 +98,7 @@ def draw_intervals(
 
     from pyrobma.plots.canvas import Canvas
 
-    ratio = measure == "OR"
+    ratio = measure in RATIOS
     place = np.log10 if ratio else np.asarray
     shown = frame[frame["kind"] == "interval"].reset_index(drop=True)
     texts = interval_texts(*_interval(shown), measure)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.ensemble import Ensemble, posterior_probabilities
 from pyrobma.ensemble.probabilities import model_inclusion
 from pyrobma.ensemble.scales import check_output_scale
@@ -195,7 +196,7 @@ def plot_models(
     )
     measure = check_output_scale(ensemble.task, output_scale)
     is_effect = ensemble.unknowns[parameter].unit == "effect"
-    odds = is_effect and measure == "OR"
+    odds = is_effect and measure in RATIOS
     none = no_effect(measure) if is_effect else 0.0
     return _draw(
         frame,

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure, transform_effect
+from pyrobma.effects.convert import RATIOS
 from pyrobma.ensemble import Ensemble
 from pyrobma.ensemble.published import adjusted_estimates, averaged_mean
 from pyrobma.ensemble.scales import check_output_scale, data_sd
@@ -252,7 +253,7 @@ def _effect_ticks(
 
     first, last = (float(v) for v in converted(slopes, own, measure))
     inches = page.height - 1.0
-    if measure == "OR":
+    if measure in RATIOS:
         ticks = ratio_ticks(math.log10(first), math.log10(last), inches)
     else:
         ticks = value_ticks(first, last, inches)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.names import plain, short_names
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.palette import COLORS, LINETYPES, SHAPES, legend_columns
@@ -76,7 +77,7 @@ def draw_lines(
     rows = -(-len(levels) // across)
     page = asked.page(height=1.2 + 2.0 * rows if panels else 4.2)
     parts = _colored(frame, levels, page) if together else _grey(frame, names, page)
-    scale = p9.scale_y_log10 if measure == "OR" else p9.scale_y_continuous
+    scale = p9.scale_y_log10 if measure in RATIOS else p9.scale_y_continuous
     title = with_unit("Conditional effect" if conditional else "Effect", measure)
     return (
         Canvas()
@@ -246,14 +247,14 @@ def _limits(frame: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     low = max(low - reach, min(low, float(outer.min())))
     high = min(high + reach, max(high, float(outer.max())))
     spare = 0.04 * (high - low)
-    if measure == "OR":
+    if measure in RATIOS:
         return float(10 ** (low - spare)), float(10 ** (high + spare))
     return low - spare, high + spare
 
 
 def _places(values: FloatArray, measure: Measure) -> FloatArray:
     """Return places on the axis."""
-    if measure != "OR":
+    if measure not in RATIOS:
         return values
     with np.errstate(divide="ignore"):
         return np.log10(values)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pyrobma.effects import Measure
+from pyrobma.effects.convert import RATIOS
 from pyrobma.plots.intervals import interval_texts
 from pyrobma.plots.marks import arrows, clipped
 from pyrobma.plots.names import short_names
@@ -77,7 +78,7 @@ def draw_level_rows(
     means = frame[frame["kind"] == "mean"]
     lines = _lines(means["level"].tolist(), names)
     columns = _columns(frame, measure, coverage, lines["level"].tolist())
-    if measure == "OR":
+    if measure in RATIOS:
         with np.errstate(divide="ignore"):
             frame = frame.assign(**{name: np.log10(frame[name]) for name in _NUMBERS})
     low, high = _range(frame)
@@ -99,7 +100,7 @@ def draw_level_rows(
         asked=asked,
     )
     title = with_unit("Conditional effect" if conditional else "Effect", measure)
-    return _figure(frame, lines, rows, title, ratio=measure == "OR")
+    return _figure(frame, lines, rows, title, ratio=measure in RATIOS)
 
 
 def _lines(levels: list[str], names: Sequence[tuple[str, ...]]) -> pd.DataFrame:

@@ -26,11 +26,11 @@ from scipy.special import logsumexp
 from scipy.stats import nchypergeom_fisher, norm
 
 import pyrobma as rb
+from pyrobma.counts.kernels import Hypergeometric
 from pyrobma.effects.counts import read_groups
 from pyrobma.errors import DataError
 from pyrobma.frequentist.count_baseline import RandomBaseline
 from pyrobma.frequentist.count_integral import marginal
-from pyrobma.frequentist.count_kernels import Hypergeometric
 from pyrobma.frequentist.count_model import CountModel
 
 # the optimiser stops at a gradient of 1e-6, then takes Newton steps
@@ -605,10 +605,10 @@ def test_an_integral_is_its_prior_mean_without_heterogeneity():
 
 
 def test_blocks_of_studies_change_nothing(monkeypatch):
-    from pyrobma.frequentist import count_kernels
+    from pyrobma.counts import kernels
 
     whole = rb.rma_glmm(bcg(), **NAMES, model="CM.EL")
-    monkeypatch.setattr(count_kernels, "_BLOCK", 5000)
+    monkeypatch.setattr(kernels, "_BLOCK", 5000)
     parts = rb.rma_glmm(bcg(), **NAMES, model="CM.EL")
     assert parts.loglik == pytest.approx(whole.loglik, abs=1e-10)
 

@@ -1,0 +1,1 @@
+"""Likelihoods of the counts of studies, for Bayesian and frequentist models."""

@@ -1,0 +1,137 @@
+"""Tables of the studies' log likelihoods, which the Stan program of counts reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy.interpolate import BPoly, PPoly
+
+from pyrobma._types import FloatArray
+from pyrobma.counts.baseline import Baseline
+from pyrobma.counts.likelihood import log_likelihood
+from pyrobma.effects._columns import Rows
+from pyrobma.effects.counts import TwoGroups, crude_log_ratio
+
+TOLERANCE: Final = 1e-9
+"""Largest error of a log likelihood between knots, for each unit that it has fallen
+below its top and one more."""
+
+_FIRST = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0)
+"""First knots, on both sides of the estimate. Beyond, log likelihoods are straight."""
+
+_INSIDE = np.array([0.25, 0.5, 0.75])
+"""Where the pieces are compared with what they stand for, between their knots."""
+
+_Function = Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The log likelihood of one study, by values at knots.
+
+    Attributes
+    ----------
+    knot : array of shape (n,)
+        True effects, rising: log odds ratios or log rate ratios.
+    log_h, slope, curvature : array of shape (n,)
+        Log likelihood there and its first two derivatives. Between knots it is the
+        polynomial of degree five with these, beyond them a straight line.
+    """
+
+    knot: FloatArray
+    log_h: FloatArray
+    slope: FloatArray
+    curvature: FloatArray
+
+    @property
+    def pieces(self) -> PPoly:
+        """The polynomials between knots."""
+        values = np.column_stack([self.log_h, self.slope, self.curvature])
+        return PPoly.from_bernstein_basis(
+            BPoly.from_derivatives(self.knot, values[:, :, None])
+        )
+
+
+def study_table(study: TwoGroups, baseline: Baseline) -> Table:
+    """Return the table of one study.
+
+    Parameters
+    ----------
+    study : TwoGroups
+        With one study.
+    baseline : Baseline
+        What is assumed of its baseline.
+
+    Returns
+    -------
+    Table
+        Kept for the next call with the same counts.
+
+    Notes
+    -----
+    Cells are divided until the polynomials agree with the log likelihood itself to
+    `TOLERANCE` at three points inside each of them.
+    """
+    return _table(
+        float(study.x1[0]), float(study.size1[0]), float(study.x2[0]),
+        float(study.size2[0]), study.rates, baseline,
+    )  # fmt: skip
+
+
+def study_tables(studies: TwoGroups, baseline: Baseline) -> tuple[Table, ...]:
+    """Return the tables of several studies; see `study_table`."""
+    one = np.eye(studies.K, dtype=bool)
+    return tuple(study_table(studies.kept(row), baseline) for row in one)
+
+
+@lru_cache(4096)
+def _table(
+    x1: float, size1: float, x2: float, size2: float, rates: bool, baseline: Baseline
+) -> Table:
+    a, b, size_a, size_b = (np.array([value]) for value in (x1, x2, size1, size2))
+    study = TwoGroups(a, b, size_a, size_b, rates, Rows(1))
+    centre = float(crude_log_ratio(study)[0][0])
+    sides = np.array(_FIRST)
+    start = centre + np.concatenate([-sides[::-1], [0.0], sides])
+    return _divided(lambda delta: log_likelihood(study, baseline, delta), start)
+
+
+def _divided(log_h: _Function, knot: FloatArray) -> Table:
+    """Add knots until the pieces between them are exact enough."""
+    table = Table(knot, *log_h(knot))
+    fresh = np.ones(knot.size - 1, dtype=bool)  # cells that were not looked at
+    while fresh.any():
+        left, width = table.knot[:-1][fresh], np.diff(table.knot)[fresh]
+        inside = left[:, None] + width[:, None] * _INSIDE
+        found = log_h(inside.ravel())[0].reshape(inside.shape)
+        there = table.pieces(inside)[..., 0]
+        fallen = np.abs(found - table.log_h.max())
+        error = (np.abs(there - found) / (TOLERANCE * (1.0 + fallen))).max(axis=1)
+        # the error of a piece falls with the sixth power of its width
+        parts = np.clip(np.ceil(error ** (1.0 / 6.0)), 1, 8).astype(np.int64)
+        parts[width < 1e-3] = 1  # rounding errors alone are left
+        new = [
+            a + b * np.arange(1, n) / n
+            for a, b, n in zip(left, width, parts, strict=True)
+        ]
+        added = np.concatenate(new)
+        if not added.size:
+            break
+        values = [
+            np.concatenate([old, one])
+            for old, one in zip(
+                (table.log_h, table.slope, table.curvature), log_h(added), strict=True
+            )
+        ]
+        every = np.concatenate([table.knot, added])
+        order = np.argsort(every)
+        is_new = np.r_[np.zeros(table.knot.size, bool), np.ones(added.size, bool)][
+            order
+        ]
+        table = Table(every[order], *(value[order] for value in values))
+        fresh = is_new[:-1] | is_new[1:]
+    return table
