@@ -12,8 +12,9 @@ from pyrobma._format import counted
 from pyrobma._types import FloatArray
 from pyrobma._validate import is_whole
 from pyrobma.effects import EffectSizes
+from pyrobma.effects.counts import crude_log_ratio
 from pyrobma.ensemble import Ensemble
-from pyrobma.ensemble.replicated import estimates
+from pyrobma.ensemble.replicated import estimates, events
 from pyrobma.errors import DataError
 from pyrobma.fit import SamplerSettings
 from pyrobma.models import ModelSpace, Task
@@ -22,6 +23,7 @@ from pyrobma.priors import on_grid
 from pyrobma.priors.density import random, random_weights
 
 _COLUMNS = ("dataset", "study", "cluster", "y", "se")
+_OF_COUNTS = ("dataset", "study", "cluster", "x1", "n1", "t1", "x2", "n2", "t2")
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -41,7 +43,8 @@ class Simulation:
         One row per estimate of every data set: ``dataset``, numbered from 1; ``study``,
         its name; ``cluster``, its number from 0, one of its own for an independent
         estimate; the estimate ``y`` and its standard error ``se`` on the measure of the
-        likelihood; and the coded columns of moderators.
+        likelihood; and the coded columns of moderators. Of counts ``x1``, ``n1`` or
+        ``t1``, ``x2``, ``n2`` or ``t2`` instead of ``y`` and ``se``.
     parameters : DataFrame
         One row per data set, by its number. Columns: ``model``, numbered from 1, and
         the parameters of the ensemble on the prior scale: 0 where the model lacks
@@ -79,9 +82,14 @@ class Simulation:
             raise DataError(
                 f"dataset: expected a whole number from 1 to {n}; got {dataset!r}."
             )
-        K = self.task.effects.K
-        y = self.estimates["y"].to_numpy()[(dataset - 1) * K : dataset * K]
-        return replace(self.task.effects, y=y)
+        effects = self.task.effects
+        rows = slice((dataset - 1) * effects.K, dataset * effects.K)
+        if effects.counts is not None:
+            x1, x2 = (self.estimates[name].to_numpy()[rows] for name in ("x1", "x2"))
+            counts = replace(effects.counts, x1=x1, x2=x2)
+            y, se = crude_log_ratio(counts)
+            return replace(effects, y=y, se=se, counts=counts)
+        return replace(effects, y=self.estimates["y"].to_numpy()[rows])
 
     def __repr__(self) -> str:
         """Say how many there are, of what."""
@@ -147,6 +155,10 @@ def simulate(
     depends on the estimate too. The likelihood takes no account of that, so that a
     simulated data set has slightly other critical values when it is fitted.
 
+    Counts are drawn from the likelihood that they are fitted with: given the events of
+    both groups where it is conditional on these, which every data set then shares with
+    the source, or else with a baseline from its prior.
+
     References
     ----------
     .. [1] Talts S., Betancourt M., Simpson D., Vehtari A., Gelman A. (2018). Validating
@@ -180,7 +192,7 @@ def simulate(
     parameters = {name: np.zeros(n) for name in ensemble.parameters}
     grid = ensemble.p_values
     weights = np.ones((n, 0 if grid is None else len(grid.intervals)))
-    y = np.empty((n, task.effects.K))
+    drawn = {name: np.empty((n, task.effects.K)) for name in _drawn(task)}
     for k in np.unique(number):
         spec, own = models.models[k], np.flatnonzero(number == k)
         draws = {
@@ -194,29 +206,38 @@ def simulate(
             weights[own] = on_grid(omega, spec.selection, grid)
         for name in draws.keys() & parameters.keys():
             parameters[name][own] = draws[name]
-        y[own] = estimates(task, spec, draws, omega, rng)
+        if task.effects.counts is not None:
+            drawn["x1"][own], drawn["x2"][own] = events(task, draws, rng)
+        else:
+            drawn["y"][own] = estimates(task, spec, draws, omega, rng)
     names = [name for name in parameters if name not in task.unknowns.scalars]
     parameters |= dict(zip(names, weights.T, strict=True))
     truth = pd.DataFrame(
         {"model": number + 1, **parameters},
         index=pd.RangeIndex(1, n + 1, name="dataset"),
     )
-    return Simulation(task, models, seed, _long(task, y), truth)
+    return Simulation(task, models, seed, _long(task, drawn), truth)
 
 
-def _long(task: Task, y: FloatArray) -> pd.DataFrame:
-    """Return the estimates of all data sets below each other."""
-    n, effects = len(y), task.effects
-    same: dict[str, Any] = {
-        "study": effects.names,
-        "cluster": effects.cluster,
-        "se": effects.se,
-    }
+def _drawn(task: Task) -> tuple[str, ...]:
+    """Return the columns that are drawn."""
+    return ("y",) if task.effects.counts is None else ("x1", "x2")
+
+
+def _long(task: Task, drawn: dict[str, FloatArray]) -> pd.DataFrame:
+    """Return the estimates or counts of all data sets below each other."""
+    n, effects = len(next(iter(drawn.values()))), task.effects
+    known = {"se": effects.se}
+    if effects.counts is not None:
+        known = effects.counts.columns
+    same: dict[str, Any] = {"study": effects.names, "cluster": effects.cluster, **known}
     same |= {c.parameter.name: task.column(c.parameter.name) for c in task.columns}
     frame = pd.DataFrame({name: np.tile(values, n) for name, values in same.items()})
     frame["dataset"] = np.repeat(np.arange(1, n + 1), effects.K)
-    frame["y"] = y.ravel()
-    return frame[[*_COLUMNS, *(c.parameter.name for c in task.columns)]]
+    for name, values in drawn.items():
+        frame[name] = values.ravel()
+    own = [name for name in dict.fromkeys((*_COLUMNS, *_OF_COUNTS)) if name in frame]
+    return frame[[*own, *(c.parameter.name for c in task.columns)]]
 
 
 def _source(source: Any, space: Any) -> tuple[Task, ModelSpace]:
@@ -243,11 +264,12 @@ def _source(source: Any, space: Any) -> tuple[Task, ModelSpace]:
 
 def _check_models(task: Task, space: ModelSpace) -> None:
     """Refuse models and columns that the estimates cannot be drawn or shown with."""
+    names = _COLUMNS if task.effects.counts is None else _OF_COUNTS
     for column in task.columns:
-        if column.parameter.name in _COLUMNS:
+        if column.parameter.name in names:
             raise DataError(
                 "source: expected moderators whose names are not those of other "
-                f"columns, {', '.join(_COLUMNS)}; got {column.parameter.name!r}. "
+                f"columns, {', '.join(names)}; got {column.parameter.name!r}. "
                 "Rename the moderator."
             )
     known = task.unknowns.scalars

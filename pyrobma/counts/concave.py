@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
 
-from pyrobma._types import FloatArray
+from pyrobma._types import FloatArray, IntArray
 
 LogFunction: TypeAlias = Callable[
     [FloatArray, slice], tuple[FloatArray, FloatArray, FloatArray]
@@ -83,7 +83,7 @@ def mode_and_ends(
 
 
 def node_counts(
-    low: FloatArray, high: FloatArray, width: FloatArray, unit: float
+    low: FloatArray, high: FloatArray, width: FloatArray, unit: float | FloatArray
 ) -> FloatArray:
     """Return how many steps the trapezoidal rule needs between ends, shape (n,).
 
@@ -92,3 +92,23 @@ def node_counts(
     """
     step = 1.0 / np.sqrt((0.8 * np.minimum(width, 1e6)) ** -2.0 + unit**-2.0)
     return np.asarray(np.ceil((high - low) / step))
+
+
+def alike(counts: FloatArray, together: int) -> Iterator[tuple[IntArray, int]]:
+    """Yield rows that need about as many nodes as each other, and that number.
+
+    Parameters
+    ----------
+    counts : array of shape (n,)
+        Nodes that each row needs.
+    together : int
+        Nodes of all rows that are yielded at once, if it is not one row alone.
+    """
+    order = np.argsort(counts)
+    first = 0
+    while first < counts.size:
+        few = counts[order[first]]
+        last = int(np.searchsorted(counts[order], max(1.3 * few, few + 20), "right"))
+        last = min(last, first + max(1, int(together / counts[order[last - 1]])))
+        yield order[first:last], int(counts[order[last - 1]]) + 1
+        first = last

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.counts.baseline import Baseline
-from pyrobma.counts.concave import mode_and_ends, node_counts
+from pyrobma.counts.concave import alike, mode_and_ends, node_counts
 from pyrobma.counts.kernels import (
     Binomial,
     Hypergeometric,
@@ -104,15 +104,7 @@ def _integrated(
     _, low, high, width = mode_and_ends(log_f, start, _DROP)
     counts = node_counts(low, high, width, _UNIT)
     out = [np.empty(delta.size) for _ in range(3)]
-    order = np.argsort(counts)
-    first = 0
-    while first < delta.size:
-        # rows that need about as many nodes as each other, together
-        most = max(1.3 * counts[order[first]], counts[order[first]] + 20)
-        last = int(np.searchsorted(counts[order], most, side="right"))
-        last = min(last, first + max(1, int(_TOGETHER / most)))
-        rows = order[first:last]
-        n = int(counts[order[last - 1]]) + 1
+    for rows, n in alike(counts, _TOGETHER):
         share = np.linspace(0.0, 1.0, n)
         phi = low[rows, None] + (high - low)[rows, None] * share
         some = kernel(repeated(study, rows.size)).at(delta[rows, None], phi)
@@ -127,5 +119,4 @@ def _integrated(
         out[0][rows] = (top + np.log(total))[:, 0] + np.log(step)
         out[1][rows] = slope
         out[2][rows] = (spread * p).sum(axis=1)
-        first = last
     return out[0], out[1], out[2]

@@ -55,6 +55,24 @@ class Table:
             BPoly.from_derivatives(self.knot, values[:, :, None])
         )
 
+    def function(
+        self,
+    ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]:
+        """Return the function of true effects: log likelihood and two derivatives."""
+        value = self.pieces
+        slope, curvature = value.derivative(1), value.derivative(2)
+
+        def at(delta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+            inside = np.clip(delta, self.knot[0], self.knot[-1])
+            first = slope(inside)[..., 0]
+            return (
+                value(inside)[..., 0] + (delta - inside) * first,
+                first,
+                np.where(inside == delta, curvature(inside)[..., 0], 0.0),
+            )
+
+        return at
+
 
 def study_table(study: TwoGroups, baseline: Baseline) -> Table:
     """Return the table of one study.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from pyrobma._types import BoolArray, FloatArray
+from pyrobma._types import BoolArray, FloatArray, IntArray
 from pyrobma.effects._columns import Rows, read_numbers
 from pyrobma.effects._reported import REMEDY, check_counts
 from pyrobma.effects._tables import AnyTable, read_table
@@ -87,14 +87,13 @@ class TwoGroups:
 
     def kept(self, mask: BoolArray) -> TwoGroups:
         """Return some of the studies."""
-        return TwoGroups(
-            x1=self.x1[mask],
-            x2=self.x2[mask],
-            size1=self.size1[mask],
-            size2=self.size2[mask],
-            rates=self.rates,
-            rows=self.rows.kept(mask),
-        )
+        return replace(self.kept_at(np.flatnonzero(mask)), rows=self.rows.kept(mask))
+
+    def kept_at(self, places: IntArray) -> TwoGroups:
+        """Return the numbers of studies in another order."""
+        x1, x2 = self.x1[places], self.x2[places]
+        size1, size2 = self.size1[places], self.size2[places]
+        return TwoGroups(x1, x2, size1, size2, self.rates, Rows(len(places)))
 
 
 def read_groups(

@@ -184,16 +184,24 @@ def constant_data(task: Task) -> tuple[Variables, dict[str, Any]]:
     Returns
     -------
     variables, coords
-        ``se``; with columns of the mean or of log tau, ``design`` of shape (study,
-        column), and every moderator as it was given.
+        ``se``; of counts sizes of the groups; with columns of the mean or of log tau,
+        ``design`` of shape (study, column), and every moderator as it was given.
     """
     variables: Variables = {"se": (("study",), task.effects.se)}
+    counts = task.effects.counts
+    if counts is not None:
+        what = "person-time" if counts.rates else "members"
+        variables = {
+            name: (("study",), values, {"long_name": f"{what} of group {name[1]}"})
+            for name, values in counts.columns.items()
+            if not name.startswith("x")
+        }
     if not task.columns:
         return variables, {}
     design = np.column_stack([column.values for column in task.columns])
     variables["design"] = ("study", "column"), design
     coords = {"column": [column.parameter.name for column in task.columns]}
-    names = Names(("se", "design", "study", "column", "cluster", "cluster_label"))
+    names = Names((*variables, "study", "column", "cluster", "cluster_label"))
     both = (task.moderators, task.scale_moderators)
     made = [moderators for moderators in both if moderators is not None]
     codings = {c.name: c for moderators in made[::-1] for c in moderators.codings}

@@ -12,7 +12,7 @@ from pyrobma.ensemble._tree_layout import Layout, dataset, library
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.left_out import unit_names
 from pyrobma.ensemble.pointwise import log_densities
-from pyrobma.ensemble.replicated import Sample, replicates
+from pyrobma.ensemble.replicated import Sample, events, replicates
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -51,8 +51,16 @@ def fixed_of(ensemble: Ensemble) -> Fixed:
         attributes["formula"] = task.moderators.formula
     if task.scale_moderators is not None:
         attributes["scale_formula"] = task.scale_moderators.formula
+    counts = task.effects.counts
+    observed: Variables = {"y": (("study",), task.effects.y)}
+    if counts is not None:
+        attributes["baseline"] = str(task.baseline)
+        observed = {
+            "x1": (("study",), counts.x1, {"long_name": "events in group 1"}),
+            "x2": (("study",), counts.x2, {"long_name": "events in group 2"}),
+        }
     return Fixed(
-        dataset({"y": (("study",), task.effects.y)}, about, library()),
+        dataset(observed, about, library()),
         dataset(variables, coords | about, attributes),
         frame["study"].to_numpy(dtype=str),
     )
@@ -71,7 +79,10 @@ def log_likelihood(
         found = log_densities(ensemble.task, ensemble.fits, joint.part(some))
         alone[some], together[some] = found.given_others.T, found.cluster.T
     about = {"long_name": "log density of an estimate given others of its cluster"}
-    variables: Variables = {"y": ((*SAMPLE, "study"), layout.shaped(alone), about)}
+    name = "y"
+    if effects.counts is not None:
+        name, about = "events", {"long_name": "log probability of a study's events"}
+    variables: Variables = {name: ((*SAMPLE, "study"), layout.shaped(alone), about)}
     coords = layout.coords | {"study": fixed.studies}
     if effects.clustered:
         about = {"long_name": "log density of all estimates of a cluster"}
@@ -86,8 +97,15 @@ def predictive(
 ) -> Dataset:
     """Return a replicate of the data for each draw, of the posterior or the prior."""
     seeds = [ensemble.seed, 6 if prior else 5, layout.number]
-    y = replicates(
-        ensemble.task, ensemble.space.models, sample, np.random.default_rng(seeds)
-    )
-    variables: Variables = {"y": ((*SAMPLE, "study"), layout.shaped(y))}
+    rng = np.random.default_rng(seeds)
+    if ensemble.task.effects.counts is not None:
+        drawn = dict(
+            zip(("x1", "x2"), events(ensemble.task, sample.values, rng), strict=True)
+        )
+    else:
+        drawn = {"y": replicates(ensemble.task, ensemble.space.models, sample, rng)}
+    variables: Variables = {
+        name: ((*SAMPLE, "study"), layout.shaped(values))
+        for name, values in drawn.items()
+    }
     return dataset(variables, layout.coords | {"study": fixed.studies}, library())

@@ -11,9 +11,12 @@ import numpy as np
 
 from pyrobma._format import sided
 from pyrobma.effects import CONTRASTS, Moderators, contrast_matrix
+from pyrobma.effects._columns import Rows
 from pyrobma.effects._formula import parse_formula
+from pyrobma.effects.counts import checked_groups
 from pyrobma.ensemble._archive import Damage
 from pyrobma.errors import DataError, PriorError
+from pyrobma.fit.quadrature import REFINEMENTS
 from pyrobma.models import ModelSpace, Task, coded_columns
 from pyrobma.priors import prior_weightfunction
 from pyrobma.priors.distributions import FAMILIES, prior
@@ -156,7 +159,11 @@ _SINGLE: Final[dict[str, dict[str, tuple[str, Callable[[Any], bool]]]]] = {
         "prior_weight": _POSITIVE,
         "log_prior_weight": ("a finite number", _log_or_none),
     },
-    "Rule": {"spacing": _POSITIVE, "reach": _POSITIVE},
+    "Rule": {
+        "spacing": _POSITIVE,
+        "reach": ("a number of at least 0", lambda value: 0 <= value < math.inf),
+        "refinement": ("one of 1, 2, 4", lambda value: value in REFINEMENTS),
+    },
     "Second": {
         "logml": ("a number below infinity", lambda value: value < math.inf),
         "error": ("a number of at least 0", lambda value: value >= 0),
@@ -367,6 +374,29 @@ def _rule(parts: Parts) -> Complaints:
         yield "spacing", f"at least a {_MOST_NODES}th of the reach", parts["spacing"]
 
 
+def _baseline(parts: Parts) -> Complaints:
+    if parts["kind"] != "conditional":
+        if not _positive(parts["second"]):
+            yield "second", "a positive number", parts["second"]
+        low = 0.0 if parts["kind"] == "beta" else -math.inf
+        if not low < parts["first"] < math.inf:
+            yield "first", f"a finite number above {low:g}", parts["first"]
+
+
+def _two_groups(parts: Parts) -> Complaints:
+    """Let the function that reads counts look at some."""
+    size = "t" if parts["rates"] else "n"
+    numbers = {"x1": parts["x1"], "x2": parts["x2"]}
+    numbers |= {f"{size}1": parts["size1"], f"{size}2": parts["size2"]}
+    if {one.shape for one in numbers.values()} != {(parts["rows"].K,)}:
+        yield "x1", "counts of as many studies as there are rows", "others"
+        return
+    try:
+        checked_groups(numbers, Rows(parts["rows"].K))
+    except DataError as error:
+        yield "x1", "legal counts", str(error)
+
+
 def _weightfunction(parts: Parts) -> Complaints:
     """Let the function that makes weight functions look at one."""
     fixed = "" if parts["omega"] is None else ".fixed"
@@ -384,6 +414,7 @@ def _weightfunction(parts: Parts) -> Complaints:
 
 
 _TOGETHER: Final[dict[str, Callable[[Parts], Complaints]]] = {
+    "Baseline": _baseline,
     "Chains": _chains,
     "Coding": _coding,
     "Moderators": _moderators,
@@ -391,5 +422,6 @@ _TOGETHER: Final[dict[str, Callable[[Parts], Complaints]]] = {
     "Rule": _rule,
     "Source": _source,
     "Term": _term,
+    "TwoGroups": _two_groups,
     "WeightFunction": _weightfunction,
 }

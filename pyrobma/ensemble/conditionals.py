@@ -58,10 +58,14 @@ def is_normal(given: Prior) -> bool:
 
 
 def conjugate(task: Task, spec: ModelSpec) -> bool:
-    """Whether the coefficients are normal, given tau, rho and publication bias."""
+    """Whether the coefficients are normal, given tau, rho and publication bias.
+
+    They are not if the data are counts.
+    """
     linear = task.effect_mapping == "linear" or task.prior_scale == task.effects.measure
     return (
         spec.selection is None
+        and task.effects.counts is None
         and linear
         and all(is_normal(spec.prior(name)) for name in free_coefficients(task, spec))
     )

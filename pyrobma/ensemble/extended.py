@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray
-from pyrobma.effects import Measure, scale_factor
+from pyrobma.effects import RATIOS, Measure, scale_factor
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.scales import (
     Converter,
@@ -14,7 +14,10 @@ from pyrobma.ensemble.scales import (
 )
 from pyrobma.models import Task
 
-_ENDS: dict[Measure, tuple[float, float]] = {"r": (-1.0, 1.0), "OR": (0.0, np.inf)}
+_ENDS: dict[Measure, tuple[float, float]] = {
+    "r": (-1.0, 1.0),
+    **dict.fromkeys(RATIOS, (0.0, np.inf)),
+}
 
 
 def extended_converter(task: Task, output_scale: Measure | None) -> Converter:
@@ -77,7 +80,7 @@ def mean_exists(
     Returns
     -------
     bool
-        False where the conversion grows exponentially (to odds ratios; from Fisher's z
+        False where the conversion grows exponentially (to ratios; from Fisher's z
         to Cohen's d or log odds ratios, 2 sinh(z)) and tau is free without an upper
         bound: its posterior falls off as a power, and exp(c T^2 / 2) has no mean. Nor
         has it where T^2 has moderators, with free coefficients in its exponent.
@@ -86,7 +89,7 @@ def mean_exists(
     target = check_output_scale(task, output_scale)
     exact = task.effect_mapping == "exact"
     source = task.effects.measure if exact else task.prior_scale
-    grows = (target == "OR" and source != "OR") or (
+    grows = (target in RATIOS and source not in RATIOS) or (
         source == "fishers_z" and target in ("cohens_d", "logOR")
     )
     models = [m for m, is_in in zip(ensemble.space.models, given, strict=True) if is_in]

@@ -42,9 +42,13 @@ def typical_variance(effects: EffectSizes) -> float:
     -------
     float
         ``(K − 1) Σw / ((Σw)² − Σw²)`` with w = 1/se², in units of se²; NaN for one
-        estimate (Higgins & Thompson, 2002, equation 9).
+        estimate (Higgins & Thompson, 2002, equation 9). Of counts se are those of crude
+        log ratios, and studies that say nothing about a ratio are left out.
     """
-    return _numerics.typical_variance(effects.se**2)
+    se = effects.se
+    if effects.counts is not None:
+        se = se[~effects.counts.silent]
+    return _numerics.typical_variance(se**2)
 
 
 def heterogeneity(
@@ -90,6 +94,7 @@ def heterogeneity(
     With T the value of tau on the measure of the likelihood and v the sampling
     variance of a typical estimate (`typical_variance`), I² = 100 T²/(T² + v) and H² =
     (T² + v)/v in every draw [1]_; between and within clusters are ρτ² and (1 − ρ)τ².
+    Of counts v is that of crude log ratios.
     Where heterogeneity has moderators, T² here is the mean over the rows of the data,
     and τ and its parts are those where the moderators are 0.
 
@@ -127,7 +132,7 @@ def heterogeneity(
         "tau": ensemble.derived(to_output, "tau", given=member),
         "tau2": ensemble.derived(lambda tau: to_output(tau) ** 2, "tau", given=member),
     }
-    if task.effects.K > 1:
+    if np.isfinite(typical):
         found |= {
             "I2": ensemble.predicted(percentage, given=member),
             "H2": ensemble.predicted(lambda study: 1 + ratio(study), given=member),

@@ -16,6 +16,7 @@ from scipy.special import logsumexp, ndtr
 
 from pyrobma._numerics import normal_log_density
 from pyrobma._types import FloatArray, IntArray
+from pyrobma.ensemble.counted import CountedStudies, refuse_counts
 from pyrobma.ensemble.joint import JointDraws
 from pyrobma.ensemble.predictor import Draws, Predictor
 from pyrobma.ensemble.publication import ROOM, Published
@@ -102,12 +103,18 @@ def log_densities(task: Task, fits: Sequence[Fit], draws: JointDraws) -> LogDens
     (`removal`), because a cluster of two is not what is seen of a selected cluster of
     three.
 
+    Of counts the densities are those of `pyrobma.ensemble.counted`: probabilities of
+    the events, given those of both groups if the likelihood is conditional.
+
     References
     ----------
     .. [1] Vevea J. L., Hedges L. V. (1995). A general linear model for estimating
        effect size in the presence of publication bias. Psychometrika 60(3).
        doi:10.1007/BF02294384
     """
+    if task.effects.counts is not None:
+        together, added = CountedStudies.of(task, draws).log_densities()
+        return LogDensities(together, added, added)
     normal = Normal.of(task, draws)
     given = normal.given_others()
     y = task.effects.y[:, None]
@@ -147,7 +154,13 @@ def predictions(
     -------
     Predictions
         Of published estimates, under the selection of each draw's model.
+
+    Raises
+    ------
+    DataError
+        If the data are counts.
     """
+    refuse_counts(task, "residuals", "See loo() and influence() instead.")
     normal = Normal.of(task, draws)
     before = normal.given_others() if given_others else normal.alone()
     sd = np.sqrt(before.variance)

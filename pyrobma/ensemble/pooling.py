@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma.ensemble.counted import sampling_variance
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.predictor import Predictor
 
@@ -33,7 +34,8 @@ def pooling_weights(ensemble: Ensemble, given: BoolArray | None = None) -> Float
     -----
     The share in the mean by generalised least squares, 1'S⁻¹/(1'S⁻¹1) with
     S = diag(s² + w) + l l' in each cluster (`Predictor`), averaged over models and
-    draws. Publication bias does not enter it.
+    draws. Publication bias does not enter it. Of counts s² is one over the information
+    that a study has on its true effect at the mean of such studies.
     """
     effects = ensemble.task.effects
     draws = ensemble.joint(given=given, size=_DRAWS)
@@ -56,7 +58,8 @@ def _shares(study: Predictor, cluster: IntArray) -> FloatArray:
     everything = slice(None)
     loading = study.loading(everything)
     away = loading - loading[:1]
-    precision = 1 / (study.task.effects.se[:, None] ** 2 + study.within(everything))
+    variance = sampling_variance(study.task, study.mean(everything))
+    precision = 1 / (variance + study.within(everything))
 
     def by_cluster(values: FloatArray) -> FloatArray:
         sums = np.zeros((study.task.effects.L, values.shape[1]))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from pyrobma._types import FloatArray, IntArray
+from pyrobma.counts.drawing import draw_events
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.joint import JointDraws
 from pyrobma.ensemble.predictor import Predictor
@@ -133,7 +134,7 @@ def replicates(
     sample: Sample,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Draw a data set like the one that there is for each draw of a sample.
+    """Draw estimates like those that there are for each draw of a sample.
 
     Parameters
     ----------
@@ -167,6 +168,40 @@ def replicates(
             omega = None if weights is None else weights[some]
             y[mine[some]] = estimates(task, models[k], own, omega, rng, tries=_TRIES)
     return y
+
+
+def events(
+    task: Task, draws: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Return counts like those that there are for each of S draws of parameters.
+
+    Parameters
+    ----------
+    task : Task
+        Of counts. Where the likelihood is conditional on the events of both groups,
+        their sum stays.
+    draws : mapping of str to array of shape (S,)
+        Scalar unknowns.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x1, x2 : array of shape (S, K)
+        Events of group 1 and group 2, with true effects of their own.
+    """
+    effects, predicted = task.effects, Predictor(task, draws)
+    assert effects.counts is not None
+    S = len(draws["mu"])
+    factors = rng.standard_normal((effects.L, S))
+    x1, x2 = np.empty((S, effects.K)), np.empty((S, effects.K))
+    for row in range(effects.K):
+        place = np.array([row])
+        delta = predicted.mean(place)[0] + np.zeros(S)
+        delta += predicted.loading(place)[0] * factors[effects.cluster[row]]
+        delta += np.sqrt(predicted.within(place)[0]) * rng.standard_normal(S)
+        study = effects.counts.kept_at(place)
+        x1[:, row], x2[:, row] = draw_events(study, task.baseline, delta, rng)
+    return x1, x2
 
 
 def estimates(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyrobma._types import FloatArray
-from pyrobma.effects import MEASURES, Measure, scale_factor, transform_effect
+from pyrobma.effects import MEASURES, RATES, Measure, scale_factor, transform_effect
 from pyrobma.errors import DataError
 from pyrobma.models import Task
 
@@ -47,6 +47,11 @@ def check_output_scale(task: Task, output_scale: Measure | None) -> Measure:
         raise DataError(
             "output_scale: expected 'none' exactly for effects in units of their "
             f"own; got {target!r} with priors on {prior_scale!r}."
+        )
+    if (target in RATES) != (prior_scale in RATES):
+        raise DataError(
+            f"output_scale: expected {' or '.join(map(repr, RATES))} exactly for "
+            f"counts over person-time; got {target!r} with priors on {prior_scale!r}."
         )
     return target
 

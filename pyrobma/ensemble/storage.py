@@ -32,7 +32,10 @@ import numpy as np
 
 from pyrobma.bridge import BridgeResult
 from pyrobma.bridge.iterate import Iteration
+from pyrobma.counts.baseline import Baseline
 from pyrobma.effects import Coding, EffectSizes, Moderators, Source, Term
+from pyrobma.effects._columns import Rows
+from pyrobma.effects.counts import TwoGroups
 from pyrobma.ensemble._archive import Damage, check_members, read_array, read_json
 from pyrobma.ensemble._values import check_fits, check_task, check_values
 from pyrobma.ensemble.ensemble import Ensemble
@@ -51,9 +54,10 @@ FORMAT: Final = 3
 CLASSES: Final[dict[str, type[Any]]] = {
     cls.__name__: cls
     for cls in (
-        BridgeResult, Chains, Coding, Column, Component, Diagnostics, EffectSizes, Fit,
-        Iteration, ModelSpace, ModelSpec, Moderators, Parameter, Prior, Provenance,
-        Rule, SamplerSettings, Second, Source, Task, Term, WeightFunction,
+        Baseline, BridgeResult, Chains, Coding, Column, Component, Diagnostics,
+        EffectSizes, Fit, Iteration, ModelSpace, ModelSpec, Moderators, Parameter,
+        Prior, Provenance, Rows, Rule, SamplerSettings, Second, Source, Task, Term,
+        TwoGroups, WeightFunction,
     )
 }  # fmt: skip
 """The only classes that a file can hold."""

@@ -11,8 +11,10 @@ import pandas as pd
 from scipy.special import ndtri
 
 from pyrobma._numerics import weighted_quantiles
-from pyrobma._types import FloatArray, IntArray
+from pyrobma._types import BoolArray, FloatArray, IntArray
+from pyrobma.counts.tables import study_tables
 from pyrobma.effects import Measure
+from pyrobma.ensemble.counted import CountedStudies
 from pyrobma.ensemble.ensemble import Ensemble
 from pyrobma.ensemble.extended import extended_converter, mean_exists
 from pyrobma.ensemble.joint import JointDraws
@@ -27,6 +29,8 @@ _POINTS = 20_000
 _FEWEST_POINTS = 1000
 """The same for many studies, which leave little doubt of what the draws are of."""
 _ALL_POINTS = 10_000_000  # for all studies together
+_POINTS_OF_COUNTS = 4000
+"""Draws where the true effect behind counts is no normal one."""
 _ROOM = 1_000_000  # studies at a time times points: a few arrays of it in memory
 _GOLDEN = 0.6180339887498949
 
@@ -57,6 +61,8 @@ def true_effects(
         One row per estimate, in the order of the data. Columns: ``study``, ``cluster``
         (its label; None if independent), ``estimate`` (the observed effect),
         ``Mean``, ``SD``, ``Median`` and one per quantile, named by its probability.
+        Of counts ``estimate`` is the crude ratio, with 1/2 added to the cells of
+        studies where one is 0.
 
     Raises
     ------
@@ -86,6 +92,11 @@ def true_effects(
     exist, as for normal true effects on the correlation scale that another scale
     cannot hold.
 
+    Behind counts θ_i is not normal: given the parameters it has the density
+    h_i(θ) N(θ; m_i + l_i g, w_i), but for a constant, with the likelihood h_i of the
+    study's counts. Mean and SD on a ratio are NaN where h_i leaves large ratios so
+    probable that these do not exist.
+
     References
     ----------
     .. [1] Robinson G. K. (1991). That BLUP is a good thing. Statistical Science 6(1).
@@ -96,6 +107,9 @@ def true_effects(
     convert = extended_converter(ensemble.task, output_scale)
     studies = _Studies.of(ensemble, conditional)
     found = np.empty((effects.K, 3 + len(levels)))
+    for rows, values, _ in studies.counted():
+        found[rows] = studies.summarised(convert(values), tuple(levels.values()))
+    _without_moments(found, ensemble, output_scale, conditional)
     for common in studies.common_parts():
         for some in studies.slices(len(common.rows)):
             found[common.rows[some]] = studies.summary(
@@ -161,12 +175,11 @@ def cluster_effects(
         found[common.clusters] = studies.summary(
             *studies.cluster_means(common), convert, tuple(levels.values())
         )
-    given = (
-        ensemble.alternatives("effect")
-        if conditional
-        else np.ones(len(ensemble.fits), bool)
-    )
-    if not mean_exists(ensemble, output_scale, given):
+    for rows, _, means in studies.counted():
+        found[effects.cluster[rows[0]]] = studies.summarised(
+            convert(means)[None], tuple(levels.values())
+        )[0]
+    if not mean_exists(ensemble, output_scale, _given(ensemble, conditional)):
         found[:, :2] = np.nan
     precision = effects.se**-2.0
     means = np.bincount(effects.cluster, precision * effects.y) / np.bincount(
@@ -182,6 +195,30 @@ def cluster_effects(
     )
 
 
+def _given(ensemble: Ensemble, conditional: bool) -> BoolArray:
+    if conditional:
+        return ensemble.alternatives("effect")
+    return np.ones(len(ensemble.fits), dtype=bool)
+
+
+def _without_moments(
+    found: FloatArray,
+    ensemble: Ensemble,
+    output_scale: Measure | None,
+    conditional: bool,
+) -> None:
+    """Take out mean and sd of ratios that do not exist.
+
+    log h falls off as a straight line; where tau has no upper end the posterior of a
+    ratio r falls off as r to the power of its slope, less one.
+    """
+    task, given = ensemble.task, _given(ensemble, conditional)
+    if task.effects.counts is None or mean_exists(ensemble, output_scale, given):
+        return
+    for row, table in enumerate(study_tables(task.effects.counts, task.baseline)):
+        found[row, :2][-table.slope[-1] <= np.array([1.0, 2.0])] = np.nan
+
+
 @dataclass(frozen=True, slots=True)
 class _Studies:
     """What the models predict of the studies, by S weighted draws."""
@@ -194,7 +231,8 @@ class _Studies:
     def of(cls, ensemble: Ensemble, conditional: bool) -> _Studies:
         given = ensemble.alternatives("effect") if conditional else None
         K = ensemble.task.effects.K
-        points = int(np.clip(_ALL_POINTS // K, _FEWEST_POINTS, _POINTS))
+        most = _POINTS if ensemble.task.effects.counts is None else _POINTS_OF_COUNTS
+        points = int(np.clip(_ALL_POINTS // K, _FEWEST_POINTS, most))
         joint = ensemble.joint(given=given, size=points)
         # A draw that stands for many, as a model without free parameters has, needs
         # as many normal deviates as those would have.
@@ -219,8 +257,18 @@ class _Studies:
         residual = effects.y[rows, None] - predicted.mean(rows) - predicted.bias(rows)
         return residual, effects.se[rows, None] ** 2 + predicted.within(rows)
 
+    def counted(self) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
+        """Yield draws of true effects behind counts, as `CountedStudies` does."""
+        if self.task.effects.counts is not None:
+            yield from CountedStudies.of(self.task, self.draws).true_effects()
+
     def common_parts(self) -> Iterator[_Common]:
-        """Yield what clusters have in common, for some clusters at a time."""
+        """Yield what clusters have in common, for some clusters at a time.
+
+        Nothing if the data are counts.
+        """
+        if self.task.effects.counts is not None:
+            return
         cluster = self.task.effects.cluster
         order = np.argsort(cluster, kind="stable")
         ends = np.cumsum(np.bincount(cluster))
@@ -280,7 +328,10 @@ class _Studies:
         deviates = np.empty_like(mean)
         even = ndtri((0.5 + _GOLDEN * np.arange(mean.shape[1])) % 1)
         np.put_along_axis(deviates, np.argsort(rank, axis=1), even[None], axis=1)
-        values = convert(mean + np.sqrt(variance) * deviates)
+        return self.summarised(convert(mean + np.sqrt(variance) * deviates), probs)
+
+    def summarised(self, values: FloatArray, probs: Sequence[float]) -> FloatArray:
+        """Return mean, sd, median and quantiles of draws, row by row."""
         with np.errstate(invalid="ignore"):
             first = values @ self.draws.weights
             second = (values - first[:, None]) ** 2 @ self.draws.weights

@@ -102,8 +102,9 @@ def forest_frame(
     -----
     The interval of an estimate is the one that its study reports: y + z_p s with
     normal quantiles z_p on the measure that the estimate was given on, or on Fisher's z
-    for a correlation, then converted. The average has its posterior mean and quantiles,
-    the prediction its median and quantiles.
+    for a correlation, then converted. Of counts y and s are crude, with 1/2 added to
+    the cells of studies where one is 0. The average has its posterior mean and
+    quantiles, the prediction its median and quantiles.
 
     With moderators, the average and the prediction are for studies at the reference of
     all numbers, which is their mean unless `center` says otherwise, averaged over the
@@ -216,8 +217,8 @@ def plot_forest(
     columns : sequence of str, optional
         Text beside the rows of estimates, in this order: columns of `data` between the
         names and the axis, and of "estimate", "true_effect" (each with its interval),
-        "weight" and, with moderators, "fitted" at the right. None: "estimate" and
-        "weight" as there is room.
+        "weight" and, with moderators, "fitted" at the right. Of counts also "events",
+        those of both groups. None: these, "estimate" and "weight" as there is room.
     data : DataFrame, table or mapping, optional
         A row per estimate, in the order of the fit: the table that was analysed, or any
         other with what `columns` names.
@@ -286,7 +287,11 @@ def plot_forest(
         xlim=xlim,
         cluster_name=cluster_name,
         texts=chosen_texts(
-            columns, read_table(data), [str(name) for name in frame], places
+            columns,
+            read_table(data),
+            [str(name) for name in frame],
+            places,
+            effects.counts,
         ),
         asked=asked,
     )

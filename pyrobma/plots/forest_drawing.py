@@ -150,8 +150,11 @@ def fitting_rows(
     beside = [replace(c, texts=spread(c.texts)) for c in texts.beside]
     columns = {heading: spread(texts) for heading, texts in written.items()}
     found = replace(rows, columns=columns, beside=beside)
-    while not found.fits and columns and not texts.chosen:
-        columns.popitem()
+    while not (found.fits or texts.chosen) and (columns or beside):
+        if len(columns) > 1 or not beside:
+            columns.popitem()
+        else:
+            beside = []
         found = replace(rows, columns=dict(columns), beside=beside)
     return found
 

@@ -52,11 +52,13 @@ def shrunken_of(
     """Return the true effects of studies with their intervals; NaN if not wanted."""
     if not wanted:
         return dict.fromkeys(("true_effect", "true_lower", "true_upper"), np.nan)
+    counts = ensemble.task.effects.counts
     found = study_effects(
         ensemble, conditional=conditional, output_scale=output_scale, probs=ends
     )
     return {
-        "true_effect": found["Mean"].to_numpy(),
+        # Behind counts a mean of ratios need not exist.
+        "true_effect": found["Mean" if counts is None else "Median"].to_numpy(),
         "true_lower": found[f"{ends[0]:g}"].to_numpy(),
         "true_upper": found[f"{ends[1]:g}"].to_numpy(),
     }

@@ -13,6 +13,7 @@ from pyrobma._format import listed
 from pyrobma._types import IntArray
 from pyrobma.effects import Measure
 from pyrobma.effects._tables import column_names, index_level
+from pyrobma.effects.counts import TwoGroups
 from pyrobma.errors import DataError
 from pyrobma.plots.intervals import interval_texts
 from pyrobma.plots.numbers import short
@@ -53,6 +54,7 @@ def chosen_texts(
     data: pd.DataFrame | None,
     known: Sequence[str],
     places: IntArray,
+    counts: TwoGroups | None = None,
 ) -> Texts:
     """Return the columns that somebody asks for.
 
@@ -66,6 +68,8 @@ def chosen_texts(
         Columns of the frame.
     places : array of int
         The row of `data` that each row of the figure is.
+    counts : TwoGroups, optional
+        Events that are known as "events", and shown without a wish too.
 
     Raises
     ------
@@ -77,13 +81,16 @@ def chosen_texts(
             f"data: expected {len(places)} rows, one per estimate in their order; got "
             f"{len(data)}. Leave out the rows that the fit has left out."
         )
+    events = () if counts is None else event_columns(counts.kept_at(places))
     if columns is None:
-        return Texts()
+        return Texts(beside=events)
     wanted = [columns] if isinstance(columns, str) else list(columns)
-    own = [name for name in OWN if name in known]
+    own = [name for name in OWN if name in known] + ["events"] * bool(events)
     others = [] if data is None else column_names(data)
-    beside = []
+    beside: list[Column] = []
     for name in wanted:
+        if name == "events" and events:
+            beside += events
         if name in own:
             continue
         if data is None or name not in others:
@@ -96,7 +103,22 @@ def chosen_texts(
         values = data[name] if level is None else level
         beside.append(_column(name, values.iloc[places]))
     return Texts(
-        tuple(name for name in wanted if name in own), tuple(beside), chosen=True
+        tuple(name for name in wanted if name in OWN and name in own),
+        tuple(beside),
+        chosen=True,
+    )
+
+
+def event_columns(counts: TwoGroups) -> tuple[Column, ...]:
+    """Write the events of both groups out of their members, or over their time."""
+    groups = ((counts.x1, counts.size1), (counts.x2, counts.size2))
+    return tuple(
+        Column(
+            f"Group {number}",
+            [f"{x:.0f}/{f'{n:.6g}'}" for x, n in zip(events, sizes, strict=True)],
+            ragged=False,
+        )
+        for number, (events, sizes) in enumerate(groups, start=1)
     )
 
 

@@ -10,9 +10,12 @@ import pandas as pd
 from pyrobma._types import FloatArray
 from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.counted import sampling_variance
 from pyrobma.ensemble.left_out import LeftOut, by_units, unit_names
 from pyrobma.ensemble.pointwise import predictions
+from pyrobma.ensemble.predictor import Predictor
 from pyrobma.ensemble.scales import check_output_scale
+from pyrobma.models import Task
 from pyrobma.plots.numbers import plain_labels
 from pyrobma.plots.point_labels import Ends, named_points
 from pyrobma.plots.theme import INK, SOFT, Page, Size, theme_print, with_unit
@@ -84,11 +87,19 @@ def influence_frame(
 def contributions(ensemble: Ensemble, left: LeftOut, by: str) -> FloatArray:
     """Return what studies or clusters add to Q about the fitted values."""
     task, draws = ensemble.task, left.draws
+    if task.effects.counts is not None:
+        centre = (Predictor(task, draws).mean(slice(None)) @ draws.weights)[:, None]
+        variance = sampling_variance(task, centre)[:, 0]
+        return _by(by, task, (task.effects.y - centre[:, 0]) ** 2 / variance)
     alone = predictions(task, ensemble.fits, draws, given_others=False)
     parts = ((task.effects.y - alone.mean @ draws.weights) / task.effects.se) ** 2
+    return _by(by, task, parts)
+
+
+def _by(by: str, task: Task, parts: FloatArray) -> FloatArray:
     if by == "cluster":
         return np.bincount(task.effects.cluster, parts).astype(np.float64)
-    return np.asarray(parts)
+    return parts
 
 
 def plot_influence(

@@ -12,6 +12,7 @@ from pyrobma._numerics import weighted_quantiles
 from pyrobma._types import FloatArray
 from pyrobma._validate import is_whole
 from pyrobma.ensemble import Ensemble
+from pyrobma.ensemble.counted import refuse_counts
 from pyrobma.ensemble.z_values import SIGNIFICANT, z_cuts, z_densities
 from pyrobma.errors import DataError
 from pyrobma.plots.numbers import number, plain_labels
@@ -97,6 +98,7 @@ def z_frame(ensemble: Ensemble, *, bins: int | None = None) -> pd.DataFrame:
     """
     if bins is not None and not is_whole(bins, 1):
         raise DataError(f"bins: expected a positive whole number; got {bins!r}.")
+    refuse_counts(ensemble.task, "plot_z", "plot_forest() draws the studies.")
     effects = ensemble.task.effects
     z = effects.y / effects.se
     low, high = _ends(z)

@@ -14,7 +14,13 @@ from pyrobma.effects import Measure
 from pyrobma.ensemble import Ensemble, Mixture
 from pyrobma.models import coded_columns
 from pyrobma.summary.grid import PAD, by_row
-from pyrobma.summary.notes import learning_notes, scale_notes, tau_notes, weight_notes
+from pyrobma.summary.notes import (
+    count_notes,
+    learning_notes,
+    scale_notes,
+    tau_notes,
+    weight_notes,
+)
 from pyrobma.summary.table import Table
 
 ERRORS: Final = ("error(Mean)", "error(Quantiles)")
@@ -52,6 +58,7 @@ def estimates_table(
     notes = learning_notes(ensemble)
     notes += scale_notes(ensemble, output_scale, without=terms)
     notes += tau_notes(ensemble) if "tau" in rows else ()
+    notes += count_notes(ensemble)
     notes += weight_notes(None if grid is None else grid.sides)
     symbols = ensemble.unknowns.latex
     formats = estimate_formats(frame, output_scale)
@@ -110,7 +117,8 @@ def digit_notes(
     uncertain = excess_errors(frame, formats) > 1
     if not uncertain.any():
         return ()
-    worst = frame.loc[uncertain, [*ERRORS]].to_numpy().max()
+    # What does not exist has no error.
+    worst = float(np.nanmax(frame.loc[uncertain, [*ERRORS]].to_numpy()))
     return (
         f"Monte Carlo errors reach {error(worst)}: last digits may be off by as much. "
         'precision="publication" makes three decimals of effects certain.',

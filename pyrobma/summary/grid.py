@@ -13,7 +13,7 @@ import pandas as pd
 
 from pyrobma._format import Format, decimal, decimals, fixed, significant
 from pyrobma._types import FloatArray
-from pyrobma.effects import Measure
+from pyrobma.effects import RATIOS, Measure
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -87,7 +87,7 @@ def effect_format(values: Iterable[float], measure: Measure | None) -> Format:
         Odds ratios need significant digits, each of them; others have one number of
         decimals, which keeps them comparable.
     """
-    if measure == "OR":
+    if measure in RATIOS:
         return partial(significant, digits=3)
     return fixed(decimals(values))
 
@@ -108,7 +108,7 @@ def by_row(frame: pd.DataFrame, measure: Measure | None) -> dict[str, tuple[str,
         Texts by column, padded so that decimal points are in line.
     """
     values: FloatArray = frame.to_numpy(dtype=np.float64)
-    if measure == "OR":
+    if measure in RATIOS:
         write = effect_format((), measure)
         return _columns(frame, [[write(value) for value in row] for row in values])
     digits = [decimals(row) for row in values]

@@ -35,8 +35,13 @@ from pyrobma.models import heterogeneous, scale_name
 from pyrobma.models.task import tau_reference
 from pyrobma.parameters import BIAS
 from pyrobma.summary.grid import effect_format
-from pyrobma.summary.heading import cluster_counts, method_name
-from pyrobma.summary.notes import hierarchical_notes, learning_notes, tests_clusters
+from pyrobma.summary.heading import cluster_counts, data_words, method_name
+from pyrobma.summary.notes import (
+    count_notes,
+    hierarchical_notes,
+    learning_notes,
+    tests_clusters,
+)
 
 _GRADES: Final = (
     (100.0, "extreme"),
@@ -85,6 +90,7 @@ def interpret(ensemble: Ensemble, *, output_scale: Measure | None = None) -> str
     return " ".join(
         [
             _fitted(ensemble),
+            *count_notes(ensemble),
             *_evidence(ensemble),
             _estimates(ensemble, target),
             *_moderation(ensemble, target),
@@ -122,9 +128,14 @@ def _fitted(ensemble: Ensemble) -> str:
 def _data(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
     shared, alone = cluster_counts(effects)
-    text, clusters = _count(effects.K, "estimate"), _count(shared, "cluster")
+    text, clusters = data_words(effects), _count(shared, "cluster")
+    if effects.counts is None:
+        text = _count(effects.K, "estimate")
     if shared and alone:
-        return f"{text} ({clusters} and {_count(alone, 'independent estimate')})"
+        others = _count(alone, "independent estimate")
+        if effects.counts is not None:
+            others = f"{alone} independent"
+        return f"{text} ({clusters} and {others})"
     return f"{text} in {clusters}" if shared else text
 
 

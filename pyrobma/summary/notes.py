@@ -60,6 +60,32 @@ def tau_notes(ensemble: Ensemble) -> tuple[str, ...]:
     return (f"tau is the heterogeneity {tau_reference(moderators)}.",)
 
 
+def count_notes(ensemble: Ensemble) -> tuple[str, ...]:
+    """Say what the likelihood of counts assumes, and which studies say nothing."""
+    counts = ensemble.task.effects.counts
+    if counts is None:
+        return ()
+    baseline = ensemble.task.baseline
+    if baseline.kind == "conditional":
+        kind = "binomial" if counts.rates else "noncentral hypergeometric"
+        how = f"conditional on the events in both groups ({kind})"
+    else:
+        kind = "Poisson" if counts.rates else "binomial"
+        how = f"{kind}, {baseline} in each study"
+    notes = (f"Likelihood of the counts: {how}.",)
+    silent = int(counts.silent.sum())
+    if not silent:
+        return notes
+    have = "1 study has" if silent == 1 else f"{silent} studies have"
+    what = "no events" if counts.rates else "no events, or nothing but events,"
+    says = "says nothing about the effect"
+    if baseline.kind != "conditional":
+        says = "speaks for no effect, by the prior of the baseline"
+    if silent > 1:
+        says = says.replace("says", "say").replace("speaks", "speak")
+    return (*notes, f"{have} {what} in both groups and {says}.")
+
+
 def tests_clusters(ensemble: Ensemble) -> bool:
     """Whether some model with heterogeneity has no correlation within clusters."""
     hierarchical = ensemble.members(HIERARCHICAL.name)
