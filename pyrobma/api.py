@@ -845,11 +845,10 @@ def _task(
     baseline: BaselineArgument,
 ) -> Task:
     if effects.counts is not None:
-        if prior_scale not in (None, effects.measure) or effect_mapping != "linear":
+        if prior_scale not in (None, effects.measure):
             raise DataError(
-                f"prior_scale, effect_mapping: expected defaults with counts, whose "
-                f"priors are on '{effects.measure}'; got {prior_scale!r} and "
-                f"{effect_mapping!r}."
+                f"prior_scale: expected None with counts, whose priors are on "
+                f"'{effects.measure}'; got {prior_scale!r}."
             )
         prior_scale = effects.measure
     elif prior_scale is None:

@@ -133,6 +133,13 @@ class EffectSizes:
             self.cluster_labels[k] if sizes[k] > 1 else None for k in self.cluster
         )
 
+    @property
+    def words(self) -> str:
+        """How many estimates there are, or studies with counts."""
+        if self.counts is None:
+            return counted(self.K, "estimate")
+        return f"counts of {self.K} {'study' if self.K == 1 else 'studies'}"
+
     def convert(self, measure: Measure) -> EffectSizes:
         """Return the same estimates on another data scale.
 
@@ -261,9 +268,7 @@ class EffectSizes:
         return "\n".join(lines)
 
     def _heading(self) -> str:
-        text = f"EffectSizes: {counted(self.K, 'estimate')}, {_TITLES[self.measure]}"
-        if self.counts is not None:
-            text += " of counts"
+        text = f"EffectSizes: {self.words}, {_TITLES[self.measure]}"
         if not self.clustered:
             return text + ", independent"
         sizes = np.bincount(self.cluster)

@@ -345,11 +345,10 @@ class Task:
                 f"baseline: expected a {fitting} prior for "
                 f"{'rates' if counts.rates else 'risks'}; got {self.baseline}."
             )
-        if self.prior_scale != self.effects.measure or self.effect_mapping != "linear":
+        if self.prior_scale != self.effects.measure:
             raise DataError(
-                f"prior_scale: expected '{self.effects.measure}' and the linear "
-                f"mapping for counts; got {self.prior_scale!r} and "
-                f"{self.effect_mapping!r}."
+                f"prior_scale: expected '{self.effects.measure}' for counts; got "
+                f"{self.prior_scale!r}."
             )
 
     @property

@@ -15,7 +15,7 @@ from typing import Literal
 from pyrobma.errors import ToolchainError
 from pyrobma.programs.paths import runtime_sources, stan_file
 
-PROGRAMS = ("normal", "selection")
+PROGRAMS = ("normal", "selection", "counts")
 """The Stan programs that come with the package."""
 
 

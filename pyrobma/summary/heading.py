@@ -23,14 +23,7 @@ def heading(ensemble: Ensemble) -> str:
         method = f"Robust Bayesian {kind} ({count} models)"
     else:
         method = f"Bayesian model-averaged {kind} ({count} models)"
-    return f"{method}: {data_words(effects)}{clusters}"
-
-
-def data_words(effects: EffectSizes) -> str:
-    """Say how many estimates there are, or studies with counts."""
-    if effects.counts is None:
-        return counted(effects.K, "estimate")
-    return "counts of 1 study" if effects.K == 1 else f"counts of {effects.K} studies"
+    return f"{method}: {effects.words}{clusters}"
 
 
 def method_name(ensemble: Ensemble) -> str:

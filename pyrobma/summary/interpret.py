@@ -35,7 +35,7 @@ from pyrobma.models import heterogeneous, scale_name
 from pyrobma.models.task import tau_reference
 from pyrobma.parameters import BIAS
 from pyrobma.summary.grid import effect_format
-from pyrobma.summary.heading import cluster_counts, data_words, method_name
+from pyrobma.summary.heading import cluster_counts, method_name
 from pyrobma.summary.notes import (
     count_notes,
     hierarchical_notes,
@@ -128,7 +128,7 @@ def _fitted(ensemble: Ensemble) -> str:
 def _data(ensemble: Ensemble) -> str:
     effects = ensemble.task.effects
     shared, alone = cluster_counts(effects)
-    text, clusters = data_words(effects), _count(shared, "cluster")
+    text, clusters = effects.words, _count(shared, "cluster")
     if effects.counts is None:
         text = _count(effects.K, "estimate")
     if shared and alone:

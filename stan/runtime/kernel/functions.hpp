@@ -1,5 +1,5 @@
-// What stan/runtime/kernel/functions/selected.stanfunctions declares, for the program:
-// Stan's variables in, one node of the expression graph out.
+// What the files of stan/runtime/kernel/functions declare, for the programs: Stan's
+// variables in, one node of the expression graph out.
 #ifndef PYROBMA_KERNEL_FUNCTIONS_HPP
 #define PYROBMA_KERNEL_FUNCTIONS_HPP
 
@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "counted.hpp"
 #include "likelihood.hpp"
 
 namespace pyrobma {
@@ -89,7 +90,79 @@ SelectedRows selected_rows(const Y& y, const Y& v, const Y& intercept, const Y& 
           cut.data()};
 }
 
+// Vectors one after the other, as plain numbers and, where they vary, as variables.
+template <typename T>
+class Operands {
+ public:
+  template <typename First, typename... More>
+  explicit Operands(const First& first, const More&... more) : size_(first.size()) {
+    add(first);
+    (add(more), ...);
+  }
+
+  const double* values(int which) const { return values_.data() + which * size_; }
+
+  // The result of `compute`, which gets the gradient's places or nothing.
+  template <typename F>
+  T result(const F& compute) const {
+    if constexpr (std::is_same<T, double>::value) {
+      return compute(static_cast<double*>(nullptr));
+    } else {
+      std::vector<double> gradient(values_.size());
+      const double value = compute(gradient.data());
+      return stan::math::precomputed_gradients(value, variables_, gradient);
+    }
+  }
+
+ private:
+  template <typename Vector>
+  void add(const Vector& vector) {
+    for (int i = 0; i < size_; ++i) {
+      const T element = vector.coeff(i);
+      values_.push_back(stan::math::value_of(element));
+      if constexpr (!std::is_same<T, double>::value) variables_.push_back(element);
+    }
+  }
+
+  int size_;
+  std::vector<double> values_;
+  std::vector<stan::math::var> variables_;
+};
+
 }  // namespace pyrobma
+
+template <typename M, typename S, typename N, typename P>
+stan::return_type_t<M, S> counted_alone(const M& mean, const S& sd, int refinement,
+                                        const N& knot, const P& piece,
+                                        const std::vector<int>& first,
+                                        const std::vector<int>& size, std::ostream*) {
+  const pyrobma::Operands<stan::return_type_t<M, S>> operands(mean, sd);
+  const int K = static_cast<int>(mean.size());
+  return operands.result([&](double* gradient) {
+    return pyrobma::counted_alone(
+        {knot.data(), piece.data(), first.data(), size.data()}, K, operands.values(0),
+        operands.values(1), refinement, gradient, gradient ? gradient + K : nullptr);
+  });
+}
+
+template <typename M, typename S, typename L, typename R, typename N, typename P>
+stan::return_type_t<M, S, L> counted_clusters(
+    const M& mean, const S& sd, const L& load, const std::vector<int>& start,
+    const std::vector<int>& number, const R& node, const R& log_weight, int refinement,
+    const N& knot, const P& piece, const std::vector<int>& first,
+    const std::vector<int>& size, std::ostream*) {
+  const pyrobma::Operands<stan::return_type_t<M, S, L>> operands(mean, sd, load);
+  const int K = static_cast<int>(mean.size());
+  return operands.result([&](double* gradient) {
+    return pyrobma::counted_clusters(
+        {knot.data(), piece.data(), first.data(), size.data()},
+        static_cast<int>(start.size()), start.data(), number.data(), operands.values(0),
+        operands.values(1), operands.values(2),
+        {static_cast<int>(node.size()), node.data(), log_weight.data()}, refinement,
+        gradient, gradient ? gradient + K : nullptr,
+        gradient ? gradient + 2 * K : nullptr);
+  });
+}
 
 template <typename Y, typename X, typename Cut, typename N, typename M, typename C,
           typename A, typename D, typename W, typename B, typename O>
