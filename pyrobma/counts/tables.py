@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.interpolate import BPoly, PPoly
 
 from pyrobma._types import FloatArray
 from pyrobma.counts.baseline import Baseline
 from pyrobma.counts.likelihood import log_likelihood
 from pyrobma.effects._columns import Rows
 from pyrobma.effects.counts import TwoGroups, crude_log_ratio
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 TOLERANCE: Final = 1e-9
 """Largest error of a log likelihood between knots, for each unit that it has fallen
@@ -50,6 +52,8 @@ class Table:
     @property
     def pieces(self) -> PPoly:
         """The polynomials between knots."""
+        from scipy.interpolate import BPoly, PPoly
+
         values = np.column_stack([self.log_h, self.slope, self.curvature])
         return PPoly.from_bernstein_basis(
             BPoly.from_derivatives(self.knot, values[:, :, None])

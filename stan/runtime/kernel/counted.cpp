@@ -9,7 +9,7 @@
 namespace pyrobma {
 namespace {
 
-constexpr double REACH = 25;
+constexpr double REACH = 18;
 constexpr double SMALLEST_SD = 1e-100;
 constexpr int MOST_STEPS = 4000;
 constexpr double HALF_LOG_2_PI = 0.91893853320467274178;
@@ -29,6 +29,13 @@ struct Study {
     return static_cast<int>(std::upper_bound(knot, knot + size, d) - knot);
   }
 
+  // The same, looked for from nearby.
+  int below(double d, int near) const {
+    while (near > 0 && knot[near - 1] > d) --near;
+    while (near < size && knot[near] <= d) ++near;
+    return near;
+  }
+
   Value at(double d, int below) const {
     const int j = std::max(below, 1) - 1;
     const double* c = piece + 6 * j;
@@ -39,7 +46,6 @@ struct Study {
         c[1] + t * (2 * c[2] + t * (3 * c[3] + t * (4 * c[4] + t * 5 * c[5]))),
         2 * c[2] + t * (6 * c[3] + t * (12 * c[4] + t * 20 * c[5]))};
   }
-  Value at(double d) const { return at(d, below(d)); }
 };
 
 Study study(const Tables& tables, int i) {
@@ -53,13 +59,16 @@ class Integrand {
  public:
   Integrand(const Study& study, double m, double s) : study_(study), m_(m), s_(s) {}
 
-  // Log of it, but for a constant, and derivatives, at z.
-  Value at(double z) const {
-    const Value h = study_.at(m_ + s_ * z);
+  // Log of it, but for a constant, and derivatives, at z; `below` is about how many
+  // knots are not above z, and is that afterwards.
+  Value at(double z, int& below) const {
+    const double d = m_ + s_ * z;
+    below = study_.below(d, below);
+    const Value h = study_.at(d, below);
     return {h.log - 0.5 * z * z, s_ * h.first - z, s_ * s_ * h.second - 1};
   }
 
-  double mode() const {
+  double mode(int& below) const {
     const double* knot = study_.knot;
     const double* piece = study_.piece;
     int low = 0;
@@ -72,6 +81,7 @@ class Integrand {
         high = middle;
       }
     }
+    below = low;
     if (low == 0 || low == study_.size) {
       return s_ * piece[6 * (std::max(low, 1) - 1) + 1];
     }
@@ -82,24 +92,26 @@ class Integrand {
     const double after = s_ * piece[6 * (j + 1) + 1] - right;
     double z = left + (right - left) * before / (before - after);
     for (int step = 0; step < 2; ++step) {
-      const Value here = at(z);
+      const Value here = at(z, below);
       z = std::fmin(std::fmax(z - here.first / here.second, left), right);
     }
     return z;
   }
 
-  // Where it has fallen to `floor` above (side 1) or below (side -1) its mode z.
-  double end(double z, int side, double floor, double reach) const {
+  // Where it has fallen to `floor` above (side 1) or below (side -1) its mode z, that
+  // has so many knots not above it.
+  double end(double z, int side, double floor, double reach, int& below) const {
     const double* knot = study_.knot;
     double end = z + side * std::sqrt(2 * reach);
-    const int low = study_.below(m_ + s_ * z);
-    for (int j = side == 1 ? low : low - 1; j >= 0 && j < study_.size; j += side) {
+    int j = side == 1 ? below : below - 1;
+    for (; j >= 0 && j < study_.size; j += side) {
       const double there = (knot[j] - m_) / s_;
       if (!(side * (there - end) < 0)) break;
       if (study_.piece[6 * j] - 0.5 * there * there < floor) end = there;
     }
+    below = side == 1 ? j : j + 1;
     for (int n = 0; n < 2; ++n) {
-      const Value here = at(end);
+      const Value here = at(end, below);
       end -= (here.log - floor) / here.first;
     }
     return end;
@@ -116,23 +128,28 @@ struct Integral {
   double log, by_mean, by_mean_twice, by_sd;
 };
 
+// Sums over points that need no exponential of their own.
+constexpr int BLOCK = 64;
+
 Integral integral(const Study& study, double m, double s, int refinement) {
   if (s < SMALLEST_SD) {
-    const Value h = study.at(m);
+    const Value h = study.at(m, study.below(m));
     return {h.log, h.first, h.second, 0};
   }
   const Integrand integrand(study, m, s);
   const double reach = REACH * refinement;
-  const double z = integrand.mode();
-  const Value top = integrand.at(z);
-  const double left = integrand.end(z, -1, top.log - reach, reach);
-  const double right = integrand.end(z, 1, top.log - reach, reach);
-  const double widest = refinement * std::sqrt(-top.second / 0.81 + s * s / 0.25);
+  int below;
+  const double z = integrand.mode(below);
+  const Value top = integrand.at(z, below);
+  int beyond = below;
+  const double right = integrand.end(z, 1, top.log - reach, reach, beyond);
+  const double left = integrand.end(z, -1, top.log - reach, reach, below);
+  const double widest = refinement * std::sqrt(-top.second + s * s / 0.64);
   const double steps = std::ceil((right - left) * widest);
   const int n = steps < MOST_STEPS ? std::max(1, static_cast<int>(steps)) : MOST_STEPS;
   const double width = (right - left) / n;
   double total = 0, slope = 0, square = 0, curvature = 0, sloped = 0;
-  int below = study.below(m + s * left);
+  below = study.below(m + s * left, below);
   for (int k = 0; k <= n; ++k) {
     const double at = left + k * width;
     const double d = m + s * at;
