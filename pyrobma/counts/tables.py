@@ -51,13 +51,24 @@ class Table:
 
     @property
     def pieces(self) -> PPoly:
-        """The polynomials between knots."""
-        from scipy.interpolate import BPoly, PPoly
+        """The polynomials between knots: as the Stan program has them."""
+        from scipy.interpolate import PPoly
 
-        values = np.column_stack([self.log_h, self.slope, self.curvature])
-        return PPoly.from_bernstein_basis(
-            BPoly.from_derivatives(self.knot, values[:, :, None])
-        )
+        width = np.diff(self.knot)
+        half = 0.5 * self.curvature[:-1]
+        # what the values at the next knot have beyond those of a parabola
+        value = np.diff(self.log_h) / width - self.slope[:-1] - half * width
+        rise = np.diff(self.slope) - self.curvature[:-1] * width
+        bend = width * np.diff(self.curvature)
+        powers = [
+            (6.0 * value - 3.0 * rise + 0.5 * bend) / width**4,
+            (-15.0 * value + 7.0 * rise - bend) / width**3,
+            (10.0 * value - 4.0 * rise + 0.5 * bend) / width**2,
+            half,
+            self.slope[:-1],
+            self.log_h[:-1],
+        ]
+        return PPoly(np.array(powers), self.knot)
 
     def function(
         self,
@@ -68,11 +79,11 @@ class Table:
 
         def at(delta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
             inside = np.clip(delta, self.knot[0], self.knot[-1])
-            first = slope(inside)[..., 0]
+            first = slope(inside)
             return (
-                value(inside)[..., 0] + (delta - inside) * first,
+                value(inside) + (delta - inside) * first,
                 first,
-                np.where(inside == delta, curvature(inside)[..., 0], 0.0),
+                np.where(inside == delta, curvature(inside), 0.0),
             )
 
         return at
@@ -130,7 +141,7 @@ def _divided(log_h: _Function, knot: FloatArray) -> Table:
         left, width = table.knot[:-1][fresh], np.diff(table.knot)[fresh]
         inside = left[:, None] + width[:, None] * _INSIDE
         found = log_h(inside.ravel())[0].reshape(inside.shape)
-        there = table.pieces(inside)[..., 0]
+        there = table.pieces(inside)
         fallen = np.abs(found - table.log_h.max())
         error = (np.abs(there - found) / (TOLERANCE * (1.0 + fallen))).max(axis=1)
         # the error of a piece falls with the sixth power of its width
