@@ -6,8 +6,10 @@ The model
 ---------
 Study i has two arms, and delta_i is its log odds ratio or its log rate ratio::
 
-    x1 ~ Bin(n1, expit(theta_i + delta_i / 2)),   x2 ~ Bin(n2, expit(theta_i - delta_i / 2))
-    x1 ~ Poisson(n1 exp(phi_i + delta_i / 2)),    x2 ~ Poisson(n2 exp(phi_i - delta_i / 2))
+    x1 ~ Bin(n1, expit(theta_i + delta_i / 2))
+    x2 ~ Bin(n2, expit(theta_i - delta_i / 2))
+    x1 ~ Poisson(n1 exp(phi_i + delta_i / 2))
+    x2 ~ Poisson(n2 exp(phi_i - delta_i / 2))
 
 where n1 and n2 of rates are person-times. The baseline is integrated study by study:
 ``expit(theta_i) ~ Beta(a, b)``, ``theta_i ~ N(m, sd^2)``, ``phi_i ~ N(m, sd^2)``; or
@@ -28,9 +30,9 @@ Three layers, all constants kept.
    Gauss-Legendre, again over the stretch that matters at each (m, s).
 3. mu, beta, log tau, d (and the logs of the two standard deviations, of clusters and
    of estimates, in place of tau and rho) are summed over equally spaced nodes, on
-   every node whose density is within 40 (of three dimensions, 30) nats of the highest: of densities that are
-   analytic and fall off at all ends, the error falls faster than any power of the
-   spacing. The nodes are found by spreading from the mode.
+   every node whose density is within 40 (of three dimensions, 30) nats of the highest:
+   of densities that are analytic and fall off at all ends, the error falls faster than
+   any power of the spacing. The nodes are found by spreading from the mode.
 
 Both stretches are intervals because every integrand is log-concave: h_i is the
 integral of a jointly log-concave function, and so is L_i. `log_marginal` with a higher
@@ -281,7 +283,7 @@ _EDGES = np.unique(np.concatenate([-_EDGES, _EDGES]))
 
 
 def _piecewise(edges: Array, f: Callable[[Array], Array]) -> PPoly:
-    """Polynomial interpolants of ``f`` between ``edges``, and straight lines outside."""
+    """Polynomial interpolants of ``f`` between ``edges``, straight lines outside."""
     nodes = np.polynomial.chebyshev.chebpts1(_DEGREE + 1)
     half = 0.5 * np.diff(edges)
     x = edges[:-1] + half * (1.0 + nodes[:, None])
@@ -513,7 +515,7 @@ def _smooth(prior: Prior) -> float:
 
 
 def _mode(f: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
-    """Mode by pattern search, and half-widths at half a nat below it along each axis."""
+    """Mode by pattern search, and half-widths half a nat below it along each axis."""
     D = start.size
     pattern = np.array(np.meshgrid(*[[-1.0, 0.0, 1.0]] * D)).reshape(D, -1).T
     at, step = start, 1.0

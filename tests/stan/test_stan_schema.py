@@ -119,12 +119,20 @@ def test_schema_describes_every_variable(name: str) -> None:
         assert part["description"].endswith("."), variable
 
 
-def test_what_both_programs_take_is_described_in_the_same_words() -> None:
-    normal, selection = schema("normal"), schema("selection")
-    both = {v: selection["properties"][v] for v in normal["properties"]}
-    assert both == normal["properties"]
-    assert selection["allOf"][: len(normal["allOf"])] == normal["allOf"]
-    assert selection["$defs"] == normal["$defs"]
+# The likelihood of counts does not use them.
+CRUDE = ("y", "se", "data_measure")
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "normal"])
+def test_what_all_programs_take_is_described_in_the_same_words(name: str) -> None:
+    normal, other = schema("normal"), schema(name)
+    for variable, said in normal["properties"].items():
+        mine = other["properties"][variable]
+        if name == "counts" and variable in CRUDE:
+            mine = mine | {"description": said["description"]}
+        assert mine == said, variable
+    assert other["allOf"][: len(normal["allOf"])] == normal["allOf"]
+    assert other["$defs"] == normal["$defs"]
 
 
 # ---- data that are right ------------------------------------------------------
@@ -170,8 +178,42 @@ def test_data_of_every_kind_of_model_are_accepted(kind: str, measure: str) -> No
     spec = MODELS[kind]
     task = Task(effects, "none" if measure == "y" else "cohens_d")
     given = json.loads(to_json(stan_data(task, spec, Rule(0.5, 5.0))))
-    assert program_accepts(program(spec), given)
-    assert accepts(program(spec), given)
+    assert program_accepts(program(task, spec), given)
+    assert accepts(program(task, spec), given)
+
+
+@pytest.mark.parametrize(
+    ("size", "baseline"),
+    [
+        ("n", "conditional"),
+        ("n", rb.prior("beta", alpha=1, beta=1)),
+        ("t", "conditional"),
+        ("t", "unit information"),
+    ],
+)
+@pytest.mark.parametrize("clusters", [None, [1, 1, 2, 3]])
+def test_data_of_every_kind_of_counts_are_accepted(
+    clusters: list[int] | None, size: str, baseline: Any
+) -> None:
+    plan = rb.robma(
+        x1=[0, 3, 0, 4], x2=[2, 5, 0, 0], study_ids=clusters, baseline=baseline,
+        only_priors=True, **{f"{size}{group}": [20, 31, 25, 18] for group in (1, 2)},
+    )  # fmt: skip
+    for spec in plan.space:
+        rule = Rule(0.5, 5.0) if clusters else None
+        given = json.loads(to_json(stan_data(plan.task, spec, rule)))
+        assert program(plan.task, spec) == "counts"
+        assert program_accepts("counts", given)
+        assert accepts("counts", given)
+
+
+def test_table_of_one_knot_is_accepted() -> None:
+    data = example("counts") | {
+        "knots": [1] * 4, "N": 4,
+        **{name: [0.0] * 4 for name in ("knot", "log_h", "slope", "curvature")},
+    }  # fmt: skip
+    assert program_accepts("counts", data)
+    assert accepts("counts", data)
 
 
 def test_data_with_moderators_are_accepted() -> None:
@@ -281,15 +323,33 @@ WRONG_SELECTION: dict[str, Change] = {
 }  # fmt: skip
 
 
+WRONG_COUNTS: dict[str, Change] = {
+    **{
+        f"{variable} {value}": put(variable, value)
+        for variable, values in {
+            "knots": (80, []), "N": (0, 1.5), "refinement": (0, 1.5), "Q": (0,),
+            "node": ([],), "log_weight": ([], 0.0), "knot": ([], None),
+            "log_h": ([],), "slope": ([],), "curvature": ([],),
+        }.items()
+        for value in values
+    },
+    "no tables": lambda data: data.pop("log_h"),
+    "a study without a table": put("knots", 0, 0),
+    "an impossible study": put("log_h", 0, "-Infinity"),
+    "a slope in words": put("slope", 0, "steep"),
+    "an infinite knot": put("knot", 0, "-Infinity"),
+    "an infinite curvature": put("curvature", 0, "-Infinity"),
+}  # fmt: skip
+OWN_WRONG = {"selection": WRONG_SELECTION, "counts": WRONG_COUNTS}
+
+
 @pytest.mark.parametrize(
     ("name", "what"),
-    [(name, what) for name in PROGRAMS for what in WRONG]
-    + [("selection", what) for what in WRONG_SELECTION],
+    [(name, what) for name in PROGRAMS for what in [*WRONG, *OWN_WRONG.get(name, ())]],
 )
 def test_schema_refuses_what_the_program_refuses(name: str, what: str) -> None:
     data = copy.deepcopy(example(name))
-    change = WRONG_SELECTION.get(what) or WRONG[what]
-    change(data)
+    (WRONG | OWN_WRONG.get(name, {}))[what](data)
     assert not program_accepts(name, data)
     assert not accepts(name, data)
 
