@@ -10,6 +10,7 @@
 from importlib.metadata import version as _version
 
 from pyrobma.api import robma
+from pyrobma.baselines import BaselineSensitivity, baseline_sensitivity
 from pyrobma.checking import Loo
 from pyrobma.effects import (
     EffectSizes,
@@ -124,6 +125,7 @@ __version__ = _version("pyrobma")
 __all__ = [
     "DEFAULT",
     "ArgumentError",
+    "BaselineSensitivity",
     "BridgeError",
     "Choice",
     "ConvergenceWarning",
@@ -162,6 +164,7 @@ __all__ = [
     "Table",
     "ToolchainError",
     "__version__",
+    "baseline_sensitivity",
     "compare",
     "correlation_z",
     "d2OR",

@@ -242,7 +242,7 @@ def robma(
         integrates over the study's own baseline: ``prior("beta", alpha=1, beta=1)`` of
         the risk midway between the groups on logits is that of RoBMA; of rates
         ``prior("lognormal", ...)``, or "unit information", which is Normal(log pooled
-        rate, 1) of the log. See `sensitivity` for what it changes.
+        rate, 1) of the log. See `baseline_sensitivity` for what it changes.
     prior_scale : str, optional
         Measure of the priors and the results. None: "cohens_d", or "none" with `y`;
         that of the data with counts, which have no other.
