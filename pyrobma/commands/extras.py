@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from pyrobma.baselines import baseline_sensitivity
 from pyrobma.commands.table import read_table
 from pyrobma.effects import Measure
 from pyrobma.errors import DataError
@@ -19,6 +20,9 @@ from pyrobma.report.tables import file_names, predictions_table
 from pyrobma.result import RobmaFit
 from pyrobma.sensitivity import sensitivity
 from pyrobma.summary import Table
+
+BASELINE = "baseline"
+"""What ``--sensitivity`` calls the baselines of counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def check_components(names: Sequence[str], terms: Sequence[str]) -> None:
     known = [
         name for name in UNKNOWNS.by_component if name not in ("bias", "selection")
     ]
-    known += terms
+    known += [*terms, BASELINE]
     for name in names:
         if name not in known:
             raise DataError(
@@ -118,6 +122,9 @@ def sensitivities(
 def _sensitivity(
     fit: RobmaFit, name: str, component: str, how: Mapping[str, Any]
 ) -> Extra:
+    if component == BASELINE and fit.task.effects.counts is not None:
+        others = baseline_sensitivity(fit, **how)
+        return Extra(name, others.summary(), others.frame)
     try:
         found = sensitivity(fit, component, **how)
     except DataError as error:

@@ -32,7 +32,13 @@ _SPREADS = {
     "lCI": "lower ends of 95 %% confidence intervals",
     "uCI": "upper ends",
 }
-COLUMNS = (*_EFFECTS, *_SPREADS, "study_names", "study_ids")
+_EVENTS = {
+    "x1": "events in group 1, the treatment, with its members in --n1",
+    "x2": "events in group 2, with its members in --n2",
+    "t1": "person-time of group 1, instead of --n1",
+    "t2": "person-time of group 2, instead of --n2",
+}
+COLUMNS = (*_EFFECTS, *_SPREADS, *_EVENTS, "study_names", "study_ids")
 _OPTIONS = {
     f"priors_{component.name}{'_null' if null else ''}": (component, null)
     for component in COMPONENTS
@@ -59,6 +65,8 @@ examples:
   python -m pyrobma fit data.csv --t t --n1 n1 --n2 n2 --out results
   python -m pyrobma fit data.csv --design paired --t t --n n --correlation 0.5 \\
       --out results
+  python -m pyrobma fit data.csv --x1 ai --n1 n1i --x2 ci --n2 n2i \
+      --output-scale OR --sensitivity baseline --out results
   python -m pyrobma fit data.csv --logOR lor --se se --prior-scale logOR \\
       --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results
   python -m pyrobma fit data.csv --r r --se se --no-bias --mods "measure + age" \\
@@ -139,6 +147,11 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     group = parser.add_argument_group("columns of the file: how precise they are")
     for name, help_ in _SPREADS.items():
         group.add_argument(f"--{name}", metavar="COLUMN", help=help_)
+    group = parser.add_argument_group(
+        "columns of the file: events of two groups, as they are, instead of effects"
+    )
+    for name, help_ in _EVENTS.items():
+        group.add_argument(f"--{name}", metavar="COLUMN", help=help_)
     add_reported(parser)
     group = parser.add_argument_group("columns of the file: what belongs together")
     group.add_argument("--study-names", metavar="COLUMN", help="labels of estimates")
@@ -179,6 +192,12 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "given if that is none",
     )  # fmt: skip
     group.add_argument(
+        "--baseline", metavar="PRIOR",
+        help="of events: conditional (default), which has no prior of baselines; "
+        "'Beta(1, 1)' of the risk midway between the groups; of rates unit-information "
+        "or e.g. 'Lognormal(-5, 1)'",
+    )  # fmt: skip
+    group.add_argument(
         "--rescale-priors", type=float, default=1.0, metavar="FACTOR",
         help="factor on the scale of the default priors (default: 1)",
     )  # fmt: skip
@@ -202,8 +221,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     )  # fmt: skip
     group.add_argument(
         "--output-scale", metavar="MEASURE",
-        help="measure of the results: cohens_d, fishers_z, r, logOR, OR (default: "
-        "the prior scale)",
+        help="measure of the results: cohens_d, fishers_z, r, logOR, OR, of rates "
+        "logIRR, IRR (default: the prior scale)",
     )  # fmt: skip
 
     group = parser.add_argument_group("computation")
@@ -229,7 +248,8 @@ def add_options(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "--sensitivity", nargs="+", metavar="COMPONENT",
         help="fit again with other scales of the priors of effect, heterogeneity, "
         "hierarchical, PET, PEESE, a term of --mods, or 'tau ~ year' for one of "
-        "--scale; writes a table and a figure",
+        "--scale; of events with other baselines (baseline); writes a table and a "
+        "figure",
     )  # fmt: skip
     group.add_argument(
         "--stan", action="store_true",

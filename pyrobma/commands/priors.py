@@ -6,7 +6,7 @@ import argparse
 from typing import Any, Final
 
 from pyrobma.commands.options import PRIORS
-from pyrobma.effects import MEASURES
+from pyrobma.effects import MEASURES, RATES
 from pyrobma.errors import DataError, PriorError, PyrobmaError
 from pyrobma.priors import Prior, prior_from_text, prior_informed
 
@@ -17,6 +17,10 @@ _INFORMED_TYPES: Final = {"cohens_d": "smd", "logOR": "logOR"}
 def prior_scale(options: argparse.Namespace) -> str:
     """Return the measure of the priors that `robma` will choose."""
     given: str | None = options.prior_scale
+    if options.t1 is not None or options.t2 is not None:
+        return given or "logIRR"
+    if options.x1 is not None or options.x2 is not None:
+        return given or "logOR"
     return given or ("none" if options.y is not None else "cohens_d")
 
 
@@ -33,6 +37,11 @@ def check_output_scale(options: argparse.Namespace) -> None:
         raise DataError(
             "--output-scale: expected 'none' exactly for effects in units of their "
             f"own; got {target!r} with priors on {scale!r}."
+        )
+    if (target in RATES) != (scale in RATES):
+        raise DataError(
+            f"--output-scale: expected {' or '.join(RATES)} exactly for rates; got "
+            f"{target!r} with priors on {scale!r}."
         )
 
 
@@ -60,18 +69,29 @@ def given_priors(options: argparse.Namespace) -> dict[str, Any]:
                 f"{' '.join(texts)}. Give one of the two."
             )
         given[name] = _priors(name, texts)
+    if options.baseline is not None:
+        given["baseline"] = _baseline(options.baseline)
     return given
+
+
+def _baseline(text: str) -> Any:
+    if text in ("conditional", "unit-information"):
+        return text.replace("-", " ")
+    try:
+        return prior_from_text(text)
+    except PyrobmaError as error:
+        raise type(error)(f"--baseline: {error}") from error
 
 
 def _informed_type(options: argparse.Namespace) -> str:
     """Return the type of informed priors that is right on the prior scale."""
     scale, given = prior_scale(options), options.informed_type
-    if scale == "none":
+    if scale in ("none", "logIRR"):
         if given is None:
             raise PriorError(
                 "--informed-type: expected the measure of the effects, as their priors "
-                "are on 'none'; got nothing. Add --informed-type smd, logOR, logRR, RD "
-                "or logHR."
+                f"are on {scale!r}; got nothing. Add --informed-type smd, logOR, "
+                "logRR, RD or logHR."
             )
         return str(given)
     if scale not in _INFORMED_TYPES:

@@ -30,10 +30,10 @@ are then taken to be of equal size). Rows may differ in what they have."""
 _COLUMNS: Final = {
     "mean1": "means of the first group or measurement",
     "sd1": "their standard deviations",
-    "n1": "sizes of the first group",
+    "n1": "sizes of the first group, with --x1 too",
     "mean2": "means of the second group or measurement",
     "sd2": "their standard deviations",
-    "n2": "sizes of the second group",
+    "n2": "sizes of the second group, with --x2 too",
     "mean": "means of single samples",
     "sd": "their standard deviations",
     "F": "F with one degree of freedom in the numerator, i.e. t²",
@@ -65,6 +65,9 @@ _ARGUMENTS: Final = (
     *_COLUMNS, *_NUMBERS, *_SHARED, "sides", "standardizer", "correct",
 )  # fmt: skip
 _OWN: Final = tuple(name for name in _ARGUMENTS if name not in _SHARED)
+
+_OF_COUNTS: Final = ("x1", "x2", "t1", "t2")
+"""Options that say that --n1 and --n2 are sizes of groups with events."""
 
 _LEADING: Final = re.compile(rf"^((?:{'|'.join(_ARGUMENTS)})(?:, )?)+(?=:)")
 _WRITTEN: Final = re.compile(rf'\b({"|".join(_OWN)})=("?)([\w.-]*\w)\2')
@@ -122,6 +125,8 @@ def reported_estimates(
         If options contradict each other, or the estimates cannot be computed.
     """
     own = {n: getattr(options, n) for n in _OWN if getattr(options, n) is not None}
+    if any(getattr(options, name) is not None for name in _OF_COUNTS):
+        return _sizes(options, own)
     design = options.design or ("two-groups" if "n1" in own else None)
     if design is None:
         tests = [n for n in ("t", "p") if getattr(options, n) is not None]
@@ -146,6 +151,17 @@ def reported_estimates(
         made = function(used, **given).reindex(table.index)
     measure = "z" if function is correlation_z else "d"
     return dict.fromkeys(_SHARED) | {measure: made["yi"], "v": made["vi"]}
+
+
+def _sizes(options: argparse.Namespace, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of groups with events; refuse what else papers report."""
+    beside = [name for name in own if name not in ("n1", "n2")]
+    if beside or options.design is not None:
+        raise DataError(
+            f"{_options(beside or ['design'])}: expected none beside events (--x1, "
+            "--x2); got some. Leave one or the other out."
+        )
+    return {"n1": options.n1, "n2": options.n2}
 
 
 def _with_estimates(table: pd.DataFrame, given: Mapping[str, Any]) -> pd.DataFrame:

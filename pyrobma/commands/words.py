@@ -15,7 +15,8 @@ from pyrobma.fit import SettingsError
 OPTIONS: Final = {
     name: f"--{name.replace('_', '-')}"
     for name in (
-        *COLUMNS, *MODERATORS, *PRIORS, "missing", "transformation", "prior_scale",
+        *COLUMNS, "n1", "n2", "baseline", *MODERATORS, *PRIORS, "missing",
+        "transformation", "prior_scale",
         "effect_mapping", "effect_direction", "rescale_priors", "model_type", "chains",
         "warmup", "draws", "seed", "cores", "output_scale", "cache",
     )

@@ -332,7 +332,7 @@ class _Studies:
 
     def summarised(self, values: FloatArray, probs: Sequence[float]) -> FloatArray:
         """Return mean, sd, median and quantiles of draws, row by row."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             first = values @ self.draws.weights
             second = (values - first[:, None]) ** 2 @ self.draws.weights
         quantiles = weighted_quantiles(values, self.draws.weights, [0.5, *probs])

@@ -40,7 +40,7 @@ _WORKER: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 _ESTIMATES: Final = (
     "d", "r", "z", "logOR", "OR", "y", "se", "v", "n", "t", "p", "lCI", "uCI",
-    "study_names", "study_ids",
+    "x1", "n1", "t1", "x2", "n2", "t2", "study_names", "study_ids",
 )  # fmt: skip
 
 

@@ -80,4 +80,5 @@ def read_baseline(argument: BaselineArgument, effects: EffectSizes) -> Baseline:
             "'conditional', or a beta prior of the risk without truncation, as in "
             "prior('beta', alpha=1, beta=1)"
         )
-    raise DataError(f"baseline: expected {expected}; got {argument!r}.")
+    got = argument if isinstance(argument, Prior) else repr(argument)
+    raise DataError(f"baseline: expected {expected}; got {got}.")

@@ -88,7 +88,10 @@ def test_codes_of_measures_are_those_of_the_stan_functions() -> None:
         for number, name in (part.split(" ", 1) for part in comment.split(", "))
     }
     in_stan = {name.rstrip("."): number for name, number in in_stan.items()}
-    assert {MEASURE_NAMES[m]: c for m, c in MEASURE_CODES.items()} == in_stan
+    # Log rate ratios are a unit of their own, which no conversion knows.
+    assert MEASURE_CODES["logIRR"] == MEASURE_CODES["none"]
+    codes = {m: c for m, c in MEASURE_CODES.items() if m != "logIRR"}
+    assert {MEASURE_NAMES[m]: c for m, c in codes.items()} == in_stan
     assert sorted(MEASURES.values()) == sorted(in_stan.values())
 
 
