@@ -62,6 +62,11 @@ def check_estimates(effects: object) -> None:
             f"effects: expected estimates; got {type(effects).__name__}. Write "
             "rma(effect_sizes(data, d='yi', v='vi'))."
         )
+    if effects.counts is not None:
+        raise DataError(
+            "effects: expected estimates with standard errors; got counts, which have "
+            "none. Use rma_glmm, rma_mh or rma_peto, or log_odds_ratio for estimates."
+        )
 
 
 def check_options(method: str, test: str) -> None:

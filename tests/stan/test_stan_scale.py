@@ -1,4 +1,4 @@
-"""Moderators of heterogeneity in both programs, against densities written again."""
+"""Moderators of heterogeneity in every program, against densities written again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import quadrature as q
+from counts_program import case as counts_case
 from normal_program import FREE, VALUES, Array, Case, case, spike
 from quadrature import Prior
 from scipy import integrate, special, stats
@@ -42,8 +43,10 @@ def columns(seed: int = 3) -> Array:
 
 
 def make(program: str, priors: dict[str, Prior] = PRIORS, **options: Any) -> Case:
-    if program == "normal":
-        return case(SIZES, priors, **options)
+    if program != "selection":
+        return {"normal": case, "counts": counts_case}[program](
+            SIZES, priors, **options
+        )
     return selection_case(SIZES, priors, omega=(1.0, 0.5, 0.2), **options)
 
 
@@ -219,8 +222,8 @@ def log_expected(subject: SelectionCase, mean: Array, T: Array) -> float:
 @pytest.mark.parametrize("free_weights", [False, True])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_gradient_is_that_of_differences(program: str, free_weights: bool) -> None:
-    if free_weights and program == "normal":
-        pytest.skip("the normal program has no weights")
+    if free_weights and program != "selection":
+        pytest.skip(f"the program {program} has no weights")
     subject = make(program)
     if free_weights:
         subject = replace(subject, omega=None, pi1=PI[3])

@@ -1,4 +1,4 @@
-"""Columns of the mean, rotated data, and the shift of mu, in both programs."""
+"""Columns of the mean, rotated data, and the shift of mu, in every program."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import bridgestan
 import numpy as np
 import pytest
 import quadrature as q
+from counts_program import case as counts_case
+from counts_program import normal_tables
 from normal_program import FREE, VALUES, Array, Case, case, changed
 from quadrature import Prior
 from scipy import stats
@@ -42,8 +44,10 @@ def moderators(seed: int = 11) -> Array:
 
 
 def make(program: str, priors: dict[str, Prior], **options: Any) -> Case:
-    if program == "normal":
-        return case(SIZES, priors, **options)
+    if program != "selection":
+        return {"normal": case, "counts": counts_case}[program](
+            SIZES, priors, **options
+        )
     return selection_case(SIZES, priors, omega=(1.0, 0.5, 0.2), **options)
 
 
@@ -94,6 +98,8 @@ def test_moderators_move_the_mean_of_each_estimate(
         cut = np.asarray(subject.data()["cut"])
         moved = cut - direction * np.reshape(at - alone, (-1, 1))
         changes["cut"] = moved.tolist()
+    if program == "counts":  # and tables
+        changes |= normal_tables(changes["y"], subject.se)
     plain = opened(program, changed(subject.data(), changes))
     own = subject.program_values(VALUES)
     weight = subject.se**-2 / np.sum(subject.se**-2)
