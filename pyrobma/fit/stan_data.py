@@ -14,6 +14,7 @@ from pyrobma.effects.cutoffs import critical_values
 from pyrobma.errors import PriorError
 from pyrobma.fit.quadrature import ALONE, Rule
 from pyrobma.models import ModelSpec, Task
+from pyrobma.models.given import refuse_bias_of_counts
 from pyrobma.parameters import Parameter
 from pyrobma.priors import FAMILIES, Prior, WeightFunction
 
@@ -59,13 +60,7 @@ def first_rule(task: Task, spec: ModelSpec) -> Rule | None:
 def refuse_impossible(task: Task, spec: ModelSpec) -> None:
     """Raise PriorError if an estimate has a fixed weight of 0, or counts have bias."""
     weights = spec.selection
-    biased = [row.name for row in task.unknowns if row.se_power and spec.has(row.name)]
-    if task.effects.counts is not None and (weights is not None or biased):
-        raise PriorError(
-            f"models: expected models without publication bias for counts; got {spec}. "
-            "Selection and small-study effects are defined for estimates: give log "
-            "odds ratios with standard errors to model them."
-        )
+    refuse_bias_of_counts(task, spec)
     if weights is None or weights.omega is None:
         return
     statistic = task.direction * task.effects.y

@@ -45,6 +45,21 @@ def given_models(models: ModelSpace | Iterable[ModelSpec], task: Task) -> ModelS
                 f"models: expected unknowns that the data have; model {number} "
                 f"({spec}) has rho, but no study id is shared."
             )
+        refuse_bias_of_counts(task, spec)
         where = f"models: model {number}"
         legal_models.append(legal(spec, task.unknowns, task.prior_scale, where))
     return ModelSpace(tuple(legal_models))
+
+
+def refuse_bias_of_counts(task: Task, spec: ModelSpec) -> None:
+    """Raise PriorError if a model of counts has publication bias."""
+    if task.effects.counts is None:
+        return
+    if spec.selection is not None or any(
+        row.se_power and spec.has(row.name) for row in task.unknowns
+    ):
+        raise PriorError(
+            f"models: expected models without publication bias for counts; got {spec}. "
+            "Selection and small-study effects are defined for estimates: give log "
+            "odds ratios with standard errors to model them."
+        )
