@@ -28,7 +28,7 @@ import ziglang
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyrobma"
-PROGRAMS = ("normal", "selection")
+PROGRAMS = ("normal", "selection", "counts")
 # A given step size: adaptation makes other draws of a last bit that differs.
 SAMPLING = ["num_samples=50", "num_warmup=0", "adapt", "engaged=0", "algorithm=hmc"]
 SAMPLING += ["stepsize=0.2"]

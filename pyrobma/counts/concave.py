@@ -62,9 +62,9 @@ def mode_and_ends(
         value, slope, curvature = log_f(at, every)
         low = np.where(slope > 0, at, low)
         high = np.where(slope > 0, high, at)
-        if (np.abs(slope) <= 0.01 * np.sqrt(np.maximum(-curvature, 1e-300))).all():
-            break
-        if (high - low <= 1e-3).all():
+        steep = np.sqrt(np.maximum(-curvature, 1e-300))
+        near = high - low <= 1e-3 / np.maximum(steep, 1.0)
+        if ((np.abs(slope) <= 0.01 * steep) | near).all():
             break
     width = 1.0 / np.sqrt(np.maximum(-curvature, 1e-300))
     floor = value - drop

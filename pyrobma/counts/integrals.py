@@ -24,6 +24,9 @@ _DROP: Final = 30.0
 _UNIT: Final = 0.5
 """Distance of log ratios on which likelihoods of few events change."""
 
+_MANY: Final = 200
+"""Points from which they are dense where the likelihood bends, and not elsewhere."""
+
 _TOGETHER: Final = 500_000
 """Points at once: a few megabytes."""
 
@@ -82,13 +85,35 @@ def true_effect(
 
     _, low, high, width = mode_and_ends(log_f, np.zeros(mean.size), _DROP)
     counts = node_counts(low, high, width, _UNIT / np.maximum(sd, 1e-300))
+    bent = counts > _MANY
+    centre, spread = table.bend
+    if bent.any():
+        # points equidistant in t with true effects centre + sinh(t)
+        ends = [mean[bent] + sd[bent] * end[bent] - centre for end in (low, high)]
+        far = np.maximum(*np.abs(ends))
+        step = np.minimum(1.2 * width[bent] * sd[bent] / far, 0.2)
+        step = np.minimum(step, 0.6 / np.hypot(1.0, 2.0 * spread))
+        low[bent], high[bent] = np.arcsinh(ends)
+        counts[bent] = np.ceil((high[bent] - low[bent]) / step)
     found = TrueEffect(np.empty(mean.size), np.empty(mean.size))
     for rows, n in alike(counts, _TOGETHER):
         # twice as many as the integral needs, for the quantiles
-        z = low[rows, None] + (high - low)[rows, None] * np.linspace(0, 1, 2 * n)
-        log = h(mean[rows, None] + sd[rows, None] * z)[0] - 0.5 * z**2
-        found.log_total[rows] = _log_integral(z, log) - 0.5 * math.log(2 * math.pi)
-        found.value[rows] = mean[rows] + sd[rows] * _quantile(z, log, u[rows])
+        x = low[rows, None] + (high - low)[rows, None] * np.linspace(0, 1, 2 * n)
+        m, s = mean[rows, None], sd[rows, None]
+        wide = bent[rows, None]
+        sinh = np.sinh(np.where(wide, x, 0.0))
+        z = np.where(wide, (centre + sinh - m) / np.maximum(s, 1e-300), x)
+        # dz/dx, but for the factor 1/s that is the same at all points
+        log_slope = np.where(wide, 0.5 * np.log1p(sinh**2), 0.0)
+        log = h(m + s * z)[0] - 0.5 * z**2 + log_slope
+        total = _log_integral(x, log) - 0.5 * math.log(2 * math.pi)
+        found.log_total[rows] = total - np.where(
+            bent[rows], np.log(np.maximum(s[:, 0], 1e-300)), 0.0
+        )
+        value = _quantile(x, log, u[rows])
+        found.value[rows] = np.where(
+            bent[rows], centre + np.sinh(value), m[:, 0] + s[:, 0] * value
+        )
     return found
 
 

@@ -70,6 +70,21 @@ class Table:
         ]
         return PPoly(np.array(powers), self.knot)
 
+    @property
+    def bend(self) -> tuple[float, float]:
+        """Where the log likelihood bends, and over which distance.
+
+        Mean and standard deviation of true effects, weighted by minus its second
+        derivative; 0 if it is straight.
+        """
+        weight, middle = -np.diff(self.slope), 0.5 * (self.knot[:-1] + self.knot[1:])
+        total = float(weight.sum())
+        if not total > 0.0:
+            return 0.0, 0.0
+        centre = float(weight @ middle) / total
+        variance = float(weight @ (middle - centre) ** 2) / total
+        return centre, float(np.sqrt(max(variance, 0.0)))
+
     def function(
         self,
     ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]:

@@ -84,8 +84,9 @@ class Studies(NamedTuple):
 
     def one(self, i: int) -> Studies:
         """Study i alone."""
-        x1, n1, x2, n2 = ((values[i],) for values in self[:4])
-        return Studies(x1, n1, x2, n2, self.rates)
+        return Studies(
+            (self.x1[i],), (self.n1[i],), (self.x2[i],), (self.n2[i],), self.rates
+        )
 
     def swapped_arms(self) -> Studies:
         return Studies(self.x2, self.n2, self.x1, self.n1, self.rates)
@@ -242,7 +243,11 @@ def log_h(study: Studies, delta: npt.ArrayLike, baseline: Prior) -> Array:
         # The mode lies between the prior's and the likelihood's, or near the former.
         reach = 0.5 * np.abs(d) + math.log(4.0 * max(n1, n2, 1.0)) + 5.0 + 10.0 * sd
         low, high = min(mean, 0.0) - reach, max(mean, 0.0) + reach
-    return constant + _log_integral(f, low, high, panels=12, nodes=14)
+    # Tails of a beta prior make long stretches, and large counts bend sharply in them.
+    panels = 32
+    if baseline.family == "beta":
+        panels = math.ceil(16.0 / min(*baseline.parameters, 0.5))
+    return constant + _log_integral(f, low, high, panels, nodes=16)
 
 
 def _log_conditional(study: Studies, d: Array) -> Array:
@@ -272,7 +277,7 @@ _DEGREE = 7
 _EDGES = np.unique(
     np.concatenate(
         [
-            np.arange(0.0, 24.0, 0.125),
+            np.arange(0.0, 24.0, 0.25),
             np.arange(24.0, 60.0, 0.5),
             np.arange(60.0, 120.0, 4.0),
             np.arange(120.0, 301.0, 30.0),
@@ -331,17 +336,19 @@ def log_smoothed(
     # between 0 and the slope at 0.
     low, high = np.minimum(slope, 0.0) - 9.0, np.maximum(slope, 0.0) + 9.0
     result = np.empty(m.size)
-    nodes = round(12 * fineness)
+    nodes = round(14 * fineness)
 
     def integrate(rows: Integers, spread: bool) -> None:
         centre, scale = m[rows], s[rows]
 
         def f(z: Array, some: Integers) -> Array:
             value: Array = log_h_of(centre[some, None] + scale[some, None] * z)
-            return value - 0.5 * z**2
+            value -= 0.5 * z**2
+            return value
 
         def cuts(some: Integers) -> Array:
-            return (_OFFSETS - centre[some, None]) / scale[some, None]
+            value: Array = (_OFFSETS - centre[some, None]) / scale[some, None]
+            return value
 
         result[rows] = _log_integral(
             f, low[rows], high[rows], 6, nodes, cuts if spread else None
@@ -600,15 +607,15 @@ def _clustered(
     steps = np.append(step[:-1], [min(0.3, 1.3 * step[-1])] * 2) / fineness
     smoothed: dict[int, list[PPoly]] = {}
 
+    def smoother(one: PPoly, s: float) -> Callable[[Array], Array]:
+        return lambda m: log_smoothed(one, m, s, fineness)
+
     def tables_at(k: int) -> list[PPoly]:
         if k not in smoothed:
             s = math.exp(start[-2] + k * steps[-2])
             # Twenty units of s are more than the clusters' effects reach.
             edges = np.linspace(-1.0, 1.0, 161) * (20.0 + 10.0 * s)
-            smoothed[k] = [
-                _piecewise(edges, lambda m, one=one: log_smoothed(one, m, s, fineness))
-                for one in tables
-            ]
+            smoothed[k] = [_piecewise(edges, smoother(one, s)) for one in tables]
         return smoothed[k]
 
     def log_density(points: Array) -> Array:

@@ -49,8 +49,7 @@ LATITUDE = (LATITUDE - LATITUDE.mean()) / LATITUDE.std(ddof=1)
 
 def first(data: c.Studies, K: int) -> c.Studies:
     """The first K studies."""
-    x1, n1, x2, n2 = (values[:K] for values in data[:4])
-    return c.Studies(x1, n1, x2, n2, data.rates)
+    return c.Studies(data.x1[:K], data.n1[:K], data.x2[:K], data.n2[:K], data.rates)
 
 
 # ------------------------------------------------------------------------- figures
@@ -181,9 +180,9 @@ def test_likelihood_of_a_study_agrees_with_another_integrator(
             value = stats.binom.pmf([x1, x2], [n1, n2], p).prod()
         if baseline.family == "normal":
             return float(value * stats.norm.pdf(theta, *baseline.parameters))
-        p0 = special.expit(theta)
-        density = stats.beta.pdf(p0, *baseline.parameters)
-        return float(value * density * p0 * special.expit(-theta))
+        a, b = baseline.parameters
+        density = special.expit(theta) ** a * special.expit(-theta) ** b
+        return float(value * density / special.beta(a, b))
 
     pieces = [-80.0, -20.0, -12.0, -8.0, -6.0, -4.0, -2.0, 0.0, 4.0, 10.0, 60.0]
     value = sum(
@@ -255,11 +254,12 @@ def test_integral_over_true_effects_agrees_with_dense_sums(
 ) -> None:
     table = c.table(study, baseline)
     for m, s in ((0.5, 0.03), (0.5, 0.3), (-3.0, 2.0), (1.0, 40.0), (8.0, 1e-3)):
-        # Both functions are smooth at a fiftieth of the narrower one's spread.
-        step = min(s / 5, 0.01)
+        # A third of the narrower function's spread, or less.
+        step = min(s / 5, 0.02)
         slope = s * s * float(table(m, nu=1))
-        ends = m + np.array([min(slope, 0) - 12 * s, max(slope, 0) + 12 * s])
-        d = np.arange(*ends, step)
+        ends = np.array([min(slope, 0) - 12 * s, max(slope, 0) + 12 * s])
+        ends = np.clip(m + ends, -600, 600)
+        d = np.arange(ends[0], ends[1], step)
         expected = special.logsumexp(table(d) - 0.5 * ((d - m) / s) ** 2)
         expected += math.log(step / s) - 0.5 * math.log(2 * math.pi)
         assert c.log_smoothed(table, m, s) == pytest.approx(expected, abs=SAME)
@@ -328,26 +328,23 @@ def test_studies_without_events_say_nothing_to_the_conditional_likelihood() -> N
     assert answers[0] == pytest.approx(answers[1], abs=SAME)
 
 
-@pytest.mark.parametrize("baseline", [UNIFORM, c.CONDITIONAL])
-def test_large_counts_have_the_bayes_factors_of_normal_log_odds_ratios(
-    baseline: Prior,
-) -> None:
-    n = 10**7
-    x1, x2 = np.array([3.6, 4.1, 5.2]) * 1e6, np.array([3.6, 4.0, 5.0]) * 1e6
+def test_large_counts_have_the_bayes_factors_of_normal_log_odds_ratios() -> None:
+    n = 10**5
+    x1, x2 = np.array([3.6, 4.1, 5.2]) * 1e4, np.array([3.6, 4.0, 5.0]) * 1e4
     y = special.logit(x1 / n) - special.logit(x2 / n)
     se = np.sqrt(1 / x1 + 1 / (n - x1) + 1 / x2 + 1 / (n - x2))
     data = c.studies(x1, [n] * 3, x2, [n] * 3)
     mu, tau = Prior("normal", (0, 0.05)), Prior("normal", (0, 0.05), lower=0)
-    counts = [c.log_marginal(data, baseline, mu=mu, tau=t).logml for t in (None, tau)]
+    counts = [c.log_marginal(data, UNIFORM, mu=mu, tau=t).logml for t in (None, tau)]
     normal = [
         q.log_marginal(
             y, se, None, {"mu": mu, "tau": t, "rho": q.SPIKE_0}, ("logOR", "logOR")
         ).logml
         for t in (q.SPIKE_0, tau)
     ]
-    # Third derivatives: residuals of tens of standard errors, cubed, over 2000.
-    assert normal[1] - normal[0] > 100
-    assert counts[1] - counts[0] == pytest.approx(normal[1] - normal[0], rel=1e-2)
+    # Third derivatives: nine standard errors of .009 apart.
+    assert normal[1] - normal[0] > 10
+    assert counts[1] - counts[0] == pytest.approx(normal[1] - normal[0], abs=0.005)
 
 
 @pytest.mark.parametrize("priors", [ROBMA, BIBMA])
@@ -405,10 +402,10 @@ def test_clusters_of_one_leave_nothing_to_learn_about_rho() -> None:
 def test_more_nodes_change_nothing_in_clusters() -> None:
     coarse, fine = (
         c.log_marginal(
-            first(BCG, 4), c.CONDITIONAL, tau=BIBMA[1], cluster=[1, 1, 2, 2],
+            first(BCG, 3), c.CONDITIONAL, tau=BIBMA[1], cluster=[1, 1, 2],
             rho=Prior("beta", (2, 1)), fineness=fineness,
         )
-        for fineness in (1.0, 1.4)
+        for fineness in (0.9, 1.2)
     )  # fmt: skip
     assert coarse.logml == pytest.approx(fine.logml, abs=SAME)
     assert coarse.mean("rho") == pytest.approx(fine.mean("rho"), abs=CUBATURE)

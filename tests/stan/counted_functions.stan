@@ -31,15 +31,15 @@ transformed data {
   }
 }
 parameters {
-  vector[K] mean_;
-  vector[K] sd_;
+  vector[K] mean;
+  vector[K] sd;
   vector[K] load;
 }
 model {
   if (L == 0) {
-    target += counted_alone(mean_, sd_, refinement, knot, piece, first, knots);
+    target += counted_alone(mean, sd, refinement, knot, piece, first, knots);
   } else {
-    target += counted_clusters(mean_, sd_, load, start, number, node,
+    target += counted_clusters(mean, sd, load, start, number, node,
                                log_weight, refinement, knot, piece, first,
                                knots);
   }

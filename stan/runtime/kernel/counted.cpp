@@ -11,7 +11,8 @@ namespace {
 
 constexpr double REACH = 18;
 constexpr double SMALLEST_SD = 1e-100;
-constexpr int MOST_STEPS = 4000;
+constexpr int MANY_STEPS = 100;
+constexpr int MOST_STEPS = 20000;
 constexpr double HALF_LOG_2_PI = 0.91893853320467274178;
 
 struct Value {
@@ -128,8 +129,44 @@ struct Integral {
   double log, by_mean, by_mean_twice, by_sd;
 };
 
-// Sums over points that need no exponential of their own.
-constexpr int BLOCK = 64;
+// Where a log likelihood bends, and over which distance.
+struct Bend {
+  double centre, spread;
+};
+
+Bend bend(const Study& study) {
+  double sum = 0, first = 0, second = 0;
+  for (int j = 0; j < study.size - 1; ++j) {
+    const double middle = 0.5 * (study.knot[j] + study.knot[j + 1]);
+    const double change = study.piece[6 * j + 1] - study.piece[6 * j + 7];
+    sum += change;
+    first += change * middle;
+    second += change * middle * middle;
+  }
+  if (!(sum > 0)) return {0, 0};
+  const double centre = first / sum;
+  return {centre, std::sqrt(std::fmax(second / sum - centre * centre, 0))};
+}
+
+// Sums over the points of an integral, with the density of each.
+struct Sums {
+  double total = 0, slope = 0, square = 0, curvature = 0, sloped = 0;
+
+  void add(const Value& h, double log, double z) {
+    const double p = std::exp(h.log + log);
+    total += p;
+    slope += p * h.first;
+    square += p * h.first * h.first;
+    curvature += p * h.second;
+    sloped += p * z * h.first;
+  }
+
+  Integral integral(double log) const {
+    const double mean = slope / total;
+    return {log + std::log(total) - HALF_LOG_2_PI, mean,
+            (curvature + square) / total - mean * mean, sloped / total};
+  }
+};
 
 Integral integral(const Study& study, double m, double s, int refinement) {
   if (s < SMALLEST_SD) {
@@ -142,29 +179,46 @@ Integral integral(const Study& study, double m, double s, int refinement) {
   const double z = integrand.mode(below);
   const Value top = integrand.at(z, below);
   int beyond = below;
-  const double right = integrand.end(z, 1, top.log - reach, reach, beyond);
-  const double left = integrand.end(z, -1, top.log - reach, reach, below);
+  double right = integrand.end(z, 1, top.log - reach, reach, beyond);
+  double left = integrand.end(z, -1, top.log - reach, reach, below);
   const double widest = refinement * std::sqrt(-top.second + s * s / 0.64);
-  const double steps = std::ceil((right - left) * widest);
+  Sums sums;
+  double steps = std::ceil((right - left) * widest);
+  if (steps <= MANY_STEPS) {
+    const int n = std::max(1, static_cast<int>(steps));
+    const double width = (right - left) / n;
+    below = study.below(m + s * left, below);
+    for (int k = 0; k <= n; ++k) {
+      const double z = left + k * width;
+      const double d = m + s * z;
+      while (below < study.size && study.knot[below] <= d) ++below;
+      sums.add(study.at(d, below), -0.5 * z * z - top.log, z);
+    }
+    return sums.integral(top.log + std::log(width));
+  }
+  // Points equidistant in t with effects centre + sinh(t).
+  const Bend where = bend(study);
+  left = m + s * left - where.centre;
+  right = m + s * right - where.centre;
+  const double step =
+      std::fmin(std::fmin(0.25, 0.8 / std::sqrt(1 + 4 * where.spread * where.spread)),
+                1.5 * s / std::sqrt(-top.second) /
+                    std::fmax(std::fabs(left), std::fabs(right))) /
+      refinement;
+  left = std::asinh(left);
+  right = std::asinh(right);
+  steps = std::ceil((right - left) / step);
   const int n = steps < MOST_STEPS ? std::max(1, static_cast<int>(steps)) : MOST_STEPS;
   const double width = (right - left) / n;
-  double total = 0, slope = 0, square = 0, curvature = 0, sloped = 0;
-  below = study.below(m + s * left, below);
+  below = study.below(where.centre + std::sinh(left));
   for (int k = 0; k <= n; ++k) {
-    const double at = left + k * width;
-    const double d = m + s * at;
+    const double t = left + k * width;
+    const double d = where.centre + std::sinh(t);
+    const double z = (d - m) / s;
     while (below < study.size && study.knot[below] <= d) ++below;
-    const Value h = study.at(d, below);
-    const double p = std::exp(h.log - 0.5 * at * at - top.log);
-    total += p;
-    slope += p * h.first;
-    square += p * h.first * h.first;
-    curvature += p * h.second;
-    sloped += p * at * h.first;
+    sums.add(study.at(d, below), std::log(std::cosh(t)) - 0.5 * z * z - top.log, z);
   }
-  const double mean = slope / total;
-  return {top.log + std::log(total) + std::log(width) - HALF_LOG_2_PI, mean,
-          (curvature + square) / total - mean * mean, sloped / total};
+  return sums.integral(top.log + std::log(width) - std::log(s));
 }
 
 // Studies of one cluster given its common factor.
