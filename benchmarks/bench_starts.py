@@ -38,7 +38,7 @@ def run(job: Task, spec: ModelSpec, surveyed: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data.json"
         data.write_text(json.dumps(stan_data(job, spec, found.rule)))
-        model = cmdstanpy.CmdStanModel(exe_file=executable(program(spec)))
+        model = cmdstanpy.CmdStanModel(exe_file=executable(program(job, spec)))
         fit = model.sample(
             data=str(data), chains=4, seed=1, iter_sampling=DRAWS, metric="dense_e",
             save_warmup=True, output_dir=folder, show_progress=False, **how,

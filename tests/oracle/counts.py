@@ -244,9 +244,9 @@ def log_h(study: Studies, delta: npt.ArrayLike, baseline: Prior) -> Array:
         reach = 0.5 * np.abs(d) + math.log(4.0 * max(n1, n2, 1.0)) + 5.0 + 10.0 * sd
         low, high = min(mean, 0.0) - reach, max(mean, 0.0) + reach
     # Tails of a beta prior make long stretches, and large counts bend sharply in them.
-    panels = 32
+    panels = 24
     if baseline.family == "beta":
-        panels = math.ceil(16.0 / min(*baseline.parameters, 0.5))
+        panels = math.ceil(12.0 / min(*baseline.parameters, 0.5))
     return constant + _log_integral(f, low, high, panels, nodes=16)
 
 

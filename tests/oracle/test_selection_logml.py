@@ -192,7 +192,7 @@ def test_weights_of_one_leave_the_normal_model(hierarchical):
 
 def log_density(task, fit, rule, points):
     data = json.dumps(stan_data(task, fit.spec, rule))
-    with LogDensity(library(program(fit.spec)), data) as density:
+    with LogDensity(library(program(task, fit.spec)), data) as density:
         return density(points)
 
 

@@ -1,12 +1,14 @@
 /**
- * The two functions of counts that the package compiles from C++, and no more: small
- * enough to be compiled both ways in a test.
+ * The functions of counts that the package compiles from C++ and, by other names, those
+ * of the Stan source: test_counted_kernel.py puts them into functions/plain.stanfunctions.
  */
 functions {
   #include functions/tables.stanfunctions
+  #include functions/plain.stanfunctions
   #include functions/counted.stanfunctions
 }
 data {
+  int<lower=0, upper=1> plain; // 1: the Stan source
   int<lower=1> K; // studies
   array[K] int<lower=1> knots;
   int<lower=1> N;
@@ -36,8 +38,15 @@ parameters {
   vector[K] load;
 }
 model {
-  if (L == 0) {
+  if (L == 0 && plain) {
+    target += plain_counted_alone(mean, sd, refinement, knot, piece, first,
+                                  knots);
+  } else if (L == 0) {
     target += counted_alone(mean, sd, refinement, knot, piece, first, knots);
+  } else if (plain) {
+    target += plain_counted_clusters(mean, sd, load, start, number, node,
+                                     log_weight, refinement, knot, piece,
+                                     first, knots);
   } else {
     target += counted_clusters(mean, sd, load, start, number, node,
                                log_weight, refinement, knot, piece, first,

@@ -26,7 +26,7 @@ PRINTED = 6e-9  # RoBMA's figures were written down with nine digits
 STEP = 1e-6  # central differences at this step are good to about 1e-10
 SLOPE = 1e-8
 
-STANDARDISED = [measure for measure in MEASURES if measure != "none"]
+STANDARDISED = [m for m in MEASURES if m not in ("none", "logIRR", "IRR")]
 
 ROBMA_3_6_1 = [
     ("d2r", (0.5,), 0.24253563),

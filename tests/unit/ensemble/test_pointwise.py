@@ -85,7 +85,7 @@ def log_likelihood(given, spec, points):
     values = []
     for only_prior in (0, 1):
         text = json.dumps(data | {"prior_only": only_prior})
-        with LogDensity(library(program(spec)), text) as density:
+        with LogDensity(library(program(given, spec)), text) as density:
             values.append(density(points))
             outputs = density.outputs(points, [*names.outputs.values(), *names.weights])
     scalars, omega = np.split(outputs, [len(names.outputs)], axis=1)

@@ -35,7 +35,7 @@ def spec(bias=None, effect=None):
 
 
 def opened(model, task=TASK):
-    return LogDensity(library(program(model)), json.dumps(stan_data(task, model)))
+    return LogDensity(library(program(task, model)), json.dumps(stan_data(task, model)))
 
 
 @pytest.mark.parametrize("direction", ["positive", "negative"])

@@ -58,7 +58,7 @@ def spec_of(P, **others):
 
 
 def opened(task, spec):
-    return LogDensity(library(program(spec)), json.dumps(stan_data(task, spec)))
+    return LogDensity(library(program(task, spec)), json.dumps(stan_data(task, spec)))
 
 
 @pytest.mark.parametrize("ids", [None, [1, 1, 2, 2, 2, 3, 4, 4, 5]])
