@@ -241,7 +241,7 @@ def test_the_default_beside_a_null_is_that_of_ratios_which_no_unit_concerns():
         ),
         (
             ["--scale", "group", "--sensitivity", "group"],
-            "--sensitivity: expected some of effect, .*tau ~ group, baseline; got 'group'",
+            "--sensitivity: expected some of effect, .*group, baseline; got 'group'",
         ),
     ],
 )
