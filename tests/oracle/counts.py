@@ -148,22 +148,22 @@ def _stretch(f: Rows, low: Array, high: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _log_integral(
+def _integral(
     f: Rows,
     low: Array,
     high: Array,
     panels: int,
     nodes: int,
     cuts: Callable[[Integers], Array] | None = None,
-) -> Array:
-    """Log integrals of ``exp(f)``, ``f`` concave, row by row.
+) -> tuple[Array, Array]:
+    """Log integrals of ``exp(f)``, ``f`` concave, and means under it, row by row.
 
     ``low`` and ``high`` must enclose all that matters; ``panels`` equal panels of the
     stretch that does, and further edges at ``cuts``, shape (n, c).
     """
     low, high = _stretch(f, low, high)
     t, w = _legendre(nodes)
-    result = np.empty(low.size)
+    result, mean = np.empty(low.size), np.empty(low.size)
     extra = 0 if cuts is None else cuts(np.arange(1)).shape[1]
     step = max(1, _TOGETHER // ((panels + extra) * nodes))
     for start in range(0, low.size, step):
@@ -173,12 +173,14 @@ def _log_integral(
         if cuts is not None:
             edges = np.sort(np.hstack([edges, np.clip(cuts(rows), a, b)]), axis=1)
         half = 0.5 * np.diff(edges)[:, :, None]
-        x = edges[:, :-1, None] + half * (1.0 + t)
-        value = f(x.reshape(rows.size, -1), rows)
+        x = (edges[:, :-1, None] + half * (1.0 + t)).reshape(rows.size, -1)
+        value = f(x, rows)
         top = value.max(axis=1)
         mass = np.exp(value - top[:, None]) * (half * w).reshape(rows.size, -1)
-        result[rows] = top + np.log(mass.sum(axis=1))
-    return result
+        total = mass.sum(axis=1)
+        result[rows] = top + np.log(total)
+        mean[rows] = (mass * x).sum(axis=1) / total
+    return result, mean
 
 
 # ----------------------------------------------------- one study given its own effect
@@ -247,7 +249,7 @@ def log_h(study: Studies, delta: npt.ArrayLike, baseline: Prior) -> Array:
     panels = 24
     if baseline.family == "beta":
         panels = math.ceil(12.0 / min(*baseline.parameters, 0.5))
-    return constant + _log_integral(f, low, high, panels, nodes=16)
+    return constant + _integral(f, low, high, panels, nodes=16)[0]
 
 
 def _log_conditional(study: Studies, d: Array) -> Array:
@@ -329,13 +331,26 @@ def log_smoothed(
     ``s`` of 0 is the value at ``m``. Where the stretch of delta that matters is wide,
     further panels resolve the bend of the function.
     """
+    return _smoothed(log_h_of, m, s, fineness)[0]
+
+
+def true_effect(
+    log_h_of: PPoly, m: npt.ArrayLike, s: npt.ArrayLike, fineness: float = 1.0
+) -> Array:
+    """Mean of delta under ``exp(log_h_of)`` times N(m, s^2), element by element."""
+    return _smoothed(log_h_of, m, s, fineness)[1]
+
+
+def _smoothed(
+    log_h_of: PPoly, m: npt.ArrayLike, s: npt.ArrayLike, fineness: float
+) -> tuple[Array, Array]:
     m, s = np.broadcast_arrays(np.asarray(m, dtype=float), np.asarray(s, dtype=float))
     shape, m, s = m.shape, m.ravel(), s.ravel()
     slope = s * log_h_of(m, nu=1)
     # The slope of a concave function falls, so the mode of it less z^2 / 2 lies
     # between 0 and the slope at 0.
     low, high = np.minimum(slope, 0.0) - 9.0, np.maximum(slope, 0.0) + 9.0
-    result = np.empty(m.size)
+    result, mean = np.empty(m.size), np.zeros(m.size)
     nodes = round(14 * fineness)
 
     def integrate(rows: Integers, spread: bool) -> None:
@@ -350,7 +365,7 @@ def log_smoothed(
             value: Array = (_OFFSETS - centre[some, None]) / scale[some, None]
             return value
 
-        result[rows] = _log_integral(
+        result[rows], mean[rows] = _integral(
             f, low[rows], high[rows], 6, nodes, cuts if spread else None
         )
 
@@ -376,7 +391,7 @@ def log_smoothed(
             integrate(rows[~still], False)
         if still.any():
             integrate(rows[still], True)
-    return (result - _LOG_ROOT_2PI).reshape(shape)
+    return (result - _LOG_ROOT_2PI).reshape(shape), (m + s * mean).reshape(shape)
 
 
 # ---------------------------------------------------------------------- all studies
@@ -512,6 +527,34 @@ def log_marginal(
     logml = float(special.logsumexp(log))
     values = {name: axes[name].value(points[:, j]) for j, name in enumerate(names)}
     return Answer(logml, np.exp(log - logml), values)
+
+
+def true_effects(
+    data: Studies,
+    baseline: Prior,
+    answer: Answer,
+    *,
+    x: npt.ArrayLike | None = None,
+    w: npt.ArrayLike | None = None,
+    fineness: float = 1.0,
+) -> Array:
+    """Posterior mean of each study's delta in the model of ``answer``.
+
+    ``data``, ``baseline``, ``x`` and ``w`` as `log_marginal` had them for ``answer``.
+    Not for clusters, whose studies inform each other given mu and tau.
+    """
+    if "rho" in answer.values:
+        raise ValueError("true effects of clustered studies are not here")
+    K, zero = len(data.x1), np.zeros(answer.probability.size)
+    xs = np.zeros(K) if x is None else np.asarray(x, dtype=float)
+    ws = np.zeros(K) if w is None else np.asarray(w, dtype=float)
+    value, means = answer.values, np.empty(K)
+    for i in range(K):
+        m = value.get("mu", zero) + xs[i] * value.get("beta", zero)
+        s = value.get("tau", zero) * np.exp(ws[i] * value.get("d", zero))
+        given = true_effect(table(data.one(i), baseline), m, s, fineness)
+        means[i] = answer.probability @ given
+    return means
 
 
 def _smooth(prior: Prior) -> float:
@@ -670,7 +713,7 @@ def _log_cluster(
 
     slope = sum(b * one(m[:, j], nu=1) for j, one in enumerate(smoothed))
     low, high = np.minimum(slope, 0.0) - 9.0, np.maximum(slope, 0.0) + 9.0
-    result = _log_integral(f, low, high, 6, round(10 * fineness))
+    result, _ = _integral(f, low, high, 6, round(10 * fineness))
     return result - _LOG_ROOT_2PI
 
 

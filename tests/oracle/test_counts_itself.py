@@ -277,6 +277,23 @@ def test_a_very_wide_spread_leaves_half_of_a_likelihood_with_a_plateau() -> None
     assert found[1] == pytest.approx(math.log(0.5), abs=1e-7)
 
 
+@pytest.mark.parametrize("baseline", [UNIFORM, c.CONDITIONAL])
+def test_a_true_effect_is_off_its_mean_by_the_slope_of_the_evidence(
+    baseline: Prior,
+) -> None:
+    for study in (TWO.one(0), BCG.one(7), c.studies([0], [40], [0], [40])):
+        table = c.table(study, baseline)
+        for m, s in ((0.5, 0.03), (-0.3, 0.6), (1.0, 40.0)):
+            # Tweedie's formula: m + s^2 d log L / dm, by differences of fourth order.
+            e = 0.02 * max(s, 0.2)
+            near = c.log_smoothed(table, m + e * np.array([-2, -1, 1, 2]), s)
+            expected = m + s * s * float(near @ [1, -8, 8, -1]) / (12 * e)
+            found = c.true_effect(table, m, s)
+            # Of the differences: 1600 / .8 times the last digits of the evidence.
+            assert found == pytest.approx(expected, abs=1e-8)
+        assert c.true_effect(table, 0.4, 0.0) == pytest.approx(0.4, abs=0)
+
+
 # ------------------------------------------------------------------------- all studies
 
 
@@ -294,6 +311,31 @@ def test_tau_alone_agrees_with_sums_that_use_no_tables() -> None:
     assert found - special.logsumexp(log[u < math.log(3)]) > 5e-6
 
 
+def test_true_effects_agree_with_sums_that_use_no_tables() -> None:
+    data, d = first(BCG, 3), np.arange(-40, 40, 0.02)
+    log_h = np.array([c.log_h(data.one(i), d, UNIFORM) for i in range(3)])
+    u = np.arange(-3.5, 2.3, 0.05)
+    joint = log_h[:, None, :] - 0.5 * (d / np.exp(u)[:, None]) ** 2 - u[:, None]
+    log = special.logsumexp(joint, axis=2).sum(axis=0) + u
+    log += stats.halfnorm.logpdf(np.exp(u), scale=0.5)
+    given_tau = special.softmax(joint, axis=2) @ d
+    expected = given_tau @ special.softmax(log)
+    answer = c.log_marginal(data, UNIFORM, tau=ROBMA[1])
+    found = c.true_effects(data, UNIFORM, answer)
+    # Heterogeneity below .03, which the sums leave out, has 1e-4 of the prior and less
+    # of the posterior.
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_true_effects_without_heterogeneity_are_the_regression_line() -> None:
+    answer = c.log_marginal(
+        BCG, UNIFORM, mu=ROBMA[0], beta=Prior("normal", (0, 0.29)), x=LATITUDE
+    )
+    expected = answer.mean("mu") + LATITUDE * answer.mean("beta")
+    found = c.true_effects(BCG, UNIFORM, answer, x=LATITUDE)
+    assert found == pytest.approx(expected, abs=SAME)
+
+
 def test_mu_alone_agrees_with_sums_that_use_no_tables() -> None:
     mu = np.arange(-1, 0.1, 0.005)
     log = sum(c.log_h(BCG.one(i), mu, UNIFORM) for i in range(len(BCG.x1)))
@@ -308,6 +350,11 @@ def test_swapping_arms_turns_the_effect_around(baseline: Prior) -> None:
     other = c.log_marginal(TWO.swapped_arms(), baseline, mu=RARE[0], tau=RARE[1])
     assert other.logml == pytest.approx(one.logml, abs=SAME)
     assert other.mean("mu") == pytest.approx(-one.mean("mu"), abs=CUBATURE)
+    effects = c.true_effects(TWO, baseline, one)
+    assert (effects > 0.5).all()
+    turned = c.true_effects(TWO.swapped_arms(), baseline, other)
+    # Near 1e5 on the last nodes of tau, if conditional.
+    assert turned == pytest.approx(-effects, abs=1e-7)
 
 
 @pytest.mark.parametrize("baseline", [UNIFORM, c.CONDITIONAL])
