@@ -45,6 +45,8 @@ def settings_in_words(ensemble: Ensemble, day: date) -> Iterator[tuple[str, str]
     task = ensemble.task
     yield "Data", _data(ensemble)
     yield "Scale of the likelihood", _measure(task.effects.measure)
+    if task.effects.counts is not None:
+        yield "Baselines of the studies", str(task.baseline)
     yield "Scale of the priors", _prior_scale(ensemble)
     if ensemble.bias_kinds:
         yield (
@@ -61,6 +63,8 @@ def settings_in_words(ensemble: Ensemble, day: date) -> Iterator[tuple[str, str]
 
 def _data(ensemble: Ensemble) -> str:
     _, _, what = heading(ensemble).partition(": ")
+    if ensemble.task.effects.counts is not None:
+        return what
     given = dict.fromkeys(map(_measure, ensemble.task.effects.original))
     return f"{what}, given as {listed(list(given))}"
 
