@@ -102,7 +102,7 @@ rb.baseline_sensitivity(fit)
 # %% [markdown]
 # All three agree that these catheters help. But the Bayes factor of an effect differs
 # by a third, that of heterogeneity by more: far more than their Monte Carlo errors.
-# With the ample events of the BCG trials the three differ by one per cent.
+# With the ample events of the BCG trials that of an effect differs by one per cent.
 #
 # And with 1/2 added to the cells of trials with an empty one, as one would have to do
 # for a normal model?

@@ -74,7 +74,6 @@ transformed data {
   array[G] real tau_upper = to_array_1d(tail(high, S)[tau_which]);
   vector[S] tau_fixed = fixed_coefficients(tau_family, tail(par, S));
 
-
   // ordinary data are not rotated
   int plain = min(append_row(intercept, loading)) == 1
               && max(append_row(intercept, loading)) == 1;
