@@ -480,8 +480,8 @@ def test_turning_the_moderator_of_tau_around_turns_its_coefficient_around() -> N
 
 
 def test_a_moderator_of_tau_has_the_evidence_of_finer_sums() -> None:
-    # The figures have 2.2 times as many nodes on every axis; seven digits of them are
-    # also those of sums over delta, mu, log tau and d, all equally spaced.
+    # The figures have 2.2 times as many nodes on every axis; sums over delta, mu, log
+    # tau and d, all equally spaced, have them too.
     w = LATITUDE
     found = c.log_marginal(
         BCG, c.CONDITIONAL, mu=BIBMA[0], tau=BIBMA[1], d=Prior("normal", (0, 0.5)), w=w
