@@ -65,7 +65,7 @@ examples:
   python -m pyrobma fit data.csv --t t --n1 n1 --n2 n2 --out results
   python -m pyrobma fit data.csv --design paired --t t --n n --correlation 0.5 \\
       --out results
-  python -m pyrobma fit data.csv --x1 ai --n1 n1i --x2 ci --n2 n2i \
+  python -m pyrobma fit data.csv --x1 ai --n1 n1i --x2 ci --n2 n2i \\
       --output-scale OR --sensitivity baseline --out results
   python -m pyrobma fit data.csv --logOR lor --se se --prior-scale logOR \\
       --priors-effect "Normal(0, 0.5)" --priors-effect-null "Spike(0)" --out results

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, gammaln
+from scipy.special import expit
 
 from pyrobma._types import FloatArray
 from pyrobma.counts.baseline import Baseline
-from pyrobma.counts.kernels import support
+from pyrobma.counts.kernels import Hypergeometric
 from pyrobma.effects.counts import TwoGroups
 
 _TOGETHER = 2_000_000
@@ -55,22 +55,14 @@ def draw_events(
     if study.rates:
         x1 = rng.binomial(int(events), expit(np.log(n1 / n2) + delta))
         return x1.astype(np.float64), events - x1
-    few, most = (int(end[0]) for end in support(study))
-    possible = np.arange(few, most + 1, dtype=np.float64)
-    others = events - possible
-    log_ways = -(
-        gammaln(possible + 1)
-        + gammaln(n1 - possible + 1)
-        + gammaln(others + 1)
-        + gammaln(n2 - others + 1)
-    )
+    kernel = Hypergeometric(study)
     x1 = np.empty(delta.shape)
     u = rng.uniform(size=delta.shape)
-    step = max(1, _TOGETHER // possible.size)
+    step = max(1, _TOGETHER // kernel.steps.size)
     for start in range(0, delta.size, step):
         some = slice(start, start + step)
-        logs = log_ways + delta[some, None] * (possible - possible.mean())
+        logs = kernel.log_ways + delta[some, None] * kernel.steps
         p = np.cumsum(np.exp(logs - logs.max(axis=1, keepdims=True)), axis=1)
         below = (p < u[some, None] * p[:, -1:]).sum(axis=1)
-        x1[some] = possible[np.minimum(below, possible.size - 1)]
+        x1[some] = study.x1 + kernel.steps[np.minimum(below, kernel.steps.size - 1)]
     return x1, events - x1

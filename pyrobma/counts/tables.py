@@ -132,8 +132,8 @@ def study_table(study: TwoGroups, baseline: Baseline) -> Table:
 
 def study_tables(studies: TwoGroups, baseline: Baseline) -> tuple[Table, ...]:
     """Return the tables of several studies; see `study_table`."""
-    one = np.eye(studies.K, dtype=bool)
-    return tuple(study_table(studies.kept(row), baseline) for row in one)
+    alone = (studies.kept_at(np.array([row])) for row in range(studies.K))
+    return tuple(study_table(study, baseline) for study in alone)
 
 
 @lru_cache(4096)

@@ -18,9 +18,6 @@ from pyrobma.effects.counts import checked_groups, crude_log_ratio, event_argume
 from pyrobma.effects.data import EffectSizes
 from pyrobma.effects.entry import cluster_numbers, study_labels, texts
 
-EVENTS = ("x1", "n1", "t1", "x2", "n2", "t2")
-"""Arguments that are counts, and what they are out of."""
-
 
 @for_switchers("event_counts(data, x1='ai', n1='n1i', x2='ci', n2='n2i')")
 def event_counts(
