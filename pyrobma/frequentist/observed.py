@@ -6,7 +6,7 @@ import numpy as np
 
 from pyrobma._types import FloatArray
 from pyrobma.effects import log_odds_ratio, log_risk_ratio, risk_difference
-from pyrobma.effects.counts import TwoGroups
+from pyrobma.effects.counts import TwoGroups, crude_log_ratio
 
 _TABLES = {"OR": log_odds_ratio, "RR": log_risk_ratio, "RD": risk_difference}
 
@@ -37,8 +37,9 @@ def observed(groups: TwoGroups, measure: str) -> tuple[FloatArray, FloatArray]:
 
 
 def _of_rates(told: TwoGroups, measure: str) -> tuple[FloatArray, FloatArray]:
+    if measure == "IRR":
+        estimate, se = crude_log_ratio(told)
+        return estimate, se**2
     add = 0.5 * ((told.x1 == 0.0) | (told.x2 == 0.0))
     x1, x2, t1, t2 = told.x1 + add, told.x2 + add, told.size1, told.size2
-    if measure == "IRR":
-        return np.log(x1 / t1) - np.log(x2 / t2), 1.0 / x1 + 1.0 / x2
     return x1 / t1 - x2 / t2, x1 / t1**2 + x2 / t2**2
